@@ -1,0 +1,18 @@
+"""From a depth image to what a network sees: locate, crop, augment, view.
+
+    centre = locate(depth, camera)                  # (B, 3) mm, a point in the hand
+    crops = crop(depth, camera, centre, cube=250)   # native-resolution windows, a batch
+    crops = augment(crops, generator)               # another view of the same windows
+    x = image(crops, 96)                            # (B, 1, 96, 96) in [-1, 1]
+
+`batch` does the first two for a list of frames. Everything is batched torch code that runs where
+the batch lives.
+"""
+
+from .augment import augment
+from .crop import batch, crop
+from .locate import locate, true_centre
+from .view import cube_to_xyz, from_view, image, to_view, xyz_to_cube
+
+__all__ = ["augment", "batch", "crop", "cube_to_xyz", "from_view", "image", "locate", "to_view", "true_centre",
+           "xyz_to_cube"]

@@ -1,0 +1,116 @@
+"""The view: one map between the camera frame and a network's coordinates, for images and joints.
+
+Normalised coordinates n = (x, y, z) span the cube of a crop with [-1, 1]³. With p the distance in
+pixels from the projected centre and h = (fx, fy) · cube/2 / centre_z the half-extent of the cube in
+pixels (its size at the depth of its centre, as DeepPrior++ crops):
+
+    q = p / h,   q_x ← mirror · q_x,   q ← R(rotation) q,   n = (aspect · q_x, q_y, (d − centre_z) / (cube/2))
+
+The same map with q = (x − centre_x, y − centre_y) / (cube/2) in mm serves methods that work on
+points or voxels: `xyz_to_cube`. Images and joints use one and the same map, so that augmentation,
+which only changes the view, cannot pull them apart.
+"""
+
+import torch
+
+from ..camera import uvd_to_xyz, xyz_to_uvd
+from ..errors import HandPoseError
+from ..frames import Crops
+
+
+def to_view(xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
+    """Points (B, N, 3) mm in the camera frame → (B, N, 3) normalised coordinates of the image view."""
+    uvd = xyz_to_uvd(_points(xyz, crops), crops.camera, check=False)
+    q = (uvd[..., :2] - centre_pixel(crops)[:, None]) / half_extent(crops)[:, None]
+    return _normalise(q, uvd[..., 2], crops)
+
+
+def from_view(n: torch.Tensor, crops: Crops) -> torch.Tensor:
+    """The inverse of `to_view`: normalised coordinates (B, N, 3) → mm in the camera frame."""
+    q, d = _denormalise(_points(n, crops), crops)
+    uv = q * half_extent(crops)[:, None] + centre_pixel(crops)[:, None]
+    return uvd_to_xyz(torch.cat((uv, d[..., None]), -1), crops.camera, check=False)
+
+
+def xyz_to_cube(xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
+    """Points (B, N, 3) mm → (B, N, 3) normalised coordinates of the cube, without perspective."""
+    xyz = _points(xyz, crops)
+    q = (xyz[..., :2] - crops.centre[:, None, :2]) / (crops.cube / 2)[:, None, None]
+    return _normalise(q, xyz[..., 2], crops)
+
+
+def cube_to_xyz(n: torch.Tensor, crops: Crops) -> torch.Tensor:
+    """The inverse of `xyz_to_cube`: normalised coordinates (B, N, 3) → mm in the camera frame."""
+    q, d = _denormalise(_points(n, crops), crops)
+    xy = q * (crops.cube / 2)[:, None, None] + crops.centre[:, None, :2]
+    return torch.cat((xy, d[..., None]), -1)
+
+
+def image(crops: Crops, size: int, background: float = 1.0) -> torch.Tensor:
+    """The normalised depth image of the view: (B, 1, size, size) in [-1, 1].
+
+    Pixel k has the normalised coordinate (k + 0.5) · 2/size − 1 and takes the nearest pixel of the
+    window: interpolating would invent surfaces between a finger and what is behind it. What is
+    nearer than the cube's front face is put on it (−1); what lies behind the back face, was not
+    measured, or is outside the window becomes `background`.
+    """
+    n = (torch.arange(size, dtype=crops.depth.dtype, device=crops.depth.device) + 0.5) * (2 / size) - 1
+    linear, offset = _view_to_window(crops)
+    column, row = (
+        linear[:, axis, :1, None] * n + linear[:, axis, 1:, None] * n[:, None] + offset[:, axis, None, None]
+        for axis in (0, 1)
+    )
+    measured = _nearest(crops.depth, column, row)
+    z = (measured - crops.centre[:, 2, None, None]) / (crops.cube / 2)[:, None, None]
+    z = z.clamp_(min=-1).masked_fill_((measured <= 0) | (z > 1), background)
+    return z[:, None]
+
+
+def centre_pixel(crops: Crops) -> torch.Tensor:
+    """(B, 2) where the centre of the cube projects to, in pixels of the full image."""
+    return xyz_to_uvd(crops.centre, crops.camera, check=False)[:, :2]
+
+
+def half_extent(crops: Crops) -> torch.Tensor:
+    """(B, 2) half the side of the cube in pixels, at the depth of its centre."""
+    return crops.camera[:, :2] * (crops.cube / 2 / crops.centre[:, 2])[:, None]
+
+
+def _normalise(q: torch.Tensor, d: torch.Tensor, crops: Crops) -> torch.Tensor:
+    """(B, N, 2) position in half-extents and (B, N) depth in mm → (B, N, 3) normalised coordinates."""
+    x, y = q[..., 0] * crops.mirror[:, None], q[..., 1]
+    cos, sin = crops.rotation.cos()[:, None], crops.rotation.sin()[:, None]
+    z = (d - crops.centre[:, 2:]) / (crops.cube / 2)[:, None]
+    return torch.stack((crops.aspect[:, None] * (cos * x - sin * y), sin * x + cos * y, z), -1)
+
+
+def _denormalise(n: torch.Tensor, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
+    """The inverse of `_normalise`: (B, N, 3) → (B, N, 2) and (B, N)."""
+    x, y = n[..., 0] / crops.aspect[:, None], n[..., 1]
+    cos, sin = crops.rotation.cos()[:, None], crops.rotation.sin()[:, None]
+    q = torch.stack((crops.mirror[:, None] * (cos * x + sin * y), cos * y - sin * x), -1)
+    return q, n[..., 2] * (crops.cube / 2)[:, None] + crops.centre[:, 2:]
+
+
+def _view_to_window(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
+    """The affine map window pixel = linear · n_xy + offset: (B, 2, 2) and (B, 2)."""
+    cos, sin = crops.rotation.cos(), crops.rotation.sin()
+    inverse = torch.stack((crops.mirror * cos / crops.aspect, crops.mirror * sin, -sin / crops.aspect, cos), -1)
+    linear = inverse.reshape(-1, 2, 2) * half_extent(crops)[:, :, None]
+    return linear, centre_pixel(crops) - crops.origin
+
+
+def _nearest(window: torch.Tensor, column: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """The pixels of `window` (B, S, S) nearest to columns and rows (B, N, N); 0 outside of it."""
+    side = window.shape[-1] + 2
+    framed = torch.nn.functional.pad(window, (1, 1, 1, 1))  # what lies outside lands on the frame of zeros
+    column, row = column.clamp_(-1, side - 2).round_(), row.clamp_(-1, side - 2).round_()
+    index = row.mul_(side).add_(column).add_(side + 1).long()
+    return framed.flatten(1).gather(1, index.flatten(1)).reshape(column.shape)
+
+
+def _points(points: torch.Tensor, crops: Crops) -> torch.Tensor:
+    if points.ndim != 3 or points.shape[-1] != 3 or len(points) != len(crops):
+        raise HandPoseError(f"points of shape {tuple(points.shape)} for {len(crops)} crops: accepted is "
+                            f"({len(crops)}, N, 3)")
+    return points
