@@ -1,0 +1,1 @@
+"""Building blocks that the papers' networks share; they know no hands."""

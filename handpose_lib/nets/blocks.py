@@ -1,0 +1,105 @@
+"""Convolutions as the papers' TensorFlow codes have them: 'SAME' padding, batch norm, residual bottlenecks.
+
+Feature maps are (B, C, H, W).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Conv(nn.Conv2d):
+    """A convolution with TensorFlow's 'SAME' padding: (B, C, H, W) → (B, C', ⌈H/stride⌉, ⌈W/stride⌉)."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, bias: bool = False):
+        super().__init__(channels_in, channels_out, kernel, stride, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, columns = (same_padding(n, self.kernel_size[0], self.stride[0]) for n in x.shape[-2:])
+        if rows[0] != rows[1] or columns[0] != columns[1]:
+            return super().forward(F.pad(x, (*columns, *rows)))
+        return F.conv2d(x, self.weight, self.bias, self.stride, (rows[0], columns[0]))
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after an axis in TensorFlow's 'SAME' padding; the odd one goes behind."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def max_pool_same(x: torch.Tensor) -> torch.Tensor:
+    """3×3 max pooling with stride 2 and 'SAME' padding: (B, C, H, W) → (B, C, ⌈H/2⌉, ⌈W/2⌉).
+
+    An even axis is padded behind only, an odd one on both sides: `ceil_mode` is the padding behind.
+    """
+    return F.max_pool2d(x, 3, stride=2, padding=(x.shape[-2] % 2, x.shape[-1] % 2), ceil_mode=True)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that keeps 95 % of its statistics per update (TensorFlow's momentum 0.95).
+
+    It does not count its batches: that number is of no use with a momentum, and counting costs one
+    kernel launch per layer and step.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, eps=1e-5, momentum=0.05)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
+                            self.training, self.momentum, self.eps)
+
+
+def conv_bn(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch norm."""
+    return nn.Sequential(Conv(channels_in, channels_out, kernel, stride), BatchNorm(channels_out))
+
+
+def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch norm, ReLU."""
+    return nn.Sequential(*conv_bn(channels_in, channels_out, kernel, stride), nn.ReLU(inplace=True))
+
+
+class Residual(nn.Module):
+    """Bottleneck 1×1, 3×3, 1×1 of half the *output* width; ReLU follows the sum."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__()
+        inner = channels_out // 2
+        self.body = nn.Sequential(conv_bn_relu(channels_in, inner), conv_bn_relu(inner, inner, kernel=3),
+                                  conv_bn(inner, channels_out))
+        self.shortcut = nn.Identity() if channels_in == channels_out else conv_bn(channels_in, channels_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # In place, since batch norm's gradient does not need its output.
+        return self.body(x).add_(self.shortcut(x)).relu_()
+
+
+class Hourglass(nn.Module):
+    """Down `depth` times and up again, a residual module on every path: (B, C, H, W) → (B, C, H, W).
+
+    3·`depth` modules. Any size works: 24 → 12 → 6 → 3, and an odd axis loses the doubled row behind
+    when it comes back up. Source: Newell et al. 2016, without a module at the bottom.
+    """
+
+    def __init__(self, channels: int, depth: int):
+        super().__init__()
+        self.skip = Residual(channels, channels)
+        self.down = Residual(channels, channels)
+        self.inner = Hourglass(channels, depth - 1) if depth > 1 else nn.Identity()
+        self.up = Residual(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        low = self.up(self.inner(self.down(max_pool_same(x))))
+        return self.skip(x) + F.interpolate(low, size=x.shape[-2:], mode="nearest")
+
+
+def initialise(module: nn.Module, std: float) -> None:
+    """As many TensorFlow codes: kernels N(0, std²), batch-norm scales N(1, std²), both cut at 2 std; biases 0."""
+    for part in module.modules():
+        if isinstance(part, (nn.Conv2d, nn.Linear)):
+            nn.init.trunc_normal_(part.weight, 0.0, std, -2 * std, 2 * std)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm2d):
+            nn.init.trunc_normal_(part.weight, 1.0, std, 1 - 2 * std, 1 + 2 * std)

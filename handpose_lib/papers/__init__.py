@@ -1,0 +1,53 @@
+"""The papers' methods by name.
+
+    papers.names()                                        # ['jgr_p2o']
+    papers.variants('jgr_p2o')                            # {'paper': '…', …}: every row of its ablation tables
+    papers.create('jgr_p2o', 'nyu14', variant='paper')    # a `method.Method`
+    papers.recipe('jgr_p2o', dataset='nyu', profile='paper')
+
+A paper's module is imported when it is first asked for. It has `VARIANTS` (name → `Variant`),
+`create(skeleton, variant, config overrides)` and `recipe(dataset, profile, variant)`.
+"""
+
+from importlib import import_module
+
+from .. import skeleton as skeletons
+from ..errors import one_of
+from .method import PROFILES
+
+_NAMES = ("jgr_p2o",)
+
+
+def names() -> list[str]:
+    """Every method there is."""
+    return list(_NAMES)
+
+
+def variants(name: str) -> dict[str, str]:
+    """Variant → one line that says what it is; 'paper' is the method as published."""
+    return {variant: summary for variant, (summary, _) in _module(name).VARIANTS.items()}
+
+
+def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overrides):
+    """A freshly initialised `method.Method`; `overrides` replace fields of the variant's configuration.
+
+    Errors: `HandPoseError` for an unknown method, skeleton, variant or field, naming what is accepted.
+    """
+    module = _module(name)
+    return module.create(skeletons.get(skeleton), one_of(f"variant of {name}", variant, module.VARIANTS), **overrides)
+
+
+def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", variant: str = "paper"):
+    """How to train a variant: a `method.Recipe`.
+
+    `profile`: 'smoke' (a minute on a CPU), 'laptop' (at most ten minutes on two cores), 'paper' (the paper's own).
+    Errors: `HandPoseError` for an unknown method, data set, profile or variant, naming what is accepted.
+    """
+    module = _module(name)
+    one_of("profile", profile, PROFILES)
+    one_of(f"variant of {name}", variant, module.VARIANTS)
+    return module.recipe(one_of(f"data set of {name}", dataset, module.DATASETS), profile, variant)
+
+
+def _module(name: str):
+    return import_module(f".{one_of('method', name, _NAMES)}", __name__)
