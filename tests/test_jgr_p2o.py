@@ -11,7 +11,7 @@ from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import Crops
 from handpose_lib.nets.spatial import expectation
 from handpose_lib.papers.jgr_p2o import Config, Stage
-from handpose_lib.papers.method import Recipe
+from handpose_lib.papers.method import PROFILES, Recipe
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
 VARIANTS = ("paper", "feature_similarity", "parameterised", "p2o", "p2o_offset", "stacks_1", "stacks_3",
@@ -163,7 +163,8 @@ def test_pixels_of_the_maps_stand_where_their_depth_was_measured():
     crops = blobs(1, joints=14, turned=False)
     image = method.encode(crops)
     pixels = method.targets(crops).pixels
-    assert pixels[0, :, 2, 5].tolist() == pytest.approx([(4 * 5 + 0.5) / 96, (4 * 2 + 0.5) / 96, image[0, 0, 8, 20].item()])
+    expected = [(4 * 5 + 0.5) / 96, (4 * 2 + 0.5) / 96, image[0, 0, 8, 20].item()]
+    assert pixels[0, :, 2, 5].tolist() == pytest.approx(expected)
     points = method.decode([Stage(pixels.flatten(2).transpose(1, 2), pixels, None, None)], crops)
     hit = (pixels[0, 2] < 1).flatten()
     assert hit.sum() > 10
@@ -365,7 +366,7 @@ def test_recipes():
     assert papers.recipe("jgr_p2o", "icvl", "paper").epochs == 8
     assert papers.recipe("jgr_p2o", "msra", "paper").cube_test == 175
     assert paper.network == {}
-    for profile in ("smoke", "laptop", "paper"):
+    for profile in PROFILES:
         for variant in VARIANTS:
             recipe = papers.recipe("jgr_p2o", "synthetic", profile, variant)
             assert isinstance(recipe, Recipe)
@@ -374,7 +375,7 @@ def test_recipes():
             papers.create("jgr_p2o", "msra21", variant, **{**recipe.network, "channels": 8})
 
 
-@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("profile", PROFILES)
 def test_augmentation_of_recipes_is_what_prepare_takes(profile):
     recipe = papers.recipe("jgr_p2o", profile=profile)
     crops = prepare.augment(blobs(2), torch.Generator().manual_seed(0), **recipe.augmentation)

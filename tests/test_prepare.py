@@ -170,8 +170,14 @@ def test_augmentation_commutes_with_projection_within_half_a_pixel(seed, one_of)
     assert seen > 100
 
 
+def many_crops(number):
+    """Crops with next to no pixels, to count draws with."""
+    joints = random_joints(number, joints=1)
+    return prepare.crop(torch.zeros(number, 1, 1), CAMERA, joints.mean(1), 250.0, joints, size=8)
+
+
 def test_augmentation_stays_in_its_ranges_and_fills_them():
-    crops = crops_of(random_joints(2000, joints=1))
+    crops = many_crops(2000)
     generator = torch.Generator().manual_seed(3)
     view = prepare.augment(crops, generator, (-0.5, 1.0), (0.9, 1.1), 10.0, (0.8, 1.2))
     for value, low, high in [
@@ -187,7 +193,7 @@ def test_augmentation_stays_in_its_ranges_and_fills_them():
 
 
 def test_one_of_changes_one_thing_or_none_with_equal_odds():
-    crops = crops_of(random_joints(4000, joints=1))
+    crops = many_crops(4000)
     view = prepare.augment(crops, torch.Generator().manual_seed(0), one_of=True)
     changed = torch.stack((view.rotation != 0, view.cube != crops.cube, (view.centre != crops.centre).any(1)), 1)
     assert (changed.sum(1) <= 1).all()
@@ -233,13 +239,14 @@ def test_a_sample_is_the_same_in_every_batch():
     view = {"rotation": torch.linspace(-3, 3, 5), "cube": cube * 1.1, "aspect": torch.linspace(0.8, 1.2, 5)}
     together = replace(prepare.crop(depth, CAMERA, centre, cube), **view)
     images = prepare.image(together, 96)
-    located = prepare.locate(depth, CAMERA, cube=cube)
+    located = {method: prepare.locate(depth, CAMERA, method, cube=cube) for method in ("mass", "outline")}
     for i in range(5):
         one = slice(i, i + 1)
         alone = prepare.crop(depth[one], CAMERA, centre[one], cube[one])
         alone = replace(alone, **{name: value[one] for name, value in view.items()})
         assert torch.equal(prepare.image(alone, 96), images[one])
-        assert torch.equal(prepare.locate(depth[one], CAMERA, cube=cube[one]), located[one])
+        for method, together_with_others in located.items():
+            assert torch.equal(prepare.locate(depth[one], CAMERA, method, cube=cube[one]), together_with_others[one])
 
 
 def test_crop_of_a_fixed_size():
@@ -297,6 +304,20 @@ def test_mass_is_not_led_astray_by_a_nearer_crumb_or_a_body_behind():
     assert (prepare.locate(depth, CAMERA) - centre).norm(dim=1).max() < 10
 
 
+def test_outline_stays_on_the_fingers_where_mass_follows_the_forearm():
+    """A palm with five fingers on a forearm, and nothing else: drawn in mm at 500 mm."""
+    u, v = cameras.pixel_grid(CAMERA.height, CAMERA.width, torch.zeros(1)).unbind(-1)
+    x, y = (u - CAMERA.u0) * 500 / CAMERA.fx, (v - CAMERA.v0) * 500 / CAMERA.fy
+    hand = (x.abs() < 42) & (y.abs() < 45)
+    for finger in (-36, -18, 0, 18, 36):
+        hand |= ((x - finger).abs() < 7) & (y > -110) & (y < 0)
+    hand |= (x.abs() < 30) & (y > 0) & (y < 230)
+    depth, middle = (500.0 * hand)[None], torch.tensor([0.0, -30.0, 500.0])
+    mass, outline = (prepare.locate(depth, CAMERA, method)[0] for method in ("mass", "outline"))
+    assert (outline - middle).norm() < 20
+    assert mass[1] > outline[1] + 30  # y is down: towards the forearm
+
+
 def test_mass_of_a_cut_hand_is_still_somewhere_on_it():
     depth = blank(1)
     depth[0, 100:110, :8] = 400
@@ -333,7 +354,7 @@ def test_locate_refuses_depth_that_is_no_depth(value):
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda: prepare.locate(blank(1), CAMERA, method="yolo"), "yolo.*accepted are mass"),
+    (lambda: prepare.locate(blank(1), CAMERA, method="yolo"), "yolo.*accepted are mass, outline"),
     (lambda: prepare.locate(blank(1)[0], CAMERA), r"\(B, H, W\)"),
     (lambda: prepare.locate(blank(1), CAMERA, near=500, far=100), "near < far"),
     (lambda: prepare.locate(blank(2), torch.ones(3, 4)), r"\(2, 4\)"),
@@ -344,7 +365,7 @@ def test_locate_refuses_depth_that_is_no_depth(value):
     (lambda: prepare.crop(blank(1), CAMERA, torch.ones(1, 3) * 400, 250.0, torch.ones(1, 63)), r"\(1, J, 3\)"),
     (lambda: prepare.crop(blank(1), CAMERA, torch.ones(1, 3) * 400, 250.0, margin=0), "margin"),
     (lambda: prepare.batch([], 250.0), "at least one"),
-    (lambda: prepare.batch([DepthFrame(blank(1)[0], CAMERA)], 250.0, "nose"), "nose.*mass, true, stored"),
+    (lambda: prepare.batch([DepthFrame(blank(1)[0], CAMERA)], 250.0, "nose"), "nose.*mass, outline, true, stored"),
     (lambda: prepare.batch([DepthFrame(blank(1)[0], CAMERA, id="x")], 250.0, "true"), "'x'.*joints|joints.*'x'"),
     (lambda: prepare.batch([DepthFrame(blank(1)[0], CAMERA, id="x")], 250.0, "stored"), "centre of every frame"),
 ])

@@ -40,7 +40,8 @@ def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overri
 def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", variant: str = "paper"):
     """How to train a variant: a `method.Recipe`.
 
-    `profile`: 'smoke' (a minute on a CPU), 'laptop' (at most ten minutes on two cores), 'paper' (the paper's own).
+    `profile`: one of `method.PROFILES`: 'smoke' (a minute on a CPU), 'ablation' (reduced width, a few minutes), 'laptop'
+    (at most ten minutes on two cores), 'paper' (the paper's own).
     Errors: `HandPoseError` for an unknown method, data set, profile or variant, naming what is accepted.
     """
     module = _module(name)

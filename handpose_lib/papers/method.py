@@ -11,7 +11,9 @@ from ..errors import HandPoseError
 from ..frames import Crops
 from ..skeleton import Skeleton
 
-PROFILES = ("smoke", "laptop", "paper")
+PROFILES = ("smoke", "ablation", "laptop", "paper")
+"""How much a training may cost: a minute; every variant side by side at reduced width, a few minutes each; the paper's
+own network in at most ten minutes; the paper's own schedule. All but the last for two CPU cores."""
 
 
 class Method(nn.Module, ABC):

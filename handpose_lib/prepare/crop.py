@@ -12,9 +12,9 @@ import torch
 from ..camera import Camera, xyz_to_uvd
 from ..errors import HandPoseError, one_of
 from ..frames import HANDS, Crops, DepthFrame
-from .locate import as_cameras, locate, true_centre
+from .locate import METHODS, as_cameras, locate, true_centre
 
-CENTRES = ("mass", "true", "stored")
+CENTRES = (*METHODS, "true", "stored")
 MARGIN = 1.45
 """Window over cube: a little more than √2, so that every rotation of the cube's face fits."""
 
@@ -75,8 +75,8 @@ def batch(
 ) -> Crops:
     """The crops of a list of frames, which may come from cameras of different image size.
 
-    `centre` is where the cube sits: 'mass' (`locate`), 'true' (the mean of the joints) or 'stored'
-    (the frames' own reference points). Errors: no frames, an unknown centre, a frame that lacks what
+    `centre` is where the cube sits: 'mass' or 'outline' (see `locate`), 'true' (the mean of the joints)
+    or 'stored' (the frames' own reference points). Errors: no frames, an unknown centre, a frame that lacks what
     the centre needs, frames with and without joints, no hand found.
     """
     if not frames:
@@ -86,8 +86,8 @@ def batch(
     depth = _stack(frames)
     cameras = torch.stack([frame.camera.intrinsics(depth) for frame in frames])
     joints = _all_or_none(frames, "joints")
-    if centre == "mass":
-        centres = locate(depth, cameras, cube=cube, ids=ids)
+    if centre in METHODS:
+        centres = locate(depth, cameras, centre, cube=cube, ids=ids)
     elif centre == "true":
         centres = true_centre(_needed(joints, "joints", centre, frames))
     else:
@@ -134,7 +134,7 @@ def _needed(values: torch.Tensor | None, name: str, centre: str, frames: list[De
     if values is None:
         lacking = next(frame.id for frame in frames if getattr(frame, name) is None)
         raise HandPoseError(f"centre {centre!r} needs the {name} of every frame; frame {lacking!r} has none "
-                            "(accepted without: mass)")
+                            f"(accepted without: {', '.join(METHODS)})")
     return values
 
 

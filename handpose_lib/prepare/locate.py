@@ -1,9 +1,15 @@
 """The reference point: where in the image the hand is, so that a cube can be put around it.
 
-'mass' is the usual centre of mass after thresholding the depth (DeepPrior++, section 3), made robust
-against what else a camera sees: it starts at the nearest thing whose visible surface is as large as
-a hand's, and then follows the mean of the points inside the cube. It assumes, as the hand data sets
-do, that the hand is the nearest thing of its size; it is no detector.
+Both methods start at the nearest thing whose visible surface is as large as a hand's, if possible one
+that stands by itself, and then follow a mean inside the cube:
+
+* 'mass', the usual one: the mean of the points, as DeepPrior++ and many others (their section 3). A
+  forearm in view pulls it off the hand.
+* 'outline', ours: each point counts with the length of the outline that passes through it, that is, of
+  the border to something farther. Fingers have most of a hand's outline and a forearm little, so that
+  the mean stays on the hand.
+
+Neither is a detector: both assume, as the hand data sets do, that the hand is the nearest thing of its size.
 """
 
 import torch
@@ -11,7 +17,7 @@ import torch
 from ..camera import Camera, depth_to_points
 from ..errors import HandPoseError, one_of
 
-METHODS = ("mass",)
+METHODS = ("mass", "outline")
 
 NEAR, FAR = 100.0, 1500.0
 """Default range in mm in which a hand is looked for."""
@@ -20,10 +26,16 @@ CELL = 60.0
 """Side in mm of the cells in which the visible surface is measured; three make a block, about a hand."""
 HAND_AREA = 3000.0
 """Visible surface in mm² from which a block counts as a hand: half of what an edge-on hand shows."""
+REACH = 2
+"""How many cells a hand may be away from the nearest part of the arm or hand that was found first."""
+EDGE_MM = 12.0
+"""A neighbouring pixel that is so much farther is behind an outline; noise and slanted skin stay below."""
 ISOLATION = 2.0
 """A hand has at most as much surface again within the next cells: its forearm, but not a body or wall."""
 SIDEWAYS = 900.0
 """How far from the optical axis in mm a hand is looked for."""
+ROUNDS = 4
+"""How often the mean is followed."""
 COARSE = 80
 """Images wider than this are read at every k-th pixel: a mean of hundreds of points needs no more."""
 
@@ -39,8 +51,8 @@ def locate(
 ) -> torch.Tensor:
     """Find the hand in each image: depth (B, H, W) mm → (B, 3) mm in the camera frame.
 
-    Only pixels within [near, far] mm count; `cube` is the side in mm of the cube whose mean is
-    followed, one number or (B,). Errors: an unknown method, shapes that do not fit, negative or
+    `method` 'mass' or 'outline'; only pixels within [near, far] mm count; `cube` is the side in mm of
+    the cube whose mean is followed, one number or (B,). Errors: an unknown method, shapes that do not fit, negative or
     non-finite depth, an image without anything in the range (named by `ids` if given).
     """
     one_of("method to locate a hand", method, METHODS)
@@ -48,21 +60,20 @@ def locate(
         raise HandPoseError(f"locate: depth of shape {tuple(depth.shape)}: accepted is (B, H, W)")
     if not 0 < near < far:
         raise HandPoseError(f"locate: range {near} to {far} mm: accepted is 0 < near < far")
-    return mass_centre(depth, as_cameras(camera, depth), near, far, cube, ids)
-
-
-def mass_centre(depth, cameras, near, far, cube, ids=None, iterations: int = 4) -> torch.Tensor:
-    """The centre of mass inside a cube around the nearest hand-sized thing; see `locate`."""
     step = max(1, depth.shape[-1] // COARSE)
-    strided = cameras / cameras.new_tensor([step, step, step, step])
-    points = depth_to_points(depth[:, ::step, ::step].contiguous(), strided).flatten(1, 2)
+    depth = depth[:, ::step, ::step].contiguous()
+    cameras = as_cameras(camera, depth) / step
+    points = depth_to_points(depth, cameras).flatten(1, 2)
     counts = (points[..., 2] >= near) & (points[..., 2] <= far)
     _need_a_hand(counts, near, far, ids)
+    area = (points[..., 2] ** 2 / (cameras[:, 0] * cameras[:, 1])[:, None]).round() * counts
+    length = (_outline(depth) * points[..., 2] / cameras[:, :1]).round() * counts if method == "outline" else None
+    weight = counts.to(points) if method == "mass" else length
+    centre = _nearest_hand_sized(points, area, length, near, far)
     half = torch.as_tensor(cube, dtype=depth.dtype, device=depth.device).expand(len(depth))[:, None] / 2
-    centre = _nearest_hand_sized(points, counts, strided, near, far)
-    for _ in range(iterations):
-        inside = counts & ((points - centre[:, None]).abs().amax(-1) <= half)
-        centre = _mean(points, inside, otherwise=centre)
+    for _ in range(ROUNDS):
+        inside = (points - centre[:, None]).abs().amax(-1) <= half
+        centre = _mean(points, weight * inside, otherwise=centre)
     return centre
 
 
@@ -81,32 +92,51 @@ def as_cameras(camera: Camera | torch.Tensor, depth: torch.Tensor) -> torch.Tens
     return camera.to(depth).expand(len(depth), 4)
 
 
-def _nearest_hand_sized(points, counts, cameras, near, far) -> torch.Tensor:
+def _nearest_hand_sized(points, area, length, near, far) -> torch.Tensor:
     """(B, 3) where to start: the nearest block of cells that shows as much surface as a hand, by itself.
 
-    The visible surface of a pixel at depth z is about z² / (fx fy) mm². Summed over cells in whole
-    mm², the sum does not depend on the order in which a device adds.
+    `area` (B, N) is the surface in mm² that each pixel shows, about z² / (fx fy). With `length`, of the
+    outline in mm, the start moves on to the block of longest outline within reach of a hand. Both are
+    whole numbers, whose sums do not depend on the order in which a device adds.
     """
-    batch = len(points)
+    batch, across, deep = len(points), int(2 * SIDEWAYS / CELL), int((far - near) / CELL) + 1
     cells = ((points - points.new_tensor([-SIDEWAYS, -SIDEWAYS, near])) / CELL).floor()
-    across, deep = int(2 * SIDEWAYS / CELL), int((far - near) / CELL) + 1
-    inside = counts & ((cells >= 0) & (cells < cells.new_tensor([across, across, deep]))).all(-1)
+    inside = (area > 0) & ((cells >= 0) & (cells < cells.new_tensor([across, across, deep]))).all(-1)
     x, y, z = cells.long().unbind(-1)
     index = ((z * across + y) * across + x).masked_fill(~inside, 0)
-    area = (points[..., 2] ** 2 / (cameras[:, 0] * cameras[:, 1])[:, None]).round() * inside
-    surface = area.new_zeros(batch, deep * across * across).scatter_add_(1, index, area)
-    surface = surface.reshape(batch, deep, across, across)
-    block, around = (_sum_over_cubes(surface, side).flatten(1) for side in (3, 5))
-    enough, isolated = block >= HAND_AREA, around <= ISOLATION * block
+
+    def blocks(values, side):
+        summed = values.new_zeros(batch, deep * across * across).scatter_add_(1, index, values * inside)
+        return _sum_over_cubes(summed.reshape(batch, deep, across, across), side).flatten(1)
+
+    block = blocks(area, 3)
+    enough, isolated = block >= HAND_AREA, blocks(area, 5) <= ISOLATION * block
     # The best that the image offers: a hand on its own, else a hand among things, else anything.
     rank = (block > 0).long() + enough + (enough & isolated)
     best = (rank == rank.amax(1, keepdim=True)).reshape(batch, deep, -1)
     layer = best.any(2).long().argmax(1)  # the first layer that has it, hence the nearest
     rows = torch.arange(batch, device=points.device)
-    place = block.reshape(batch, deep, -1).masked_fill(~best, -1)[rows, layer].argmax(1)
-    cell = torch.stack((place % across, place // across, layer), -1).to(points)
+    place = layer * across**2 + block.reshape(best.shape).masked_fill(~best, -1)[rows, layer].argmax(1)
+    if length is not None:
+        steps = (_cell(torch.arange(best[0].numel(), device=points.device), across)[None] - _cell(place, across)[:, None])
+        best = best.flatten(1) & (steps.abs().amax(-1) <= REACH)
+        place = blocks(length, 3).masked_fill(~best, -1).argmax(1)
+    cell = _cell(place, across).to(points)
     near_it = (cell[:, None] - cells).abs().amax(-1) <= 1
-    return _mean(points, counts & near_it, otherwise=points[:, 0])
+    return _mean(points, area * near_it, otherwise=points[:, 0])
+
+
+def _outline(depth: torch.Tensor) -> torch.Tensor:
+    """(B, H·W) how many of the four neighbours of a pixel are farther by `EDGE_MM`, or not measured."""
+    behind = depth.masked_fill(depth <= 0, float("inf"))
+    framed = torch.nn.functional.pad(behind[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    neighbours = (framed[:, 1:-1, :-2], framed[:, 1:-1, 2:], framed[:, :-2, 1:-1], framed[:, 2:, 1:-1])
+    return sum((other > depth + EDGE_MM).to(depth) for other in neighbours).flatten(1)
+
+
+def _cell(place: torch.Tensor, across: int) -> torch.Tensor:
+    """(..., 3) the cell x, y, z of a place in the flat row of cells."""
+    return torch.stack((place % across, place // across % across, place // across**2), -1)
 
 
 def _sum_over_cubes(cells: torch.Tensor, side: int) -> torch.Tensor:
@@ -121,12 +151,12 @@ def _sum_over_cubes(cells: torch.Tensor, side: int) -> torch.Tensor:
     return cells
 
 
-def _mean(points: torch.Tensor, chosen: torch.Tensor, otherwise: torch.Tensor) -> torch.Tensor:
-    """(B, 3) mean of the chosen points; where none is chosen, `otherwise`."""
-    number = chosen.sum(1, keepdim=True)
+def _mean(points: torch.Tensor, weight: torch.Tensor, otherwise: torch.Tensor) -> torch.Tensor:
+    """(B, 3) weighted mean of the points; where nothing has weight, `otherwise`."""
     # float64, so that the order of adding, which depends on the batch, cannot be seen in the result
-    mean = (points * chosen[..., None]).sum(1, dtype=torch.float64) / number.clamp(min=1)
-    return torch.where(number > 0, mean.to(points), otherwise)
+    total = weight.sum(1, keepdim=True, dtype=torch.float64)
+    mean = (points * weight[..., None]).sum(1, dtype=torch.float64) / total.clamp(min=1)
+    return torch.where(total > 0, mean.to(points), otherwise)
 
 
 def _need_a_hand(counts, near, far, ids) -> None:
