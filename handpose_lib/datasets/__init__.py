@@ -1,0 +1,27 @@
+"""Data sets on disk, read through one interface.
+
+    frames = open("msra", split="test", subject=8)
+    frames[0]            # a DepthFrame: depth in mm, camera, joints in mm in the camera frame
+    frames.joints()      # (N, J, 3) mm, without reading images
+
+Each loader converts its set's own convention once, at the door, into the camera frame of the book.
+A synthetic set is written in the real set's format and read by the same code; its `synthetic` is True.
+"""
+
+from ..errors import one_of
+from .base import Dataset
+from .msra import Msra
+from .sr305 import Sr305, read_depth_image
+
+__all__ = ["DATASETS", "Dataset", "open", "read_depth_image"]
+
+DATASETS: dict[str, type[Dataset]] = {"msra": Msra, "sr305": Sr305}
+
+
+def open(name: str, root=None, **options) -> Dataset:
+    """Open a data set by name; `options` are those of its class (split, subject, …).
+
+    `root` is its folder, otherwise the place of the set in `paths.data()`. Errors: an unknown name,
+    a missing folder, files that are not what the format promises (`DataError`, naming the file).
+    """
+    return DATASETS[one_of("data set", name, DATASETS)](root, **options)

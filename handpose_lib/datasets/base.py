@@ -1,0 +1,103 @@
+"""What every data set offers: frames by number, labels without images, and its identity."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from ..camera import Camera
+from ..errors import DataError, HandPoseError
+from ..frames import DepthFrame
+from ..skeleton import Skeleton
+
+SPLITS = ("train", "validation", "test", "all")
+SYNTHETIC = "synthetic.json"
+"""The file in a set's root that says that the set is synthetic, and everything that determines it."""
+
+
+class Dataset:
+    """A map-style data set. Subclasses set the attributes and say how to read frame `i`.
+
+    name      of the set, 'msra'
+    root      its folder
+    camera    of all its images
+    skeleton  of its labels, or None without labels
+    protocol  what an evaluation has to state: split, held-out subject, view, …
+    """
+
+    name: str
+    root: Path
+    camera: Camera
+    skeleton: Skeleton | None
+    protocol: dict
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def _frame(self, i: int) -> DepthFrame:
+        raise NotImplementedError
+
+    def joints(self) -> torch.Tensor:
+        """(N, J, 3) mm in the camera frame, of all frames, without reading an image."""
+        raise HandPoseError(f"{self.name} has no joints")
+
+    def _label_digest(self) -> str:
+        """What identifies a real set: a hash over its label files and counts."""
+        raise NotImplementedError
+
+    def __getitem__(self, i: int) -> DepthFrame:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"frame {i} of {self.name}: accepted are 0 to {len(self) - 1}")
+        return self._frame(int(i) % len(self))
+
+    def frames(self, indices: Iterable[int]) -> list[DepthFrame]:
+        """The frames of these numbers, as `prepare.batch` takes them."""
+        return [self[int(i)] for i in indices]
+
+    @cached_property
+    def synthetic(self) -> bool:
+        """Whether the frames were rendered; results on them are always called synthetic."""
+        return (self.root / SYNTHETIC).is_file()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when the content of the set does, whatever the split."""
+        return digest(self.settings()) if self.synthetic else self._label_digest()[:16]
+
+    def settings(self) -> dict:
+        """What determined a synthetic set; empty for a real one."""
+        return read_settings(self.root) if self.synthetic else {}
+
+    def describe(self) -> str:
+        """One line for a person: what this is and how much of it."""
+        kind = "synthetic, in the format of " if self.synthetic else ""
+        facts = ", ".join(f"{key} {value}" for key, value in self.protocol.items())
+        return f"{kind}{self.name}: {len(self):,} frames of {self.camera.width}×{self.camera.height} pixels ({facts})"
+
+
+def read_settings(root: Path) -> dict:
+    """The content of `synthetic.json` in a set's folder. Errors: a file that is not a JSON object."""
+    path = Path(root) / SYNTHETIC
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: accepted is a JSON object as data_scripts/make_synthetic.py writes it") from error
+    if not isinstance(settings, dict):
+        raise DataError(f"{path}: accepted is a JSON object, this is a {type(settings).__name__}")
+    return settings
+
+
+def digest(settings: dict) -> str:
+    """16 hexadecimal digits of a dictionary's content, whatever the order of its keys."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def folder(root: Path, name: str, how: str) -> Path:
+    """`root` if it is a folder. Errors: it is missing; the message says `how` to get it."""
+    if not Path(root).is_dir():
+        raise DataError(f"{root}: no such folder; {name} needs {how}")
+    return Path(root)
