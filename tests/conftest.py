@@ -1,0 +1,17 @@
+"""What the tests of the project share: where its files are."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """No test may depend on which tests ran before it."""
+    torch.manual_seed(0)
