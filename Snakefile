@@ -80,8 +80,11 @@ def ingredients(notebook):
 
 
 def made_before(wildcards):
-    """What the pipeline makes for a chapter: the embedded data."""
-    return dataset("smoke") if uses(BOOK / f"{wildcards.chapter}.ipynb", "datasets") else []
+    """What the pipeline makes for a chapter: the embedded data, and the smoke runs."""
+    notebook = BOOK / f"{wildcards.chapter}.ipynb"
+    data = dataset("smoke") if uses(notebook, "datasets") else []
+    runs = expand(SMOKE_RUN, method=METHODS) if "paths.build()" in notebook.read_text(encoding="utf-8") else []
+    return data + runs
 
 
 def dataset(size):
@@ -227,7 +230,7 @@ rule run:
     params:
         ingredients=ingredients_of_run,
         out=lambda wildcards, input, output: from_notebook(Path(output.record).parent, input),
-        executed=BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}.ipynb",
+        executed=str(BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}.ipynb"),
     threads: CORES
     resources:
         gpu=1,

@@ -232,7 +232,8 @@ class OnTheFly:
 
         self._render = synth.frames
         self.distribution, self.frames, self.seed = distribution, frames, seed
-        self.protocol, self.subjects, self.centre = protocol, tuple(subjects), one_of("centre", centre, ("mass", "true", "stored"))
+        self.protocol, self.subjects = protocol, tuple(subjects)
+        self.centre = one_of("centre", centre, ("mass", "true", "stored"))
         self.cubes = _sides(cube)
 
     def __len__(self):
@@ -262,8 +263,10 @@ class OnTheFly:
         smallest = min(self.cubes)
         if self.centre == "mass":
             centre = prepare.locate(rendered.depth, rendered.camera, cube=smallest)
+        elif self.centre == "true":
+            centre = prepare.true_centre(rendered.joints)
         else:
-            centre = rendered.centre if self.centre == "stored" else prepare.true_centre(rendered.joints)
+            centre = rendered.centre
         return prepare.crop(rendered.depth, rendered.camera, centre, smallest, rendered.joints, rendered.hands,
                             rendered.ids, margin=MARGIN * max(self.cubes) / smallest)
 

@@ -2,7 +2,7 @@
 
     python pipeline/front_picture.py [folder of records]
 
-What it shows: one synthetic depth image with all its disturbances, the crop that a network gets, what
+What it shows: one synthetic depth image with the noise of a sensor, the crop that a network gets, what
 the network says, and the same joints in space. Made by hand when the records changed, and committed.
 """
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
 
 from handpose_lib import figures, metrics, papers, paths, prepare, records, skeleton, synth
 from handpose_lib.camera import depth_to_points
@@ -26,18 +27,21 @@ def main(root: Path) -> None:
     method.eval()
 
     cube = record["protocol"]["cube"]
-    frames = synth.frames(CANDIDATES, seed=3, protocol="msra", distribution="wide", subjects=[8])
+    frames = synth.frames(CANDIDATES, seed=3, protocol="msra", distribution=synth.WIDE_VIEW, subjects=[8])
     crops = prepare.crop(frames.depth, frames.camera, prepare.locate(frames.depth, frames.camera, cube=cube), cube, frames.joints, frames.hands)
     x = method.encode(crops)
     predicted = method.decode(method(x), crops).detach()
-    # A typical frame, neither the best nor the worst.
+    # Of the better half of the frames the one with the fingertips farthest apart, as the camera sees them: a folded hand shows little.
     errors = metrics.frame_errors(predicted, frames.joints, "mean")
-    n = int(errors.argsort()[len(errors) // 2])
+    better = errors.argsort()[:len(errors) // 2]
+    tips = [joints_of.fingers[finger][-1] for finger in joints_of.fingers]
+    spread = torch.cdist(frames.joints[:, tips, :2], frames.joints[:, tips, :2]).sum((1, 2))
+    n = int(better[spread[better].argmax()])
 
     figures.style()
     figure = plt.figure(figsize=(12, 3.3))
     panels = [figure.add_subplot(1, 4, 1 + k, **({"projection": "3d"} if k == 3 else {})) for k in range(4)]
-    figures.depth_image(frames.depth[n], axes=panels[0], title="a depth image")
+    figures.depth_image(frames.depth[n], axes=panels[0], title="a depth image", zoom=30)
     panels[1].imshow(x[n, 0], cmap="gray_r", vmin=-1.6, vmax=2.2, extent=(-1, 1, 1, -1))
     panels[1].set(title="what the network gets")
     panels[2].imshow(x[n, 0], cmap="gray_r", vmin=-1.6, vmax=2.2, extent=(-1, 1, 1, -1))
@@ -46,7 +50,7 @@ def main(root: Path) -> None:
     for panel in panels[1:3]:
         panel.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(1, -1))
     points = depth_to_points(frames.depth[n], frames.camera)[frames.hand_mask[n]]
-    figures.point_cloud(points[::4], predicted[n], joints_of, axes=panels[3], title="in millimetres", view=(15, -50), size=2)
+    figures.point_cloud(points[::4], predicted[n], joints_of, axes=panels[3], title="in millimetres", view=(12, -62), size=2)
     figure.savefig(TARGET, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
     print(f"{TARGET.name}: {record.key}, synthetic frame {CANDIDATES[n]}, mean joint error {float(errors[n]):.1f} mm")
 

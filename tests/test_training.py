@@ -395,6 +395,15 @@ def test_frames_on_the_fly_depend_on_the_seeds_and_their_number_alone():
         assert not torch.equal(other.joints, batch.joints)
 
 
+@pytest.mark.parametrize("centre", ["mass", "true", "stored"])
+def test_frames_on_the_fly_have_the_centre_that_is_asked_for(centre):
+    """As far from the mean of the joints as its kind: not at all, some millimetres, within the hand."""
+    crops = training.OnTheFly("msra_like", frames=4, cube=250.0, centre=centre).crops(range(4))
+    away = (crops.centre - crops.joints.mean(1)).norm(dim=1)
+    assert (away < {"mass": 150.0, "true": 1e-3, "stored": 60.0}[centre]).all()
+    assert centre == "true" or (away > 0.01).all()
+
+
 def test_the_first_epoch_on_the_fly_can_be_swept():
     source = training.OnTheFly("msra_like", frames=3, cube=250.0)
     swept = [crops for crops in source.sweep(cube=200.0, batch=2)]

@@ -118,8 +118,8 @@ def _nearest_hand_sized(points, area, length, near, far) -> torch.Tensor:
     rows = torch.arange(batch, device=points.device)
     place = layer * across**2 + block.reshape(best.shape).masked_fill(~best, -1)[rows, layer].argmax(1)
     if length is not None:
-        steps = (_cell(torch.arange(best[0].numel(), device=points.device), across)[None] - _cell(place, across)[:, None])
-        best = best.flatten(1) & (steps.abs().amax(-1) <= REACH)
+        cells_apart = _cell(torch.arange(block.shape[1], device=points.device), across) - _cell(place, across)[:, None]
+        best = best.flatten(1) & (cells_apart.abs().amax(-1) <= REACH)
         place = blocks(length, 3).masked_fill(~best, -1).argmax(1)
     cell = _cell(place, across).to(points)
     near_it = (cell[:, None] - cells).abs().amax(-1) <= 1

@@ -56,14 +56,14 @@ def image(crops: Crops, size: int, background: float = 1.0) -> torch.Tensor:
     """
     n = (torch.arange(size, dtype=crops.depth.dtype, device=crops.depth.device) + 0.5) * (2 / size) - 1
     linear, offset = _view_to_window(crops)
-    column, row = (
-        linear[:, axis, :1, None] * n + linear[:, axis, 1:, None] * n[:, None] + offset[:, axis, None, None]
-        for axis in (0, 1)
-    )
-    measured = _nearest(crops.depth, column, row)
-    z = (measured - crops.centre[:, 2, None, None]) / (crops.cube / 2)[:, None, None]
-    z = z.clamp_(min=-1).masked_fill_((measured <= 0) | (z > 1), background)
-    return z[:, None]
+    # Tables of one row and one column each: what is done for every pixel should be little.
+    along, down = linear[..., :1] * n + offset[..., None], linear[..., 1:] * n
+    column, row = (along[:, axis, None] + down[:, axis, :, None] for axis in (0, 1))
+    z = _nearest(crops.depth, column, row)
+    empty = z <= 0
+    z.sub_(crops.centre[:, 2, None, None]).div_((crops.cube / 2)[:, None, None])
+    empty |= z > 1
+    return z.clamp_(min=-1).masked_fill_(empty, background)[:, None]
 
 
 def centre_pixel(crops: Crops) -> torch.Tensor:
