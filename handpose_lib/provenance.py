@@ -12,6 +12,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from .errors import DataError, HandPoseError
@@ -42,8 +43,13 @@ def closure(roots: str | Path | Iterable[str | Path]) -> list[Path]:
     return sorted(path for path in found if path.is_relative_to(ROOT))
 
 
-def imported(path: Path) -> set[Path]:
+def imported(path: Path) -> frozenset[Path]:
     """The files of the library named by the import statements of one file, nested ones included."""
+    return _imported(path, _state(path))
+
+
+@cache
+def _imported(path: Path, state: tuple) -> frozenset[Path]:
     files = set()
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
@@ -54,7 +60,7 @@ def imported(path: Path) -> set[Path]:
             files.update(_files_of(module))
             for alias in node.names:  # `from package import member`: the member may be a module
                 files.update(_files_of(f"{module}.{alias.name}"))
-    return files
+    return frozenset(files)
 
 
 def digest(files: str | Path | Iterable[str | Path]) -> str:
@@ -63,7 +69,7 @@ def digest(files: str | Path | Iterable[str | Path]) -> str:
     The order of the files does not matter, and neither does the folder in which the project lies.
     """
     files = [files] if isinstance(files, (str, Path)) else files
-    lines = {f"{_label(Path(path))} {_tree_digest(Path(path))}" for path in files}
+    lines = {f"{_label(path)} {_tree_digest(path, _state(path))}" for path in map(Path, files)}
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
@@ -141,7 +147,17 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
     return ".".join(base + ([node.module] if node.module else []))
 
 
-def _tree_digest(path: Path) -> str:
+def _state(path: Path) -> tuple:
+    """What tells one state of a file from another: the pipeline asks for the same files many times."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    return stat.st_mtime_ns, stat.st_size
+
+
+@cache
+def _tree_digest(path: Path, state: tuple) -> str:
     tree = parse(path)
     for node in ast.walk(tree):
         if (isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))

@@ -161,7 +161,8 @@ def test_touching_planes_touch():
     """Every corner of a wedge's triangle lies on its sphere, and its plane touches all three spheres from outside."""
     spheres = scene(5, chains=50).double()
     _, triangles = wedge(spheres)
-    normal = torch.linalg.cross(triangles[..., 1, :] - triangles[..., 0, :], triangles[..., 2, :] - triangles[..., 0, :])
+    a, b, c = triangles.unbind(-2)
+    normal = torch.linalg.cross(b - a, c - a)
     exists = normal.norm(dim=-1) > 1e-9
     assert exists.float().mean() > 0.5
     normal = normal / normal.norm(dim=-1, keepdim=True)

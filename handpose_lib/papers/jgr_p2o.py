@@ -350,9 +350,9 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     elif profile == "ablation":
         network, epochs, epoch_frames = {**SMALL, **network}, 10, 1_200
     elif variant == "small":
-        epochs, epoch_frames, batch = 10, 6_000, 16
+        epochs, epoch_frames, batch = 10, 9_000, 16
     else:
-        epochs, epoch_frames, batch = 10, 1_400, 16
+        epochs, epoch_frames, batch = 10, 1_500, 16
     return Recipe(
         profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
         warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,

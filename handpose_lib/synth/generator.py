@@ -164,13 +164,14 @@ class Rendered:
 
     @property
     def hand_mask(self) -> Tensor:
-        """(B, H, W) bool: pixels measured on hand and forearm, within 15 mm of its surface here or one pixel away."""
-        near, far = sensors.range_around(self.hand_depth)
+        """(B, H, W) bool: measured within 15 mm of the surface of hand and forearm, here or one pixel away."""
+        near, far = sensors.surface_around(self.hand_depth)
         return (self.depth > 0) & (self.depth > near - sensors.EDGE_MM) & (self.depth < far + sensors.EDGE_MM)
 
     def frame(self, row: int) -> DepthFrame:
         """One frame as a data set would give it."""
-        return DepthFrame(self.depth[row], self.camera, self.joints[row], self.ids[row], self.hands[row], self.centre[row])
+        depth, joints, centre = self.depth[row], self.joints[row], self.centre[row]
+        return DepthFrame(depth, self.camera, joints, self.ids[row], self.hands[row], centre)
 
 
 def frames(
@@ -241,7 +242,9 @@ class _Draws:
         return self(name)[:, 0] < share
 
 
-def _posed(draw: _Draws, setting: Protocol, d: Distribution, subjects: list[int], gesture: str | None) -> tuple[Hand, Tensor]:
+def _posed(
+    draw: _Draws, setting: Protocol, d: Distribution, subjects: list[int], gesture: str | None
+) -> tuple[Hand, Tensor]:
     """The hands (B) in front of the camera, and +1 for right, -1 for left."""
     if not subjects:
         raise HandPoseError("no subjects: accepted is a sequence of at least one number")
@@ -250,7 +253,7 @@ def _posed(draw: _Draws, setting: Protocol, d: Distribution, subjects: list[int]
     side = torch.where(draw.happens("left", d.left), -1.0, 1.0)
     angles = _angles(draw, d, person, gesture)
 
-    yaw, roll = (torch.deg2rad(draw.between(name, limits)) for name, limits in (("yaw", d.yaw), ("in-plane", d.in_plane)))
+    yaw, roll = torch.deg2rad(draw.between("yaw", d.yaw)), torch.deg2rad(draw.between("in-plane", d.in_plane))
     pitch = torch.deg2rad((draw.between("pitch", d.pitch) + draw.between("pitch again", d.pitch)) / 2)
     length = draw.between("forearm length", d.forearm_length) * draw.happens("forearm", d.forearm)
     # A forearm that points at the camera is cut off before it hides the hand: z of the image of the hand's y axis.
@@ -289,8 +292,9 @@ def _position(draw: _Draws, setting: Protocol, d: Distribution) -> Tensor:
     camera = setting.camera
     z = draw.between("distance", d.distance or setting.distance)
     stray = d.offset * (2 * draw("offset", 2) - 1)
+    sides = ((camera.u0, camera.width, camera.fx), (camera.v0, camera.height, camera.fy))
     place = []
-    for i, (middle, size, focal) in enumerate(((camera.u0, camera.width, camera.fx), (camera.v0, camera.height, camera.fy))):
+    for i, (middle, size, focal) in enumerate(sides):
         # The hand, about 100 mm around its middle, stays in the image where there is room for it.
         room = (z * size / (2 * focal) - 100).clamp_min(0)
         place.append(z * (size / 2 - middle) / focal + stray[:, i] * room)
@@ -305,7 +309,9 @@ def _moved(posed: Hand, shift: Tensor) -> Hand:
 # --- What is around it -------------------------------------------------------------------------------------
 
 
-def _with_surroundings(draw: _Draws, camera: Camera, d: Distribution, posed: Hand, side: Tensor, hand_depth: Tensor) -> Tensor:
+def _with_surroundings(
+    draw: _Draws, camera: Camera, d: Distribution, posed: Hand, side: Tensor, hand_depth: Tensor
+) -> Tensor:
     """(B, H, W) exact depth of everything."""
     spheres = posed.spheres
     things = [
@@ -366,7 +372,8 @@ def _measured(draw: _Draws, camera: Camera, d: Distribution, posed: Hand, exact:
     depth = exact.clone()
     for number, name in enumerate(names):
         for rows in (which == number).nonzero()[:, 0].split(_step(exact)):
-            depth[rows] = _sense(sensors.SENSORS[name], d, camera, exact[rows], draw.key[rows.cpu().numpy()], damage.index(rows))
+            key = draw.key[rows.cpu().numpy()]
+            depth[rows] = _sense(sensors.SENSORS[name], d, camera, exact[rows], key, damage.index(rows))
     return depth
 
 

@@ -495,8 +495,14 @@ _WEDGES = (
     ("forearm radial", "forearm ulnar", "elbow radial"),
     ("forearm ulnar", "elbow radial", "elbow ulnar"),
 )
-# Edges that need no cone: the diagonals of the forearm's flat sides, and one that lies deep in the palm.
-_SEAMS = ({"wrist ulnar", "forearm radial"}, {"forearm ulnar", "elbow radial"}, {"thumb", "thenar foot"})
+# Edges that need no cone: the diagonals of the forearm's flat sides, and three that lie deep in the palm.
+_SEAMS = (
+    {"wrist ulnar", "forearm radial"},
+    {"forearm ulnar", "elbow radial"},
+    {"thumb", "thenar foot"},
+    {"thumb", "web thumb"},
+    {"web thumb", "thenar"},
+)
 
 
 @lru_cache

@@ -27,7 +27,8 @@ def keys(seed: int, indices: Iterable[int]) -> np.ndarray:
     """(B,) uint64: one key for each index."""
     indices = np.asarray([int(i) for i in indices], dtype=np.int64)
     if (indices < 0).any() or int(seed) < 0:
-        raise HandPoseError(f"seed {seed} with indices from {indices.min(initial=0)}: accepted are whole numbers from 0")
+        lowest = indices.min(initial=0)
+        raise HandPoseError(f"seed {seed} with indices from {lowest}: accepted are whole numbers from 0")
     seed = np.uint64(int(seed) & 0xFFFFFFFFFFFFFFFF)
     return _mix(_mix(np.full(1, seed) + _GOLDEN) + indices.astype(np.uint64) * _GOLDEN)
 

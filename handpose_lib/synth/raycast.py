@@ -7,24 +7,28 @@ distance) of the nearest surface. Two primitives are enough for a smooth hand:
 * a **triangle**: with three round cones it closes the convex hull of three spheres (`wedge`): a palm
   without grooves, the web between two fingers.
 
-How a ray meets a round cone. Let the ray be X(z) = z d with d = (x, y, 1), so that its parameter is
-the depth. Measure from the middle m of the axis, with the origin of the ray moved to the plane
-z = m_z: o = (m_z x - m_x, m_z y - m_y, 0). What remains are numbers of the size of the cone, so that
-float32 suffices. With the unit axis n, the length L, the mean radius r, and the angle whose sine is
-s = (r_a - r_b) / L and whose cosine is c, the lateral surface is where
+A ray is X = z d with d = (x, y, 1), so that its parameter is the depth. Everything is easier in the
+nearness q = 1 / z. A plane n.X = n.v is met at q = n.d / n.v, a linear function of the pixel. The lateral
+surface of a round cone with the middle m of its axis, the unit axis n, the length L, the mean radius r, and
+the angle with sine s = (r_a - r_b) / L and cosine c is where
 
-    |X|^2 - (N.X - r s/c)^2 = r^2,   N = n / c,   |N.X - r s/c| <= L c / 2,                       (1)
+    |X - m|^2 - (N.X - E)^2 = r^2,   |N.X - E| <= L c / 2,   N = n / c,   E = N.m + r s / c.       (1)
 
-a quadratic w t^2 + 2 ... with the coefficients
+Divided by z^2 this is k0 q^2 - 2 k1 q + k2 = 0 with
 
-    K2 = d.d - (N.d)^2,   K1 = o.d - (N.d) e,   K0 = o.o - r^2 - e^2,   e = N.o - r s/c,          (2)
+    k2 = d.d - (N.d)^2,   k1 = (m - E N).d,   k0 = m.m - E^2 - r^2,                                (2)
 
-entered at t = -(K1 + sqrt(K1^2 - K0 K2)) / K2. The two spheres are the case N = 0. Every one of
-d.d, N.d, o.d, o.o and e is a function of x plus a function of y, so that inside a tile of 8 x 8
-pixels only 8 + 8 values of each are computed.
+and the ray enters at the root q = (k1 + sqrt(k1^2 - k0 k2)) / k0 = l + sign(k0) sqrt(h): a linear function
+of the pixel and the root of a quadratic one, h = l^2 - k2 / k0. A sphere is the case N = 0, E = 0.      (3)
 
-Only +, -, *, / and sqrt are used, each correctly rounded on its own, and the z-buffer keeps a minimum:
-the depth of a frame has the same bits alone and in any batch.
+The image is cut into tiles of 8 x 8 pixels, and each tile keeps the primitives that come near it. There l
+and h are polynomials in the place of the pixel in its tile. Their coefficients are worked out in float64,
+once for each primitive and tile; the 64 values then have the size of what they describe, and float32
+suffices for them. (With the camera as origin of a float32 calculation, h would be the small difference of
+large numbers.)
+
+All operations on the way are correctly rounded one by one, and the z-buffer keeps a maximum of q: the depth of
+a frame has the same bits alone and in any batch.
 """
 
 from __future__ import annotations
@@ -40,9 +44,6 @@ from ..camera import Camera
 from ..errors import HandPoseError
 
 TILE = 8
-# Rays per step: what one step touches should stay in the second-level cache of a processor core;
-# a GPU wants few, large steps.
-RAYS_PER_STEP = {"cpu": 1 << 17, "cuda": 1 << 22}
 
 
 @dataclass(frozen=True)
@@ -140,85 +141,119 @@ def depth(solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None 
     lens, (height, width) = _lens(solids, camera, size)
     if len(solids) == 0:
         return solids.cones.new_zeros(0, height, width)
-    rays = _Rays.through_pixels(lens, height, width)
+    grid = _Grid(lens, -(-height // TILE), -(-width // TILE))
     lists = [
-        _near_tiles(_BODY, _bodies(solids.cones), rays),
-        _near_tiles(_SPHERE, _spheres(solids.cones), rays),
-        _near_tiles(_TRIANGLE, _triangles(solids.triangles), rays),
+        _near_tiles(_BODY, _bodies(solids.cones), grid),
+        _near_tiles(_SPHERE, _spheres(solids.cones), grid),
+        _near_tiles(_TRIANGLE, _triangles(solids.triangles), grid),
     ]
-    return _z_buffer(lists, rays, len(solids))[:, :height, :width]
+    return _image(lists, grid, len(solids), solids.cones)[:, :height, :width]
 
 
 # ---------------------------------------------------------------------------------------------------
-# Primitives. Each kind has rows of numbers per primitive, a test whether it comes near the ray through
-# the centre of a tile (never wrong with "no"), and the depth at which rays enter it (far away or nan
-# for a miss: conditions that put a number in place of another are many times slower than arithmetic).
-# x and y broadcast against each other; the primitives are along the last axis.
+# Primitives. Each kind has a test whether one may be seen in a tile (never wrong with "no"), the coefficients
+# of its polynomials in a tile, and the nearness q at which the rays of the tile enter it. The primitives
+# are along the last axis. A miss is below 0 or nan: to put one number in place of another by a condition is
+# many times as slow as arithmetic, so what misses by anything is pushed back by `_FAR` times as much.
 
 _FAR = 1e30
 
+
 class _Kind(NamedTuple):
-    near: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    near: Callable[..., Tensor]
+    local: Callable[..., Tensor]
     enter: Callable[[Tensor, Tensor, Tensor], Tensor]
-    near_rows: slice = slice(None)
-    enter_rows: slice = slice(None)
 
 
-def _enter_body(rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    nx, ny, nz, r, shift, half, mx, my, mz = rows
-    ox, oy = mz * x - mx, mz * y - my
-    along = nx * x + (ny * y + nz)  # N.d
-    e = nx * ox + (ny * oy - shift)
-    k2 = (along * along).sub_(x * x + (y * y + 1))  # Eq. 2, with the sign of K2 turned
-    k1 = (x * ox + y * oy).sub_(along * e)
-    k0 = (ox * ox + (oy * oy - r * r)).sub_(e * e)
-    t = _first_root(k2, k1, k0)
-    beyond = e.add_(along.mul_(t)).abs_().sub_(half).clamp_min_(0)
-    return t.add_(mz).add_(beyond, alpha=_FAR)
+def _enter_body(rows: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    sign, edge, a, ax, ay = rows[9:]
+    q = _larger_root(rows[:9], i, j, sign)
+    # |N.d - q E| <= q L c / 2, both sides divided by L c / 2.
+    beyond = (a + ax * i + ay * j).sub_(edge * q).abs_().sub_(q).clamp_min_(0)
+    return q.sub_(beyond, alpha=_FAR)
 
 
-def _enter_sphere(rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    cx, cy, cz, r = rows
-    ox, oy = cz * x - cx, cz * y - cy
-    k2 = -x * x - (y * y + 1)
-    k1 = x * ox + y * oy
-    k0 = ox * ox + (oy * oy - r * r)
-    return _first_root(k2, k1, k0).add_(cz)
+def _enter_sphere(rows: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    return _larger_root(rows, i, j)
 
 
-def _enter_triangle(rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    inside = rows[0] * x + (rows[1] * y + rows[2])
-    for i in (3, 6):
-        torch.minimum(inside, rows[i] * x + (rows[i + 1] * y + rows[i + 2]), out=inside)
-    beyond = inside.neg_().clamp_min_(0)
-    return (rows[12] / (rows[9] * x + (rows[10] * y + rows[11]))).add_(beyond, alpha=_FAR)
+def _enter_triangle(rows: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    q, *edges = ((rows[k] + rows[k + 1] * i) + rows[k + 2] * j for k in (0, 3, 6, 9))
+    for edge in edges[1:]:
+        torch.minimum(edges[0], edge, out=edges[0])
+    return q.sub_(edges[0].neg_().clamp_min_(0), alpha=_FAR)
 
 
-def _first_root(k2: Tensor, k1: Tensor, k0: Tensor) -> Tensor:
-    """t = (K1 + sqrt(K1^2 + K0 k2)) / k2 with k2 = -K2; nan for a miss. Overwrites k1 and k0."""
-    square = (k1 * k1).add_(k0.mul_(k2))
+def _larger_root(rows: Tensor, i: Tensor, j: Tensor, sign: Tensor | None = None) -> Tensor:
+    """Eq. 3 for the pixels (i, j) from the centre of a tile; nan for a miss."""
+    l, lx, ly, h, hx, hy, hxx, hxy, hyy = rows
+    square = (hxx * i + (hx + hxy * j)).mul_(i).add_(h + (hy + hyy * j) * j)
     # The square root of a negative number takes 50 times as long as its reciprocal square root (MKL).
-    return square.mul_(square.rsqrt()).add_(k1).div_(k2)
+    root = torch.rsqrt(square).mul_(square)
+    root = root if sign is None else root.mul_(sign)
+    return root.add_(torch.add(l + lx * i, ly * j, out=square))
+
+
+def _local_body(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    *poly, nx, ny, nz, sign, edge, half = rows
+    a = [nx * x + ny * y + nz, nx * dx, ny * dy]
+    return torch.stack([*_local_root(*poly, nx, ny, a[0], x, y, dx, dy), sign, edge, *(v / half for v in a)])
+
+
+def _local_sphere(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    none = torch.zeros_like(x)
+    return torch.stack(_local_root(*rows, none, none, none, x, y, dx, dy))
+
+
+def _local_root(px, py, pz, over, nx, ny, a, x, y, dx, dy) -> list[Tensor]:
+    """Coefficients of l = p.d and of h = l^2 - over (d.d - (N.d)^2) around the pixel (x, y), where a = N.d."""
+    l = px * x + py * y + pz
+    return [
+        l,
+        px * dx,
+        py * dy,
+        l * l - over * (x * x + y * y + 1 - a * a),
+        2 * dx * (l * px - over * (x - a * nx)),
+        2 * dy * (l * py - over * (y - a * ny)),
+        dx * dx * (px * px - over * (1 - nx * nx)),
+        2 * dx * dy * (px * py + over * nx * ny),
+        dy * dy * (py * py - over * (1 - ny * ny)),
+    ]
+
+
+def _local_triangle(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    return torch.cat([torch.stack([a * x + b * y + c, a * dx, b * dy]) for a, b, c in rows.split(3)])
+
+
+# The tests take the ray z d through the centre of the tile, and half of the tile's side at z = 1, `reach`.
+# A point X seen in the tile at depth z differs from z d by at most z reach in x and in y: by no more
+# than z reach (|q_x| + |q_y|) along any unit vector q.
 
 
 def _near_body(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
-    # The distance of the line z d from the axis of the cone: that of m + tau n at its best tau.
-    mx, my, mz, nx, ny, nz, half, radius, far = rows
+    # A ray comes near the lateral surface if it comes near to the axis, and if what it passes of an infinite cylinder,
+    # wider by the tile, is not all beyond one of the ends. tau: where along the axis it is nearest.
+    mx, my, mz, nx, ny, nz, middle, half, radius, far = rows
     mdx, mdy, mdz = my - mz * y, mz * x - mx, mx * y - my * x  # m x d
     ndx, ndy, ndz = ny - nz * y, nz * x - nx, nx * y - ny * x  # n x d
     nn = ndx * ndx + ndy * ndy + ndz * ndz
     mn = mdx * ndx + mdy * ndy + mdz * ndz
-    tau = (-mn / nn.clamp_min(1e-9)).clamp(-half, half)
+    nn = nn.clamp_min_(1e-9)
+    tau = mn.div_(nn).neg_()
     px, py, pz = mdx + tau * ndx, mdy + tau * ndy, mdz + tau * ndz
-    limit = radius + far * reach
-    return px * px + py * py + pz * pz <= limit * limit * (x * x + y * y + 1)
+    square = (px * px + py * py + pz * pz) / (x * x + y * y + 1)
+    grown = far * reach
+    limit = radius + grown * (ndx.abs() + ndy.abs()) * nn.rsqrt()  # n x d points from one to the other
+    room = (radius + grown * 2**0.5).square_().sub_(square).clamp_min_(0)
+    passed = (nx * x + ny * y + nz).abs_() * (room / nn).sqrt_() + grown * (nx.abs() + ny.abs())
+    return (square <= limit * limit) & ((tau - middle).abs_() <= half + passed)
 
 
 def _near_sphere(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
     cx, cy, cz, r = rows
     px, py = cy - cz * y, cz * x - cx
     pz = x * px + y * py  # c x d = (px, py, -pz)
-    limit = r + (cz + r) * reach
+    limit = r + (cz + r) * reach * 2**0.5
     return px * px + py * py + pz * pz <= limit * limit * (x * x + y * y + 1)
 
 
@@ -229,15 +264,20 @@ def _near_triangle(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
     return near
 
 
-_BODY = _Kind(_near_body, _enter_body, slice(6, 15), slice(0, 9))
-_SPHERE = _Kind(_near_sphere, _enter_sphere)
-_TRIANGLE = _Kind(_near_triangle, _enter_triangle, slice(0, 9))
+_BODY = _Kind(_near_body, _local_body, _enter_body)
+_SPHERE = _Kind(_near_sphere, _local_sphere, _enter_sphere)
+_TRIANGLE = _Kind(_near_triangle, _local_triangle, _enter_triangle)
 
 
 class _Primitives(NamedTuple):
-    """rows: (B, K, C) numbers for `enter` and `near`. extent: (B, K, 4) least and greatest x, least and greatest y."""
+    """B scenes with K primitives of a kind.
 
-    rows: Tensor
+    near: (B, K, C) numbers for the test, in the dtype of the solids. local: (B, K, D) float64 numbers for the
+    coefficients. extent: (B, K, 4) least and greatest x, least and greatest y of the rays that may meet it.
+    """
+
+    near: Tensor
+    local: Tensor
     extent: Tensor
 
 
@@ -245,15 +285,21 @@ def _spheres(cones: Tensor) -> _Primitives:
     both = torch.cat([cones[..., :4], cones[..., 4:]], dim=1)
     # Neighbouring cones share spheres. One of those that are the same in every scene is enough.
     _, group = both[0].unique(dim=0, return_inverse=True)
-    first = torch.full_like(group, len(group)).scatter_reduce_(0, group, torch.arange(len(group), device=group.device), "amin")
-    same = (both == both[:, first[group]]).all(-1).all(0)
-    keep = ~same | (first[group] == torch.arange(len(group), device=group.device))
-    both = both[:, keep]
-    return _Primitives(both, _sphere_extent(both))
+    number = torch.arange(len(group), device=group.device)
+    first = torch.full_like(group, len(group)).scatter_reduce_(0, group, number, "amin")[group]
+    same = (both == both[:, first]).all(-1).all(0)
+    both = both[:, ~same | (first == number)]
+    centre, r = both[..., :3].double(), both[..., 3:].double()
+    k0 = _dot(centre, centre) - r * r
+    # From inside of a sphere its surface is not entered.
+    extent = torch.where(k0 > 0, _sphere_extent(both), _NOWHERE.to(both))
+    over = 1 / k0
+    return _Primitives(both, torch.cat([centre * over, over], -1), extent)
 
 
 def _bodies(cones: Tensor) -> _Primitives:
-    a, ra, b, rb = cones[..., :3], cones[..., 3:4], cones[..., 4:7], cones[..., 7:]
+    exact = cones.double()
+    a, ra, b, rb = exact[..., :3], exact[..., 3:4], exact[..., 4:7], exact[..., 7:]
     axis = b - a
     length = _dot(axis, axis).sqrt()
     # Where one sphere swallows the other there is no lateral surface. Below c = 0.01 its height is
@@ -262,32 +308,38 @@ def _bodies(cones: Tensor) -> _Primitives:
     length = length.masked_fill(swallowed, 1)
     sine = ((ra - rb) / length).masked_fill(swallowed, 0)
     cosine = (1 - sine * sine).sqrt()
-    unit, r = axis / length, (ra + rb) / 2
-    half = (length * cosine / 2).masked_fill(swallowed, -1)  # no point is within -1 mm of the middle
-    rows = [unit / cosine, r, r * sine / cosine, half, (a + b) / 2]
-    rows += [unit, length / 2, torch.maximum(ra, rb), torch.maximum(a[..., 2:] + ra, b[..., 2:] + rb)]
+    m, n, r, half = (a + b) / 2, axis / length, (ra + rb) / 2, length * cosine / 2
+    far = torch.maximum(a[..., 2:] + ra, b[..., 2:] + rb)
+    near = torch.cat([m, n, r * sine, half * cosine, torch.maximum(ra, rb), far], -1)
+
+    n = n / cosine
+    e = _dot(n, m) + r * sine / cosine
+    k0 = _dot(m, m) - e * e - r * r
+    over = 1 / torch.where(k0.abs() > 1e-9, k0, 1e-9)  # 0 where the camera is on the surface, which it cannot see
+    local = torch.cat([(m - e * n) * over, over, n, over.sign(), e / half, half], -1)
+
     ends = torch.stack([_sphere_extent(cones[..., :4]), _sphere_extent(cones[..., 4:])])
     low, high = ends.amin(0), ends.amax(0)
     extent = torch.stack([low[..., 0], high[..., 1], low[..., 2], high[..., 3]], dim=-1)
     # One end behind the camera: what lies between has no bound. Both: there is nothing to see.
     extent = torch.where((a[..., 2:] > ra) & (b[..., 2:] > rb), extent, _EVERYWHERE.to(extent))
-    hidden = swallowed | ((a[..., 2:] + ra <= 0) & (b[..., 2:] + rb <= 0))
-    return _Primitives(torch.cat(rows, -1), torch.where(hidden, _NOWHERE.to(extent), extent))
+    return _Primitives(near.to(cones), local, torch.where(swallowed | (far <= 0), _NOWHERE.to(extent), extent))
 
 
 def _triangles(triangles: Tensor) -> _Primitives:
-    v = triangles.unbind(-2)
+    v = triangles.double().unbind(-2)
     normal = _cross(v[1] - v[0], v[2] - v[0])
     volume = _dot(normal, v[0])
     # A ray is inside where it passes all three edges on the same side; the sign makes that side positive.
-    sign = volume.sign()
-    edges = [sign * _cross(v[i], v[(i + 1) % 3] - v[i]) for i in range(3)]
-    rows = torch.cat([*edges, sign * normal, volume.abs()], -1)
+    edges = torch.cat([volume.sign() * _cross(v[i], v[(i + 1) % 3] - v[i]) for i in range(3)], -1)
+    edge_on = volume == 0
+    local = torch.cat([normal / volume.masked_fill(edge_on, 1), edges], -1)
     z = triangles[..., 2]
     x, y = triangles[..., 0] / z, triangles[..., 1] / z
     extent = torch.stack([x.amin(-1), x.amax(-1), y.amin(-1), y.amax(-1)], dim=-1)
     extent = torch.where((z > 0).all(-1, keepdim=True), extent, _EVERYWHERE.to(extent))
-    return _Primitives(rows, torch.where((volume == 0) | (z <= 0).all(-1, keepdim=True), _NOWHERE.to(extent), extent))
+    extent = torch.where(edge_on | (z <= 0).all(-1, keepdim=True), _NOWHERE.to(extent), extent)
+    return _Primitives(edges.to(triangles), local, extent)
 
 
 _NOWHERE = torch.tensor([torch.inf, -torch.inf, torch.inf, -torch.inf])
@@ -312,85 +364,74 @@ def _sphere_extent(sphere: Tensor) -> Tensor:
 # Tiles
 
 
-class _Rays(NamedTuple):
-    """x: (8, F * columns) and y: (8, F * rows) of the pixels of each tile; F is 1 where all scenes share a lens."""
+class _Grid(NamedTuple):
+    """The tiles of B images, numbered frame by frame and row by row; lens: (F, 4), F is 1 where all share one."""
 
-    x: Tensor
-    y: Tensor
     lens: Tensor
-    columns: int
     rows: int
-
-    @classmethod
-    def through_pixels(cls, lens: Tensor, height: int, width: int) -> _Rays:
-        """lens: (F, 4). Images are padded to whole tiles on the right and at the bottom."""
-        sides = []
-        for axis, pixels in enumerate((width, height)):
-            tiles = -(-pixels // TILE)
-            place = torch.arange(tiles * TILE, dtype=lens.dtype, device=lens.device)
-            ray = (place - lens[:, 2 + axis, None]) / lens[:, axis, None]
-            sides.append((ray.reshape(-1, TILE).T.contiguous(), tiles))
-        return cls(sides[0][0], sides[1][0], lens, sides[0][1], sides[1][1])
+    columns: int
 
     def place(self, tile: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Frame, row and column of tiles numbered through the batch."""
-        frame = tile // (self.rows * self.columns)
+        """Frame, row and column of tiles."""
+        frame = _quotient(tile, self.rows * self.columns)
         inside = tile - frame * (self.rows * self.columns)
-        row = inside // self.columns
+        row = _quotient(inside, self.columns)
         return frame, row, inside - row * self.columns
 
-    def of_tiles(self, tile: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x: (8, P), y: (8, P) of P tiles, and the size of a pixel at z = 1, (P,) or (1,)."""
-        frame, row, column = self.place(tile)
-        pixel = 1 / self.lens[:, :2].amin(-1)
-        if len(self.lens) > 1:
-            row, column, pixel = row + frame * self.rows, column + frame * self.columns, pixel[frame]
-        return self.x.index_select(1, column), self.y.index_select(1, row), pixel
+    def rays(self, frame: Tensor, row: Tensor, column: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """x, y of the rays through the centres of P tiles, and dx, dy from pixel to pixel: each (P,) or (1,)."""
+        lens = self.lens.to(dtype) if len(self.lens) == 1 else self.lens.to(dtype).index_select(0, frame)
+        fx, fy, u0, v0 = lens.unbind(-1)
+        middle = (TILE - 1) / 2
+        return (column * TILE + (middle - u0)) / fx, (row * TILE + (middle - v0)) / fy, 1 / fx, 1 / fy
 
 
 class _Near(NamedTuple):
-    """The P pairs of a primitive and a tile that it may touch, in the order of their turn at the tile.
+    """The P pairs of a primitive and a tile in which it may be seen, in the order of their turn at the tile.
 
     The busiest tile comes first, so that turn k holds the first `turns[k]` of the tiles.
     """
 
     kind: _Kind
-    table: Tensor  # (C, B K) numbers of the primitives
-    primitive: Tensor  # (P,) column of the table
-    place: Tensor  # (P,) index into `tile`
-    tile: Tensor  # (A,) number of the tile in the batch
+    local: Tensor  # (C, P) coefficients of each primitive in its tile
+    tile: Tensor  # (A,) numbers of the tiles
     turns: list[int]
 
 
-def _near_tiles(kind: _Kind, primitives: _Primitives, rays: _Rays) -> _Near:
-    rows, extent = primitives
-    lens = rays.lens[:, None]
-    limit = extent.new_tensor([rays.columns, rays.rows])
+def _near_tiles(kind: _Kind, primitives: _Primitives, grid: _Grid) -> _Near:
+    near, local, extent = primitives
+    lens = grid.lens[:, None]
+    limit = extent.new_tensor([grid.columns, grid.rows])
     # A thousandth of a pixel for the rounding of x and y.
     low = ((extent[..., 0::2] * lens[..., :2] + lens[..., 2:] - 1e-3) / TILE).floor().clamp_min(0)
     high = ((extent[..., 1::2] * lens[..., :2] + lens[..., 2:] + 1e-3) / TILE).floor() + 1
-    size = (torch.minimum(high, limit) - low).clamp_min(0).flatten(0, 1).int()
-    wide, left, top = size[:, 0], *torch.minimum(low, limit).flatten(0, 1).int().unbind(-1)
+    wide, tall = (torch.minimum(high, limit) - low).clamp_min(0).flatten(0, 1).int().unbind(-1)
+    left, top = torch.minimum(low, limit).flatten(0, 1).int().unbind(-1)
 
-    # Columns of the table and tiles of each primitive's rectangle, row by row.
-    count = size[:, 0] * size[:, 1]
+    # The tiles of each primitive's rectangle, row by row.
+    count = wide * tall
     primitive = torch.repeat_interleave(count.long())
-    table = rows.flatten(0, 1).T.contiguous()
-    first = (torch.arange(len(count), dtype=torch.int32, device=count.device) // max(extent.shape[1], 1) * rays.rows + top) * rays.columns
+    frame = _quotient(torch.arange(len(count), dtype=torch.int32, device=count.device), max(extent.shape[1], 1))
     start = count.cumsum(0, dtype=torch.int32) - count
-    index = torch.stack([first + left, start, wide], dim=1).index_select(0, primitive)
-    inside = torch.arange(len(primitive), dtype=torch.int32, device=count.device) - index[:, 1]
-    down = inside // index[:, 2]
-    tile = index[:, 0] + down * (rays.columns - index[:, 2]) + inside
+    frame, top, left, wide, start = torch.stack([frame, top, left, wide, start]).index_select(1, primitive)
+    inside = torch.arange(len(primitive), dtype=torch.int32, device=count.device) - start
+    down = _quotient(inside, wide)
+    row, column = top + down, left + inside - down * wide
 
-    x, y, pixel = rays.of_tiles(tile)
-    centre = [(side[TILE // 2 - 1] + side[TILE // 2]) / 2 for side in (x, y)]
-    reach = (TILE - 1) / 2 * 2**0.5 * 1.01 * pixel
-    keep = kind.near(table[kind.near_rows].index_select(1, primitive), *centre, reach).nonzero()[:, 0]
-    return _Near(kind, table[kind.enter_rows], *_by_turn(primitive.index_select(0, keep), tile.index_select(0, keep)))
+    x, y, dx, dy = grid.rays(frame, row, column, near.dtype)
+    # One per cent more, for rounding.
+    reach = (TILE - 1) / 2 * 1.01 * torch.maximum(dx, dy)
+    keep = kind.near(near.flatten(0, 1).T.contiguous().index_select(1, primitive), x, y, reach).nonzero()[:, 0]
+    tile = ((frame * grid.rows + row) * grid.columns + column).index_select(0, keep)
+    primitive, place, tile, turns = _by_turn(primitive.index_select(0, keep), tile)
+
+    rays = grid.rays(*grid.place(tile.index_select(0, place)), torch.float64)
+    local = kind.local(local.flatten(0, 1).T.contiguous().index_select(1, primitive), *rays)
+    return _Near(kind, local.to(near), tile, turns)
 
 
 def _by_turn(primitive: Tensor, tile: Tensor) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """Pairs ordered by turn: their primitives (P,), the place of their tile in the list (A,) of tiles, and the turns."""
     tile, order = tile.sort(stable=True)
     tile, group, count = tile.unique_consecutive(return_inverse=True, return_counts=True)
     turn = torch.arange(len(group), device=tile.device) - (count.cumsum(0) - count).index_select(0, group)
@@ -400,57 +441,60 @@ def _by_turn(primitive: Tensor, tile: Tensor) -> tuple[Tensor, Tensor, Tensor, l
     turns = turn.bincount()
     target = (turns.cumsum(0) - turns).index_select(0, turn) + place
     primitive = torch.empty_like(primitive).index_copy_(0, target, primitive.index_select(0, order))
-    return primitive, torch.empty_like(place).index_copy_(0, target, place), tile.index_select(0, busiest), turns.tolist()
+    place = torch.empty_like(place).index_copy_(0, target, place)
+    return primitive, place, tile.index_select(0, busiest), turns.tolist()
 
 
-def _nearest(near: _Near, rays: _Rays) -> Tensor:
-    """(A, 64) the nearest depth in each tile, infinite or far away where there is none."""
-    nearest = rays.x.new_full((TILE * TILE, len(near.tile)), torch.inf)
-    across, down, _ = rays.of_tiles(near.tile)
-    step = RAYS_PER_STEP.get(nearest.device.type, RAYS_PER_STEP["cuda"]) // TILE**2
+def _nearest(near: _Near) -> Tensor:
+    """(A, 64) the greatest q at the pixels of each tile, 0 where there is none."""
+    local = near.local
+    nearest = local.new_zeros(TILE * TILE, len(near.tile))
+    i = torch.arange(TILE, dtype=local.dtype, device=local.device)[:, None] - (TILE - 1) / 2
+    j = i[:, None]
+    step = _rays_per_step(local.device) // TILE**2
     ends = torch.tensor(near.turns).cumsum(0).tolist()
     turn = 0
-    for start in range(0, len(near.place), step):
-        stop = min(start + step, len(near.place))
-        place = near.place[start:stop]
-        x, y = across.index_select(1, place), down.index_select(1, place)
-        rows = near.table.index_select(1, near.primitive[start:stop])
-        z = near.kind.enter(rows, x[None], y[:, None]).view(TILE * TILE, -1)
-        z = torch.threshold_(z, 0, torch.inf).nan_to_num_(torch.inf, torch.inf)
-        done = start
-        while done < stop:
+    for start in range(0, local.shape[1], step):
+        stop = min(start + step, local.shape[1])
+        q = near.kind.enter(local[:, start:stop], i, j).view(TILE * TILE, -1).nan_to_num_(0.0)
+        while start < stop:
             upto = min(stop, ends[turn])
-            first = done - (ends[turn] - near.turns[turn])
-            part = nearest[:, first : first + upto - done]
-            torch.minimum(part, z[:, done - start : upto - start], out=part)
-            done = upto
+            first = start - (ends[turn] - near.turns[turn])
+            part = nearest[:, first : first + upto - start]
+            torch.maximum(part, q[:, : upto - start], out=part)
+            start, q = upto, q[:, upto - start :]
             turn += upto == ends[turn]
     return nearest.T.contiguous()
 
 
-def _z_buffer(lists: Sequence[_Near], rays: _Rays, frames: int) -> Tensor:
-    """The nearest depth (B, rows * 8, columns * 8) of all pairs; 0 where there is none."""
-    touched = torch.zeros(frames * rays.rows * rays.columns, dtype=torch.bool, device=rays.x.device)
+def _rays_per_step(device: torch.device) -> int:
+    """What one step touches should stay in the caches of the processor's cores; a GPU wants few, large steps."""
+    return 1 << 22 if device.type != "cpu" else torch.get_num_threads() << 16
+
+
+def _image(lists: Sequence[_Near], grid: _Grid, frames: int, like: Tensor) -> Tensor:
+    """The depth (B, rows * 8, columns * 8) of all pairs; 0 where there is nothing."""
+    touched = torch.zeros(frames * grid.rows * grid.columns, dtype=torch.bool, device=like.device)
     for near in lists:
         touched[near.tile.long()] = True
     active = touched.nonzero()[:, 0]
     slot = touched.cumsum(0) - 1
-    nearest = rays.x.new_full((len(active), TILE * TILE), torch.inf)
+    nearest = like.new_zeros(len(active), TILE * TILE)
     for near in lists:
-        rows = slot[near.tile.long()]
-        nearest[rows] = torch.minimum(nearest[rows], _nearest(near, rays))
-    nearest.masked_fill_(nearest > _FAR * 1e-12, 0)
-    frame, row, column = rays.place(active)
-    line = (frame * rays.rows + row)[:, None] * TILE + torch.arange(TILE, device=active.device)
-    image = rays.x.new_zeros(frames * rays.rows * TILE * rays.columns, TILE)
-    image.index_copy_(0, (line * rays.columns + column[:, None]).flatten(), nearest.view(-1, TILE))
-    return image.view(frames, rays.rows * TILE, rays.columns * TILE)
+        rows, found = slot.index_select(0, near.tile), _nearest(near)
+        nearest.index_copy_(0, rows, torch.maximum(nearest.index_select(0, rows), found, out=found))
+    depth = nearest.reciprocal_().nan_to_num_(posinf=0.0)
+    frame, row, column = grid.place(active)
+    line = (frame * grid.rows + row)[:, None] * TILE + torch.arange(TILE, device=active.device)
+    image = like.new_zeros(frames * grid.rows * TILE * grid.columns, TILE)
+    image.index_copy_(0, (line * grid.columns + column[:, None]).flatten(), depth.view(-1, TILE))
+    return image.view(frames, grid.rows * TILE, grid.columns * TILE)
 
 
 def _lens(solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None) -> tuple[Tensor, tuple[int, int]]:
     cones, triangles = solids.cones, solids.triangles
     if not (cones.isfinite().all() and triangles.isfinite().all()):
-        raise HandPoseError("solids with a coordinate or radius that is not finite: accepted are mm in the camera frame")
+        raise HandPoseError("solids with a number that is not finite: accepted are mm in the camera frame")
     if (cones[..., 3::4] < 0).any():
         raise HandPoseError("solids with a radius below 0: accepted are radii in mm, 0 for a point")
     if isinstance(camera, Camera):
@@ -461,6 +505,11 @@ def _lens(solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None)
     if camera.shape[-1:] != (4,) or camera.ndim > 2 or (camera.ndim == 2 and len(camera) not in (1, len(cones))):
         raise HandPoseError(f"intrinsics have shape {tuple(camera.shape)}: accepted is (4,) or ({len(cones)}, 4)")
     return camera.reshape(-1, 4).to(cones), size
+
+
+def _quotient(a: Tensor, b: Tensor | int) -> Tensor:
+    """a // b of whole numbers from 0, exact below 2^50 and many times as fast as the division of integers."""
+    return ((a.double() + 0.5) / b).to(a.dtype)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def held(palm: Tensor, u: Tensor, radius: tuple[float, float] = (6.0, 38.0)) -> 
 
 
 def beside(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (20.0, 90.0)) -> Tensor:
-    """(B, 1, 8) a rounded surface that touches the hand's silhouette at about its depth: an arm, a knee, a cup. u: (B, 6).
+    """(B, 1, 8) a rounded surface at about the depth of the hand that touches it: an arm, a knee, a cup. u: (B, 6).
 
     Seen from the camera it begins where the hand ends in a random direction, or covers up to 12 mm of that end.
     """
@@ -109,7 +109,8 @@ def beside(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (20.0, 90.0
     flat = spheres[..., :3] * (middle[:, None, 2:] / spheres[..., 2:3])
     reach = ((flat - middle[:, None])[..., :2] * aside[:, None]).sum(-1) + spheres[..., 3]
     thick = _between(radius, u[:, 1])
-    centre = middle + torch.cat([aside * (reach.amax(1) + thick - 12 * u[:, 2])[:, None], (80 * (u[:, 3:4] - 0.35))], -1)
+    away = reach.amax(1) + thick - 12 * u[:, 2]
+    centre = middle + torch.cat([aside * away[:, None], 80 * (u[:, 3:4] - 0.35)], dim=-1)
     half = 20 + 200 * u[:, 4]
     slope = 1.2 * (u[:, 5] - 0.5)
     axis = torch.stack([-aside[:, 1], aside[:, 0], slope], dim=-1) * half[:, None]
@@ -117,7 +118,7 @@ def beside(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (20.0, 90.0
 
 
 def near(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (8.0, 45.0)) -> Tensor:
-    """(B, 1, 8) a thing of at most 160 mm that lies or hangs within 200 mm of the hand and does not touch it. u: (B, 7)."""
+    """(B, 1, 8) a ball or a rod of up to 160 mm that hangs close to the hand and does not touch it. u: (B, 7)."""
     middle = spheres[..., :3].mean(1)
     turn, rise = 2 * math.pi * u[:, 0], 2 * u[:, 1] - 1
     level = (1 - rise * rise).sqrt()
@@ -147,17 +148,26 @@ def plane_depth(planes: Tensor, camera: Camera) -> Tensor:
     u, v = pixel_grid(camera.height, camera.width, planes).unbind(-1)
     x, y = (u[:1] - camera.u0) / camera.fx, (v[:, :1] - camera.v0) / camera.fy
     nx, ny, nz, d = planes[:, :, None, None].unbind(1)
-    # z = d / (n.(x, y, 1)); rays that go away from the plane have a negative one.
-    z = d / (nx * x + (ny * y + nz))
-    return torch.where((z > 0) & (z < FAR_MM), z, 0)
+    # 1 / z = n.(x, y, 1) / d: below 0 where a ray goes away from the plane.
+    nearness = nx / d * x + (ny / d * y + nz / d)
+    seen = torch.gt(nearness, 1 / FAR_MM, out=torch.empty_like(nearness))
+    return nearness.clamp_min_(1 / FAR_MM).reciprocal_().mul_(seen)
 
 
 def merge(first: Tensor, *others: Tensor) -> Tensor:
     """The nearest of several depth images, in which 0 is nothing."""
-    nearest = torch.where(first > 0, first, torch.inf)
+    nearest = _distant(first)
     for other in others:
-        nearest = torch.minimum(nearest, torch.where(other > 0, other, torch.inf))
-    return torch.where(nearest < torch.inf, nearest, 0)
+        torch.minimum(nearest, _distant(other), out=nearest)
+    return nearest.mul_(torch.lt(nearest, _DISTANT_MM, out=torch.empty_like(nearest)))
+
+
+_DISTANT_MM = 1e9
+
+
+def _distant(depth: Tensor) -> Tensor:
+    """A copy of the image in which nothing is far away."""
+    return torch.eq(depth, 0, out=torch.empty_like(depth)).mul_(_DISTANT_MM).add_(depth)
 
 
 def _tilted(angle: Tensor, direction: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from handpose_lib import synth  # noqa: E402
 from handpose_lib.camera import pixel_grid, preset  # noqa: E402
 from handpose_lib.synth import hand, hashing, poses, raycast  # noqa: E402
 
-CAMERA, BATCH, ROUNDS = preset("msra"), 64, 3
+CAMERA, BATCH, ROUNDS, TURN = preset("msra"), 64, 5, 0.5
 LIKE_MM = 0.1
 # Vertices around a round cone, and rings on each of its two spheres.
 MESHES = {"coarse": (8, 3), "medium": (16, 5), "fine": (32, 9)}
@@ -54,7 +54,7 @@ def main() -> int:
     rates = in_turns(jobs, device)
 
     found = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads",
+        "device": device_name(device),
         "image": [CAMERA.width, CAMERA.height],
         "primitives": hands.primitives,
         "raycast": {
@@ -132,7 +132,7 @@ class Mesh:
     def mesh(self, solids: raycast.Solids) -> tuple[torch.Tensor, torch.Tensor]:
         """Corners (V, 3) and faces (F, 3) of one scene."""
         cones, flats = solids.cones[0].cpu(), solids.triangles[0].cpu().reshape(-1, 3)
-        a, ra, b, rb = cones[:, None, None, :3], cones[:, None, None, 3:4], cones[:, None, None, 4:7], cones[:, None, None, 7:]
+        a, ra, b, rb = cones[:, None, None].split([3, 1, 3, 1], dim=-1)
         length = (b - a).norm(dim=-1, keepdim=True).clamp_min(1e-6)
         w = (b - a) / length
         helper = torch.where(w[..., :1].abs() < 0.9, torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0]))
@@ -156,17 +156,23 @@ class Mesh:
 
 
 def in_turns(jobs: dict, device: torch.device) -> dict[str, float]:
-    """Frames per second of each job (frames, call): the median over rounds in which all take turns."""
-    seconds = {name: [] for name in jobs}
-    for number in range(ROUNDS + 1):
-        for name, (_, call) in jobs.items():
-            begin = time.perf_counter()
-            call()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - begin)
-    return {name: frames / median(seconds[name]) for name, (frames, _) in jobs.items()}
+    """Frames per second of each job (frames, call): the median over rounds in which all take turns of `TURN` seconds."""
+    rates = {name: [] for name in jobs}
+    for _ in range(ROUNDS):
+        for name, (frames, call) in jobs.items():
+            call()  # memory and caches belong to this job again
+            begin, done = time.perf_counter(), 0
+            while done == 0 or time.perf_counter() - begin < TURN:
+                call()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                done += frames
+            rates[name].append(done / (time.perf_counter() - begin))
+    return {name: median(found) for name, found in rates.items()}
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
 def peak_rss() -> int:
