@@ -326,6 +326,22 @@ def test_mass_of_a_cut_hand_is_still_somewhere_on_it():
     assert -1 <= u <= 8 and 99 <= v <= 110 and abs(d - 400) < 1e-2
 
 
+def test_a_detector_takes_the_place_of_the_method_and_refine_has_the_last_word():
+    depth, _ = scenes(3)
+    nowhere = torch.zeros_like(depth)  # no method finds a hand here: a detector need not ask one
+
+    def detector(images, intrinsics):
+        assert images.shape == depth.shape and intrinsics.shape == (3, 4)
+        return torch.tensor([[0.0, 0.0, 400.0]]).expand(3, 3)
+
+    def refine(images, intrinsics, centre):
+        return centre + torch.tensor([1.0, 2.0, 3.0])
+
+    assert torch.equal(prepare.locate(nowhere, CAMERA, detector=detector, refine=refine), torch.tensor([[1.0, 2.0, 403.0]]).expand(3, 3))
+    found = prepare.locate(depth, CAMERA)
+    assert torch.equal(prepare.locate(depth, CAMERA, refine=refine), found + torch.tensor([1.0, 2.0, 3.0]))
+
+
 def test_true_centre_is_the_mean_of_the_joints():
     joints = random_joints(3)
     assert torch.equal(prepare.true_centre(joints), joints.mean(1))

@@ -5,22 +5,22 @@
     papers.create('jgr_p2o', 'nyu14', variant='paper')    # a `method.Method`
     papers.recipe('jgr_p2o', dataset='nyu', profile='paper')
 
-A paper's module is imported when it is first asked for. It has `VARIANTS` (name → `Variant`),
-`create(skeleton, variant, config overrides)` and `recipe(dataset, profile, variant)`.
+Each module of this folder but `method` is a paper, imported when it is first asked for. It has `VARIANTS`
+(name → one line and the overrides), `DATASETS`, `create(skeleton, variant, **overrides)` and
+`recipe(dataset, profile, variant)`.
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 from .. import skeleton as skeletons
 from ..errors import one_of
 from .method import PROFILES
 
-_NAMES = ("jgr_p2o",)
-
 
 def names() -> list[str]:
     """Every method there is."""
-    return list(_NAMES)
+    return sorted(module.name for module in iter_modules(__path__) if module.name != "method")
 
 
 def variants(name: str) -> dict[str, str]:
@@ -51,4 +51,4 @@ def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", varia
 
 
 def _module(name: str):
-    return import_module(f".{one_of('method', name, _NAMES)}", __name__)
+    return import_module(f".{one_of('method', name, names())}", __name__)

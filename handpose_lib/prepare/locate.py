@@ -10,7 +10,11 @@ that stands by itself, and then follow a mean inside the cube:
   the mean stays on the hand.
 
 Neither is a detector: both assume, as the hand data sets do, that the hand is the nearest thing of its size.
+A `detector` takes their place where that fails, and `refine` improves on whatever was found: both are
+functions, mostly of a trained network, that `locate` knows nothing else about.
 """
+
+from collections.abc import Callable
 
 import torch
 
@@ -48,21 +52,32 @@ def locate(
     far: float = FAR,
     cube: float | torch.Tensor = 250.0,
     ids: list[str] | None = None,
+    detector: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    refine: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Find the hand in each image: depth (B, H, W) mm → (B, 3) mm in the camera frame.
 
     `method` 'mass' or 'outline'; only pixels within [near, far] mm count; `cube` is the side in mm of
-    the cube whose mean is followed, one number or (B,). Errors: an unknown method, shapes that do not fit, negative or
-    non-finite depth, an image without anything in the range (named by `ids` if given).
+    the cube whose mean is followed, one number or (B,). `detector(depth, cameras)` → (B, 3) finds the
+    hand instead of `method`; `refine(depth, cameras, centre)` → (B, 3) improves what was found; cameras
+    are (B, 4). Errors: an unknown method, shapes that do not fit, negative or non-finite depth, an image
+    without anything in the range (named by `ids` if given).
     """
     one_of("method to locate a hand", method, METHODS)
     if depth.ndim != 3:
         raise HandPoseError(f"locate: depth of shape {tuple(depth.shape)}: accepted is (B, H, W)")
     if not 0 < near < far:
         raise HandPoseError(f"locate: range {near} to {far} mm: accepted is 0 < near < far")
+    cameras = as_cameras(camera, depth)
+    centre = _mean_in_cube(depth, cameras, method, near, far, cube, ids) if detector is None else detector(depth, cameras)
+    return centre if refine is None else refine(depth, cameras, centre)
+
+
+def _mean_in_cube(depth, cameras, method, near, far, cube, ids) -> torch.Tensor:
+    """(B, 3): the mean in a cube that starts at the nearest thing of a hand's size and follows its own mean."""
     step = max(1, depth.shape[-1] // COARSE)
     depth = depth[:, ::step, ::step].contiguous()
-    cameras = as_cameras(camera, depth) / step
+    cameras = cameras / step
     points = depth_to_points(depth, cameras).flatten(1, 2)
     counts = (points[..., 2] >= near) & (points[..., 2] <= far)
     _need_a_hand(counts, near, far, ids)
