@@ -240,7 +240,8 @@ def joint_bars(errors, names, axes=None, title=""):
         places = [joint + (number + 0.5) * width - 0.4 for joint in range(len(names))]
         axes.bar(places, _list(error), width, label=name, color=colour, hatch=("", "//", "..", "xx")[number % 4],
                  edgecolor="white")
-    axes.set(title=title, ylabel="mean error (mm)")
+    axes.set_title(title, pad=30 if len(entries) > 1 else None)  # the legend stands between it and the bars
+    axes.set(ylabel="mean error (mm)")
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=10)
     axes.grid(True, axis="y")
     axes.set_axisbelow(True)
