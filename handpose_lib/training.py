@@ -10,6 +10,7 @@ dropout are functions of (seed, step). So a checkpoint holds what the optimiser 
 else, and a continued training gives the same bits on a CPU with the same number of threads.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -17,6 +18,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -81,7 +83,8 @@ def fit(method, source, recipe, out, *, seed=0, device="auto", epochs=None, vali
     place = evaluation.find_device(device)
     fabric = _fabric(place, one_of("precision", recipe.precision, PRECISIONS))
     optimiser = _optimiser(_channels_last(method), recipe)
-    model, fabric_optimiser = fabric.setup(method, optimiser)
+    parts = _Parts(method, recipe, fabric)
+    fabric_optimiser = fabric.setup_optimizers(optimiser)
 
     run = _Run(method, optimiser, recipe, place)
     checkpoints = Checkpoints(Path(out) / "checkpoint")
@@ -92,7 +95,7 @@ def fit(method, source, recipe, out, *, seed=0, device="auto", epochs=None, vali
     bar = tqdm(total=steps, initial=run.step, desc=f"train {method.name}", unit="step", disable=not progress)
     batches = _batches(source, range(run.step, steps), recipe.batch, seed, place)
     method.train()
-    with bar:
+    with bar, parts:
         while run.step < steps:
             crops = run.next(batches)
             crops = prepare.augment(crops, generator(seed, "augment", run.step), **recipe.augmentation)
@@ -101,13 +104,11 @@ def fit(method, source, recipe, out, *, seed=0, device="auto", epochs=None, vali
             for group in optimiser.param_groups:
                 group["lr"] = rate
 
-            y = model(method.encode(crops))
-            losses = method.loss(y, crops)
-            fabric.backward(losses["total"])
+            measures = parts.backward(crops)
             fabric_optimiser.step()
             fabric_optimiser.zero_grad()
 
-            run.seen(losses, y, crops)
+            run.seen(measures)
             bar.update()
             if not bar.disable and bar.n == bar.last_print_n:  # it has just been drawn: the loop's only wait for a GPU
                 bar.set_postfix_str(f"{run.error_mm():.1f} mm", refresh=False)
@@ -332,12 +333,10 @@ class _Run:
         self.waiting += time.perf_counter() - start
         return crops
 
-    @torch.no_grad()
-    def seen(self, losses, y, crops):
-        """Take in one update: counts and sums stay on the device, nothing waits for it."""
-        error = (self.method.decode(y, crops).float() - crops.joints).norm(dim=-1).mean()
-        self.terms = list(losses)
-        values = torch.stack([*(losses[name].detach().float() for name in self.terms), error])
+    def seen(self, measures):
+        """Take in one update, its loss terms and last its error: sums stay on the device, nothing waits for it."""
+        self.terms = list(measures)[:-1]
+        values = torch.stack(list(measures.values()))
         self.sums = values if self.sums is None else self.sums + values
         self.summed += 1
         self.step += 1
@@ -458,6 +457,66 @@ def _fabric(place, precision):
 
     devices = 1 if place.type == "cpu" else [place.index or 0]
     return Fabric(accelerator=place.type, devices=devices, precision=precision)
+
+
+class _Parts:
+    """A batch in equal parts, each computed by a thread of its own that keeps to one core.
+
+    A small network's operations are over before a second core has joined in; a core that does all of them
+    for its own samples never waits. It is what training on several devices does: the batch norms see
+    one part each, the gradients are averaged, and the first part's running statistics are the ones kept. Which thread
+    does what decides no bit of the result.
+    """
+
+    def __init__(self, method, recipe, fabric):
+        if recipe.batch % recipe.parts:
+            raise HandPoseError(f"a batch of {recipe.batch} in {recipe.parts} parts: accepted is a number that divides it")
+        if recipe.parts > 1 and any(isinstance(m, torch.nn.modules.dropout._DropoutNd) for m in method.modules()):
+            raise HandPoseError(f"{method.name} drops out at random: accepted is a recipe with parts=1")
+        self.methods = [method, *(_twin(method) for _ in range(recipe.parts - 1))]
+        self.models = [fabric.setup_module(each) for each in self.methods]
+        self.fabric, self.size, self.pool = fabric, recipe.batch // recipe.parts, None
+
+    def __enter__(self):
+        if len(self.methods) > 1:
+            self.threads = torch.get_num_threads()
+            self.pool = ThreadPoolExecutor(len(self.methods), initializer=torch.set_num_threads, initargs=(1,))
+        return self
+
+    def __exit__(self, *_):
+        if self.pool is not None:
+            self.pool.shutdown()
+            torch.set_num_threads(self.threads)  # for threads to come
+
+    def backward(self, crops) -> dict[str, torch.Tensor]:
+        """Gradients of the mean loss over the parts; each loss term, and last `error_mm` of the joints."""
+        rows = [slice(start, start + self.size) for start in range(0, len(crops), self.size)]
+        each = (self.pool.map if self.pool else map)(self._backward, self.models, self.methods, map(crops.index, rows))
+        measures = list(each)
+        if self.pool:
+            mine, *others = ([p.grad for p in method.parameters() if p.grad is not None] for method in self.methods)
+            for theirs in others:
+                torch._foreach_add_(mine, theirs)
+            torch._foreach_div_(mine, len(self.methods))
+            for twin in self.methods[1:]:
+                twin.zero_grad()
+        return {name: torch.stack([m[name] for m in measures]).mean(0) for name in measures[0]}
+
+    def _backward(self, model, method, crops):
+        y = model(method.encode(crops))
+        losses = method.loss(y, crops)
+        self.fabric.backward(losses["total"])
+        with torch.no_grad():
+            error = (method.decode(y, crops).float() - crops.joints).norm(dim=-1).mean()
+        return {**{name: value.detach().float() for name, value in losses.items()}, "error_mm": error}
+
+
+def _twin(method):
+    """A copy that shares the parameters' memory, with gradients and running statistics of its own."""
+    twin = copy.deepcopy(method).train()
+    for mine, theirs in zip(method.parameters(), twin.parameters(), strict=True):
+        theirs.data = mine.data
+    return twin
 
 
 def _optimiser(method, recipe):

@@ -64,10 +64,11 @@ class Toy(Method):
     """A small convolutional regression with everything that could spoil a resumed training:
     batch norm, dropout, several loss terms."""
 
-    def __init__(self):
+    def __init__(self, dropout=0.1, norm=True):
         super().__init__("toy", "paper", PAIR, {"width": 8})
-        self.net = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1),
-                                 nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(128, 6))
+        self.net = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8) if norm else nn.Identity(), nn.ReLU(),
+                                 nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), nn.Flatten(),
+                                 nn.Dropout(dropout) if dropout else nn.Identity(), nn.Linear(128, 6))
 
     def encode(self, crops):
         return prepare.image(crops, 16)
@@ -95,7 +96,7 @@ RECIPE = Recipe(profile="smoke", lr=3e-3, weight_decay=1e-4, schedule="cosine", 
 def train(out, recipe=RECIPE, validation=None, **options):
     """One small training from the start or from where `out` stands; (method, history)."""
     torch.manual_seed(0)
-    method = Toy()
+    method = Toy(dropout=0.1 if recipe.parts == 1 else 0.0)
     source = training.Stored(Patches(), recipe.cube_train)
     history = training.fit(method, source, recipe, out, seed=1, device="cpu", validation=validation, progress=False,
                            **options)
@@ -107,24 +108,68 @@ def same_weights(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+# A batch in parts -------------------------------------------------------------------------------
+
+
+def train_in_parts(out, parts, threads=1, norm=True):
+    """(method, history) of a training without dropout, whose order of draws would depend on the parts."""
+    torch.manual_seed(0)
+    method = Toy(dropout=0.0, norm=norm)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return method, training.fit(method, training.Stored(Patches(), RECIPE.cube_train), replace(RECIPE, parts=parts), out,
+                                    seed=1, device="cpu", progress=False)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_parts_average_to_the_gradient_of_the_whole_batch(tmp_path):
+    """Without batch norms the mean over equal parts is the mean over the batch, up to rounding."""
+    whole, whole_history = train_in_parts(tmp_path / "1", 1, norm=False)
+    parted, history = train_in_parts(tmp_path / "4", 4, norm=False)
+    for a, b in zip(whole.parameters(), parted.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    for a, b in zip(whole_history.curve, history.curve, strict=True):
+        assert a["total"] == pytest.approx(b["total"], rel=1e-3)
+
+
+def test_threads_decide_no_bit_of_a_training_in_parts(tmp_path):
+    one, first = train_in_parts(tmp_path / "a", 2, threads=1)
+    two, second = train_in_parts(tmp_path / "b", 2, threads=2)
+    assert same_weights(one, two) and first.curve == second.curve
+
+
+@pytest.mark.parametrize(("method", "parts", "message"), [
+    (lambda: Toy(dropout=0.0), 3, "a batch of 8 in 3 parts"),
+    (lambda: Toy(), 2, "drops out at random"),
+])
+def test_what_cannot_be_parted_is_said(tmp_path, method, parts, message):
+    with pytest.raises(HandPoseError, match=message):
+        training.fit(method(), training.Stored(Patches(), RECIPE.cube_train), replace(RECIPE, parts=parts), tmp_path,
+                     device="cpu", progress=False)
+    assert not (tmp_path / "checkpoint").exists()
+
+
 # Killed and continued ---------------------------------------------------------------------------
 
 
-def train_to_files(out):
+def train_to_files(out, parts):
     """What the killed processes run: a training that writes a checkpoint every 20 ms."""
     torch.set_num_threads(1)
-    method, history = train(out, replace(RECIPE, epochs=60), checkpoint_seconds=0.02)
+    method, history = train(out, replace(RECIPE, epochs=60, parts=parts), checkpoint_seconds=0.02)
     write_tensors(Path(out) / "weights.safetensors", method.state_dict())
     write_json(Path(out) / "curve.json", {"curve": history.curve})
 
 
-def test_a_training_killed_at_random_moments_ends_in_the_same_bits(tmp_path):
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_training_killed_at_random_moments_ends_in_the_same_bits(tmp_path, parts):
     """SIGKILL, wherever it hits: while it trains, while it writes."""
     processes = multiprocessing.get_context("forkserver")  # a fresh process each, imports done once
     processes.set_forkserver_preload(["lightning.fabric"])
 
     def start(folder):
-        process = processes.Process(target=train_to_files, args=(tmp_path / folder,))
+        process = processes.Process(target=train_to_files, args=(tmp_path / folder, parts))
         process.start()
         return process
 

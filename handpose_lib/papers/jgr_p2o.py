@@ -352,12 +352,12 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     elif variant == "small":
         epochs, epoch_frames, batch = 10, 9_000, 16
     else:  # four times as many coarse crops as fine ones fit into the same minutes, and teach more
-        network, epochs, epoch_frames, batch = {"size": 48, **network}, 10, 3_500, 16
+        network, epochs, epoch_frames, batch = {"size": 48, **network}, 10, 5_400, 16
     return Recipe(
         profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
         warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,
         augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
-        cube_train=(cube_test,), cube_test=cube_test, network=network)
+        cube_train=(cube_test,), cube_test=cube_test, network=network, parts=2 if profile == "laptop" else 1)
 
 
 SYNTHETIC_EPOCH = 72_757

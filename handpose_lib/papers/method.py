@@ -84,6 +84,7 @@ class Recipe:
     cube_test            mm: the side when scoring
     network              overrides of the method's configuration
     average              decay per update of averaged weights, which are then the ones scored; None = off
+    parts                threads that compute a batch, each on one core with its share (`training` says how)
     precision            what Lightning Fabric calls it: '32-true', 'bf16-mixed', …
     """
 
@@ -105,4 +106,5 @@ class Recipe:
     cube_test: float = 250.0
     network: Mapping[str, Any] = field(default_factory=dict)
     average: float | None = None
+    parts: int = 1
     precision: str = "32-true"
