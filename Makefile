@@ -32,6 +32,8 @@ runs: .venv/.book
 bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/render.py
 	@$(BIN)/python tests/benchmarks/pipeline.py
+	@$(BIN)/python tests/benchmarks/scoring.py
+	@$(BIN)/python tests/benchmarks/loading.py
 
 lab: .venv/.book
 	@$(BIN)/jupyter lab book

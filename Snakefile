@@ -32,6 +32,7 @@ TRAINING = [name for name in NOTEBOOKS if Path(name).name.startswith("train_")]
 METHODS = [Path(name).name.removeprefix("train_") for name in TRAINING]
 CHAPTERS = [name for name in NOTEBOOKS if name not in TRAINING]
 
+SYNTHESIS = ["data_scripts/make_synthetic.py", "data_scripts/protocols/__init__.py", "data_scripts/protocols/msra.py"]
 DATASET = DATA / "synthetic" / "msra-{size}"
 SMOKE_RUN = BUILD / "runs" / "{method}" / "smoke" / "paper-synthetic-s0"
 
@@ -133,7 +134,7 @@ rule data:
     output:
         directory(DATASET),
     params:
-        code=lambda wildcards: provenance.digest(["data_scripts/make_synthetic.py", *library("data_scripts/make_synthetic.py")]),
+        code=lambda wildcards: provenance.digest([*SYNTHESIS, *library(*SYNTHESIS)]),
     threads: CORES
     shell:
         "{PYTHON} data_scripts/make_synthetic.py --size {wildcards.size}"

@@ -1,18 +1,12 @@
 """Make a synthetic data set in the file format of a real one, for the same loader to read.
 
-    python data_scripts/make_synthetic.py --size smoke       # 2,448 frames, seconds
-    python data_scripts/make_synthetic.py --size laptop      # 20,043 frames, some minutes, about 1 GB
+    python data_scripts/make_synthetic.py --size smoke                    # MSRA's format, 2,448 frames, seconds
+    python data_scripts/make_synthetic.py --size laptop                   # 20,043 frames, some minutes, about 1 GB
+    python data_scripts/make_synthetic.py --protocol nyu --size smoke     # another set's format and camera
 
-MSRA's layout: 9 subjects × 17 gestures, `P0/1/000000_depth.bin` and `joint.txt`. Subject P8 is the one
-to hold out: its proportions lie outside those of the others. `synthetic.json` holds everything that
-determines the content. The folder appears under its name only when it is complete; made again with the
-same settings, nothing happens.
-
-Within a gesture's folder the frames are what the distribution says: `wide_view` mixes the named gesture
-with relaxed, half-closed and free poses, seen from everywhere, with a sensor's noise; `wide` adds what
-surrounds a hand; `msra_like` shows the gesture itself, clean. MSRA's files do not tell left from right:
-all hands are right ones. Beside each `joint.txt` lies a `centre.txt` with one reference point per frame,
-as a network that locates the hand would give it: the mean of the joints, some millimetres off.
+What each format holds is told in its module of `protocols/`. In every set `synthetic.json` holds everything that
+determines the content. The folder appears under its name only when it is complete; made again with the same settings,
+nothing happens.
 """
 
 import argparse
@@ -24,69 +18,66 @@ import signal
 import sys
 from pathlib import Path
 
-import torch
 from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
 
+import protocols  # noqa: E402
+
 from handpose_lib import paths, provenance, synth  # noqa: E402
-from handpose_lib.camera import xyz_to_uvd  # noqa: E402
-from handpose_lib.datasets import msra  # noqa: E402
 from handpose_lib.datasets.base import SYNTHETIC, read_settings  # noqa: E402
 from handpose_lib.errors import DataError, HandPoseError  # noqa: E402
 
-PROTOCOLS = ("msra",)
-SIZES = {"smoke": 16, "laptop": 131}
-"""Frames per gesture and subject."""
-WINDOW_MM = 300.0
-"""Side of the cube around the hand of which a frame keeps the pixels: more than any crop needs."""
-BATCH = 64
+SIZES = ("smoke", "laptop")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--protocol", choices=PROTOCOLS, default="msra", help="whose format, camera and skeleton")
+    parser.add_argument("--protocol", choices=protocols.names(), default="msra", help="whose format, camera and skeleton")
     parser.add_argument("--size", choices=SIZES, default="smoke", help="how many frames")
-    parser.add_argument("--frames-per-gesture", type=int, help="overrides what --size says")
+    parser.add_argument("--frames", "--frames-per-gesture", type=int, metavar="N",
+                        help="overrides what --size says; what N counts is told at the end of a run")
     parser.add_argument("--distribution", choices=synth.DISTRIBUTIONS, default="wide_view", help="what the frames show")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder to make (default: synthetic/PROTOCOL-SIZE in the data folder)")
     parser.add_argument("--force", action="store_true", help="replace a synthetic set made with other settings")
     chosen = parser.parse_args(arguments)
+    protocol = protocols.get(chosen.protocol)
     out = (chosen.out or paths.data() / "synthetic" / f"{chosen.protocol}-{chosen.size}").resolve()
-    frames = SIZES[chosen.size] if chosen.frames_per_gesture is None else chosen.frames_per_gesture
+    frames = protocol.sizes[chosen.size] if chosen.frames is None else chosen.frames
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being stopped cleans up as well
     try:
-        made = make(out, settings(frames, chosen.distribution, chosen.seed), chosen.force)
+        wanted = settings(protocol, frames, chosen.distribution, chosen.seed)
+        made = make(out, wanted, chosen.force)
     except HandPoseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{out}: {'made' if made else 'already there'}, {frames * len(msra.SUBJECTS) * len(msra.GESTURES):,} frames")
+    print(f"{out}: {'made' if made else 'already there'}, {protocol.total(wanted):,} images ({frames:,} {protocol.counted})")
     return 0
 
 
-def settings(frames_per_gesture: int, distribution: str, seed: int) -> dict:
-    """Everything that determines the content, as `synthetic.json` keeps it. Errors: fewer than one frame."""
-    if frames_per_gesture < 1 or frames_per_gesture > 999_999:
-        raise HandPoseError(f"{frames_per_gesture} frames per gesture: accepted are 1 to 999999, six digits in a name")
+def settings(protocol: protocols.Protocol, frames: int, distribution: str, seed: int) -> dict:
+    """Everything that determines the content, as `synthetic.json` keeps it. Errors: a number that does not fit."""
+    if not 1 <= frames <= protocol.limit:
+        raise HandPoseError(f"{frames} {protocol.counted}: accepted are 1 to {protocol.limit}, as the format's file names can "
+                            "count")
+    drawn = protocols.distribution(distribution, protocol.left, protocol.changes)
     return {
         "synthetic": True,
-        "protocol": "msra",
-        "frames_per_gesture": frames_per_gesture,
-        "subjects": len(msra.SUBJECTS),
-        "gestures": list(msra.GESTURES),
-        "hold_out": "P8",
-        "hands": "right",
+        "protocol": protocol.name,
+        **protocol.facts(frames),
+        "hands": "both" if protocol.left else "right",
         "seed": seed,
-        "distribution": {"name": distribution, **dataclasses.asdict(right_hands(distribution))},
-        "window_mm": WINDOW_MM,
-        "code": provenance.digest([__file__, *provenance.closure(["handpose_lib.synth", "handpose_lib.datasets.msra"])]),
+        "distribution": {"name": distribution, **dataclasses.asdict(drawn)},
+        "code": provenance.digest(code(protocol.name)),
     }
 
 
-def right_hands(distribution: str) -> "synth.Distribution":
-    """The distribution without left hands, which MSRA's files could not name."""
-    return dataclasses.replace(synth.DISTRIBUTIONS[distribution], left=0.0)
+def code(name: str) -> list[Path]:
+    """The files that draw a set of this protocol. Those that write and read it back are held to each other by tests."""
+    module = Path(__file__).resolve().parent / "protocols" / f"{name}.py"
+    drawing = [path for path in provenance.imported(module) if path.is_relative_to(provenance.ROOT / "synth")]
+    return [module, *provenance.closure(drawing)]
 
 
 def make(out: Path, wanted: dict, force: bool = False) -> bool:
@@ -111,48 +102,12 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
 
 
 def write(root: Path, wanted: dict) -> None:
-    """Render every frame into `root`, in MSRA's layout, and say what they are in `synthetic.json`."""
-    count = wanted["frames_per_gesture"]
-    total = count * len(msra.SUBJECTS) * len(msra.GESTURES)
-    with tqdm(total=total, desc="rendering", unit="frame", smoothing=0.1) as bar:
-        for subject in msra.SUBJECTS:
-            for number, gesture in enumerate(msra.GESTURES):
-                place = root / f"P{subject}" / gesture
-                place.mkdir(parents=True)
-                first = (subject * len(msra.GESTURES) + number) * count
-                joints, centres = [], []
-                for start in range(0, count, BATCH):
-                    rows = range(start, min(start + BATCH, count))
-                    rendered = render([first + row for row in rows], subject, gesture, wanted)
-                    for row, depth in zip(rows, keep_window(rendered.depth, rendered.joints, rendered.camera)):
-                        msra.write_frame(place / msra.frame_name(row), depth.numpy())
-                    joints.append(rendered.joints)
-                    centres.append(rendered.centre[:, None])
-                    bar.update(len(rows))
-                msra.write_joints(place / "joint.txt", torch.cat(joints).numpy())
-                msra.write_joints(place / msra.CENTRES, torch.cat(centres).numpy(), points=1)
+    """Render every frame into `root`, in the protocol's layout, and say what they are in `synthetic.json`."""
+    protocol = protocols.get(wanted["protocol"])
+    with tqdm(total=protocol.total(wanted), desc="rendering", unit="frame", smoothing=0.1) as bar:
+        protocol.write(root, wanted, bar.update)
     text = json.dumps(wanted, indent=1, ensure_ascii=False)
     (root / SYNTHETIC).write_text(text + "\n", encoding="utf-8", newline="\n")
-
-
-def render(indices: list[int], subject: int, gesture: str, wanted: dict) -> "synth.Rendered":
-    """The frames of these numbers: one subject, and the poses that the distribution mixes with the gesture."""
-    return synth.frames(indices, seed=wanted["seed"], protocol=wanted["protocol"], subjects=[subject], gesture=gesture,
-                        distribution=right_hands(wanted["distribution"]["name"]))
-
-
-def keep_window(depth: torch.Tensor, joints: torch.Tensor, camera) -> torch.Tensor:
-    """Depth (B, H, W) with 0 outside the cube around the joints (B, J, 3): MSRA stores cut-out windows.
-
-    What is in front of the cube stays, as it hides the hand; what is behind it becomes background.
-    """
-    centre = joints.mean(1)
-    uv = xyz_to_uvd(centre, camera)[:, :2]
-    half = WINDOW_MM / 2 * torch.tensor([camera.fx, camera.fy]) / centre[:, 2:]
-    v = torch.arange(depth.shape[1])[:, None] - uv[:, 1, None, None]
-    u = torch.arange(depth.shape[2]) - uv[:, 0, None, None]
-    inside = (u.abs() <= half[:, 0, None, None]) & (v.abs() <= half[:, 1, None, None])
-    return depth * (inside & (depth <= centre[:, 2, None, None] + WINDOW_MM / 2))
 
 
 def _may_replace(out: Path, wanted: dict, force: bool) -> bool:

@@ -10,11 +10,11 @@ import pytest
 from handpose_lib import provenance
 
 FLOORS = [
-    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "provenance", "storage"},
+    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "provenance", "storage", "matlab"},
     {"synth", "datasets", "published", "records"},
     {"prepare", "nets"},
     {"papers"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "packed"},
     {"tables", "figures", "widgets", "checks"},
 ]
 # On these floors a room may call its neighbour; on the others rooms know nothing of each other.

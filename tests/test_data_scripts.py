@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import data_folders
 import numpy as np
 import pytest
 import torch
@@ -168,11 +169,12 @@ def test_joints_of_the_synthetic_set_lie_on_its_hands(made):
     assert torch.stack(near).mean() > 0.7
 
 
-def test_synthetic_frames_are_those_of_the_generator(make_synthetic, made):
+def test_synthetic_frames_are_those_of_the_generator(made):
+    msra = data_folders.load("protocols.msra")
     wanted = datasets.open("msra", made).settings()
-    rendered = make_synthetic.render([2 * (3 * 3 + 1) + 1], 3, "T", wanted)
+    rendered = msra.render([2 * (3 * 3 + 1) + 1], 3, "T", wanted)
     frame = datasets.open("msra", made, split="test", subject=3, gestures=["T"])[1]
-    expected = make_synthetic.keep_window(rendered.depth, rendered.joints, rendered.camera)[0]
+    expected = msra.keep_window(rendered.depth, rendered.joints, rendered.camera)[0]
     assert frame.id == "P3/T/000001" and torch.equal(frame.depth, expected)
     assert (frame.joints - rendered.joints[0]).abs().max() < 1.2e-4  # four decimals, float32
     assert (frame.centre - rendered.centre[0]).abs().max() < 1.2e-4
@@ -186,13 +188,14 @@ def test_synthetic_frames_can_be_prepared(made, centre):
     assert image.isfinite().all() and ((image < 1).double().mean((1, 2, 3)) > 0.02).all()  # a hand is in each
 
 
-def test_window_keeps_the_cube_and_nothing_behind_or_beside_it(make_synthetic):
+def test_window_keeps_the_cube_and_nothing_behind_or_beside_it():
     from handpose_lib.camera import preset
 
+    msra = data_folders.load("protocols.msra")
     depth = torch.full((1, 240, 320), 400.0)
     depth[0, :, :160] = 900
     joints = torch.tensor([[[0.0, 0.0, 500.0]]])
-    kept = make_synthetic.keep_window(depth, joints, preset("msra"))[0]
+    kept = msra.keep_window(depth, joints, preset("msra"))[0]
     rows, columns = kept.nonzero().unbind(1)
     reach = 150 * 241.42 / 500
     assert columns.min() == 160 and columns.max() == int(160 + reach)

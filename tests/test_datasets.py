@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import torch
+from fuzzing import fuzz
 from PIL import Image
 
 from handpose_lib import datasets, prepare
@@ -195,7 +196,45 @@ def test_faulty_frames_of_a_real_set_are_left_out(small):
             (place / msra.frame_name(i)).unlink()
 
 
+def test_published_centres_fit_a_fold_and_have_y_up_and_z_forward(small, tmp_path):
+    """One file per fold, in the order subject, gesture, frame; `invalid` frames are left out."""
+    lines = [f"{i} {2 * i} {300 + i}" for i in range(8 * 17)]
+    lines[18] = "invalid"  # P1, second gesture
+    (tmp_path / "center_train_8_refined.txt").write_text("\n".join(lines) + "\n")
+    train = datasets.open("msra", small, centres=tmp_path)
+    assert len(train) == 8 * 17 - 1 and train.protocol["centres"] == "published"
+    assert train[17].id == "P1/1/000000" and train[17].centre.tolist() == [17, -34, 317]
+    assert train[18].id == "P1/3/000000" and train[18].centre.tolist() == [19, -38, 319]
+    assert torch.equal(train.joints()[18], train[18].joints)
+    # other selections find their own lines of the same file
+    options = {"centres": tmp_path, "validation": 2, "gestures": ["Y", "3"]}
+    validation = datasets.open("msra", small, split="validation", **options)
+    assert [frame.centre[0].item() for frame in validation] == [2 * 17 + 16, 2 * 17 + 2]
+    assert datasets.open("msra", small, **options)[-1].centre[0].item() == 7 * 17 + 2
+    for subject in range(9):
+        (tmp_path / f"center_test_{subject}_refined.txt").write_text(f"{subject} 0 400\n" * (34 if subject == 8 else 17))
+    both = datasets.open("msra", small, split="all", centres=tmp_path)
+    assert torch.equal(torch.stack([frame.centre[0] for frame in both]).long(), both.subjects)
+    (tmp_path / "center_test_8_refined.txt").write_text("1 2 300\n" * 33)
+    with pytest.raises(DataError, match="center_test_8_refined.txt: 33 reference points for 34 frames.*one release"):
+        datasets.open("msra", small, split="test", centres=tmp_path)
+
+
 # --- what is refused ---------------------------------------------------------------------------
+
+
+def test_mutated_frames_are_read_or_refused(tmp_path):
+    fuzz(msra.read_frame, tmp_path / "000000_depth.bin", HAND_BUILT)
+
+
+def test_mutated_labels_are_read_or_refused(tmp_path):
+    msra.write_joints(tmp_path / "whole.txt", joints(3).numpy())
+    fuzz(msra.read_joints, tmp_path / "joint.txt", (tmp_path / "whole.txt").read_bytes())
+
+
+def test_mutated_centres_are_read_or_refused(tmp_path):
+    content = b"1.5 -2 300\n" * 5 + b"invalid\n" + b"-20.25 3 412.5\n" * 5
+    fuzz(lambda path: datasets.centres.read(path, 11, msra.CENTRE_SIGNS), tmp_path / "center_test_0_refined.txt", content)
 
 
 def header(width=320, height=240, left=100, top=50, right=103, bottom=52):
@@ -301,7 +340,7 @@ def test_missing_things_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("name, options, message", [
-    ("mrsa", {}, "unknown data set 'mrsa': accepted are msra, sr305"),
+    ("mrsa", {}, "unknown data set 'mrsa': accepted are msra, nyu, icvl, "),
     ("msra", {"split": "dev"}, "unknown split 'dev': accepted are train, validation, test, all"),
     ("msra", {"split": "validation"}, "unknown validation subject None: accepted are 0, 1"),
     ("msra", {"validation": 8}, "unknown validation subject 8: accepted are 0, 1, 2, 3, 4, 5, 6, 7$"),

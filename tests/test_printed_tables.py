@@ -13,7 +13,7 @@ def paper(request):
 
 
 def test_there_are_tables():
-    assert "jgr_p2o" in FILES
+    assert {"jgr_p2o", "rescoring"} <= set(FILES)
 
 
 def test_every_table_can_be_shown(paper):
@@ -24,7 +24,9 @@ def test_every_table_can_be_shown(paper):
 
 
 def test_rows_name_variants_that_exist_and_leave_none_out(paper):
-    known = set(papers.variants(paper["method"])) - {"small"}  # ours, for exercises
+    known = set()  # a collection of other groups' results names none
+    if paper["method"] in papers.names():
+        known = set(papers.variants(paper["method"])) - {"small"}  # ours, for exercises
     named = {row["variant"] for table in paper["tables"].values() for row in table["rows"] if "variant" in row}
     assert named == known
 

@@ -44,7 +44,8 @@ def third_party(path):
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add(node.module.split(".")[0])
-    own = {provenance.PACKAGE, "tests", "pipeline", *(file.stem for file in path.parent.glob("*.py"))}
+    own = {provenance.PACKAGE, "tests", "pipeline", *(file.stem for file in path.parent.glob("*.py")),
+           *(file.parent.name for file in path.parent.glob("*/__init__.py"))}
     return {normalised(DISTRIBUTION.get(module, module)) for module in modules - set(sys.stdlib_module_names) - own}
 
 

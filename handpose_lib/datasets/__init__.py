@@ -10,12 +10,17 @@ A synthetic set is written in the real set's format and read by the same code; i
 
 from ..errors import one_of
 from .base import Dataset
+from .hands17 import Hands17
+from .icvl import Icvl
+from .itop import Itop
 from .msra import Msra
+from .nyu import Nyu
 from .sr305 import Sr305, read_depth_image
 
 __all__ = ["DATASETS", "Dataset", "open", "read_depth_image"]
 
-DATASETS: dict[str, type[Dataset]] = {"msra": Msra, "sr305": Sr305}
+DATASETS: dict[str, type[Dataset]] = {"msra": Msra, "nyu": Nyu, "icvl": Icvl, "hands17": Hands17, "itop": Itop,
+                                     "sr305": Sr305}
 
 
 def open(name: str, root=None, **options) -> Dataset:

@@ -23,6 +23,7 @@ from .. import paths, skeleton
 from ..camera import CAMERAS
 from ..errors import DataError, HandPoseError, one_of
 from ..frames import DepthFrame
+from . import centres as centre_files
 from .base import SPLITS, Dataset, folder
 
 GESTURES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "I", "IP", "L", "MP", "RP", "T", "TIP", "Y")
@@ -48,6 +49,8 @@ FAULTY = {
 
 LABEL_SIGNS = np.array([1, -1, -1], np.float32)
 """From the file's frame (y up, z towards the viewer) to the camera frame (y down, z forward), and back."""
+CENTRE_SIGNS = np.array([1, -1, 1], np.float32)
+"""The same for V2V-PoseNet's centre files, whose z is already positive."""
 
 
 class Msra(Dataset):
@@ -56,14 +59,17 @@ class Msra(Dataset):
     A `validation` subject is left out of 'train' as well and is the split 'validation', for whatever is
     chosen during training. `gestures` restricts to some of the 17; `skip_faulty` leaves out the frames
     of a real set that are known to show no usable hand. `subjects` (N,) tells each frame's subject.
-    Errors: see `datasets.open`.
+    `centres`: folder of V2V-PoseNet's `center_train_S_refined.txt` and `center_test_S_refined.txt` for each
+    subject S that is left out, as the frames' stored reference points; they fit the newer release, and frames
+    that they call invalid are left out. Errors: see `datasets.open`.
     """
 
     name = "msra"
     camera = CAMERA
     skeleton = skeleton.get("msra21")
 
-    def __init__(self, root=None, split="train", subject=8, validation=None, gestures=None, skip_faulty=True):
+    def __init__(self, root=None, split="train", subject=8, validation=None, gestures=None, skip_faulty=True,
+                 centres=None):
         one_of("split", split, SPLITS)
         one_of("subject", subject, SUBJECTS)
         if validation is not None or split == "validation":
@@ -73,24 +79,31 @@ class Msra(Dataset):
                            "the folder with P0 to P8; `python data_scripts/make_synthetic.py` makes a synthetic one")
         wanted = {"train": [s for s in SUBJECTS if s not in (subject, validation)], "validation": [validation],
                   "test": [subject], "all": SUBJECTS}[split]
-        self._paths, labels, subjects, centres = [], [], [], []
+        published = None if centres is None else self._published(Path(centres), split, subject)
+        self._paths, labels, subjects, points = [], [], [], []
         for number in wanted:
             for gesture in chosen:
                 files, joints = read_gesture(self.root / f"P{number}" / gesture)
                 keep = self._usable(number, gesture, len(files), skip_faulty)
+                if published is None:
+                    centre = read_centres(self.root / f"P{number}" / gesture, len(files))
+                else:
+                    centre = published[number, gesture]
+                    keep = [i for i in keep if bool(centre[i].isfinite().all())]
                 self._paths += [files[i] for i in keep]
                 labels.append(joints[keep])
                 subjects += [number] * len(keep)
-                centres.append(read_centres(self.root / f"P{number}" / gesture, len(files)))
-                centres[-1] = centres[-1] if centres[-1] is None else centres[-1][keep]
+                points.append(None if centre is None else centre[keep])
         self._joints = torch.cat(labels)
-        self._centres = None if any(centre is None for centre in centres) else torch.cat(centres)
+        self._centres = None if any(point is None for point in points) else torch.cat(points)
         self.subjects = torch.tensor(subjects)
         self.protocol = {"split": split, "subject": subject, "release": self.release}
         if validation is not None:
             self.protocol["validation"] = validation
         if gestures is not None:
             self.protocol["gestures"] = list(chosen)
+        if centres is not None:
+            self.protocol["centres"] = "published"
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -117,6 +130,19 @@ class Msra(Dataset):
     def _usable(self, number: int, gesture: str, count: int, skip_faulty: bool) -> list[int]:
         faulty = FAULTY.get((number, gesture), ()) if skip_faulty and not self.synthetic else ()
         return [i for i in range(count) if i not in faulty]
+
+    def _published(self, place: Path, split: str, subject: int) -> dict[tuple[int, str], torch.Tensor]:
+        """V2V-PoseNet's reference points of every gesture, (N, 3) mm, NaN for invalid frames; one file per fold."""
+        others = [s for s in SUBJECTS if s != subject]
+        folds = {"train": [("train", subject, others)], "validation": [("train", subject, others)],
+                 "test": [("test", subject, [subject])], "all": [("test", s, [s]) for s in SUBJECTS]}[split]
+        counts, found = self._counts(), {}
+        for kind, left_out, members in folds:
+            sizes = {key: count for key, count in counts.items() if key[0] in members}
+            path = place / f"center_{kind}_{left_out}_refined.txt"
+            points = centre_files.read(path, sum(sizes.values()), CENTRE_SIGNS)
+            found |= dict(zip(sizes, points.split(list(sizes.values()))))
+        return found
 
     def _counts(self) -> dict[tuple[int, str], int]:
         """The frames of every gesture that is there, whatever the split."""

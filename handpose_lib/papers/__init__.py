@@ -1,6 +1,6 @@
 """The papers' methods by name.
 
-    papers.names()                                        # ['jgr_p2o']
+    papers.names()                                        # ['densereg', 'jgr_p2o', …]
     papers.variants('jgr_p2o')                            # {'paper': '…', …}: every row of its ablation tables
     papers.create('jgr_p2o', 'nyu14', variant='paper')    # a `method.Method`
     papers.recipe('jgr_p2o', dataset='nyu', profile='paper')

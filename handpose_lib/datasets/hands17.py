@@ -1,0 +1,274 @@
+"""HANDS2017, the frame-based challenge: 640×480, 21 joints, 5 persons in training and 10 in test (Yuan et al., CVPR 2018).
+
+    training/ images/image_D00000001.png …   Training_Annotation.txt
+    frame/    images/image_D00000001.png …   BoundingBox.txt
+
+`Training_Annotation.txt`: per line a file name and 63 numbers, x y z of 21 joints in mm with **y down**, between
+tabs or blanks. `BoundingBox.txt`: per line a file name and left, top, width, height of a box in pixels. An image
+is a PNG of one 16-bit channel, depth in mm, 0 = not measured. The camera's principal point is not the middle of
+its image. Joints come level by level: wrist, five knuckles, then finger by finger.
+
+The labels of the test frames were kept by the challenge's server and given out later, on request. Where they lie
+beside the boxes, as `Test_Annotation.txt` in the format of the training file, they are read; a synthetic set
+has them.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .. import paths, skeleton
+from ..camera import CAMERAS
+from ..errors import DataError, HandPoseError, one_of
+from ..frames import DepthFrame
+from . import centres as centre_files
+from . import png
+from .base import SPLITS, Dataset, folder
+
+JOINTS = 21
+CAMERA = CAMERAS["hands17"]
+PARTS = {"train": "training", "test": "frame"}
+LABELS = {"train": "Training_Annotation.txt", "test": "Test_Annotation.txt"}
+BOXES = "BoundingBox.txt"
+COUNTS = {"train": 957_032, "test": 295_510}
+"""Lines of the release's two files."""
+CENTRES = "centre.txt"
+"""Ours: a synthetic set's reference points, in the format of V2V-PoseNet's centre files."""
+TO_MM = np.ones(3)
+"""The set's labels are already in mm in the camera frame."""
+LINES = 1 << 14
+"""How many lines are turned into numbers at once, so that a million of them need little memory."""
+
+
+class Hands17(Dataset):
+    """HANDS2017, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both.
+
+    `validation`: share of the training file, its last lines, left out of 'train' and making up the split
+    'validation'; it shows the same persons. `centres`: folder of V2V-PoseNet's `center_train_refined.txt` and
+    `center_test_refined.txt`, as the frames' stored reference points; frames that they call invalid are left out.
+    A listed frame without an image is left out and counted in `protocol`. `boxes` (N, 4) are left, top, width and
+    height in pixels of the test split, else None. Errors: see `datasets.open`.
+    """
+
+    name = "hands17"
+    camera = CAMERA
+    skeleton = skeleton.get("hands17_21")
+
+    def __init__(self, root=None, split="train", validation=None, centres=None):
+        one_of("split", split, SPLITS)
+        if (validation is not None or split == "validation") and not (isinstance(validation, float) and 0 < validation < 1):
+            raise HandPoseError(f"validation {validation!r}: accepted is a share of the training frames between 0 and 1")
+        self.root = folder(default_root() if root is None else root, "HANDS2017",
+                           "the folders `training` and `frame`, see data_scripts/hands17.py; `python "
+                           "data_scripts/make_synthetic.py --protocol hands17` makes a synthetic one")
+        parts = tuple(PARTS) if split == "all" else ("test",) if split == "test" else ("train",)
+        self._images, self._joints, points, boxes, missing = [], [], [], [], 0
+        for part in parts:
+            place = self.root / PARTS[part]
+            names, joints, part_boxes = read_part(self.root, part)
+            centre = self._reference_points(part, len(names), centres)
+            keep = torch.ones(len(names), dtype=torch.bool) if centre is None else centre.isfinite().all(1)
+            there = _images(place / "images")
+            present = torch.tensor([name in there for name in names], dtype=torch.bool)
+            missing += int((keep & ~present).sum())
+            rows = torch.nonzero(_of_split(keep & present, split, validation))[:, 0]
+            self._images += [place / "images" / names[i] for i in rows.tolist()]
+            self._joints.append(None if joints is None else joints[rows])
+            points.append(None if centre is None else centre[rows])
+            boxes.append(None if part_boxes is None else part_boxes[rows])
+        self._joints, self._centres, self.boxes = (_all_or_none(values) for values in (self._joints, points, boxes))
+        self.protocol = {"split": split}
+        if validation is not None:
+            self.protocol["validation"] = validation
+        if missing:
+            self.protocol["listed without an image"] = missing
+        if centres is not None:
+            self.protocol["centres"] = "published"
+        if not self._images:
+            raise DataError(f"{self.root}: none of the listed images is there; accepted are {PARTS[parts[0]]}/images/*.png")
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def joints(self) -> torch.Tensor:
+        if self._joints is None:
+            raise HandPoseError(f"the test frames of hands17 have no joints: {self.root / PARTS['test'] / LABELS['test']} is "
+                                "missing; the challenge's server scores predictions of them")
+        return self._joints
+
+    def _frame(self, i: int) -> DepthFrame:
+        path = self._images[i]
+        joints = None if self._joints is None else self._joints[i]
+        centre = None if self._centres is None else self._centres[i]
+        return DepthFrame(torch.from_numpy(read_frame(path)), self.camera, joints, centre=centre,
+                          id=f"{path.parent.parent.name}/{path.stem}")
+
+    def _reference_points(self, part: str, count: int, centres) -> torch.Tensor | None:
+        if centres is not None:
+            return centre_files.read(Path(centres) / f"center_{part}_refined.txt", count, TO_MM)
+        path = self.root / PARTS[part] / CENTRES
+        return centre_files.read(path, count, TO_MM) if self.synthetic and path.is_file() else None
+
+    def _label_digest(self) -> str:
+        content = hashlib.sha256()
+        for path in (self.root / PARTS["train"] / LABELS["train"], self.root / PARTS["test"] / BOXES):
+            if path.is_file():
+                content.update(f"{path.name} {path.stat().st_size}\n".encode())
+                with path.open("rb") as file:
+                    content.update(hashlib.file_digest(file, "sha256").digest())
+        return content.hexdigest()
+
+
+def default_root() -> Path:
+    """The real set if the data folder has it, else the largest synthetic one that is there."""
+    places = [paths.data() / place for place in ("hands17", "synthetic/hands17-laptop", "synthetic/hands17-smoke")]
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def read_part(root: Path, part: str) -> tuple[list[str], torch.Tensor | None, torch.Tensor | None]:
+    """File names, joints (N, 21, 3) mm or None, and boxes (N, 4) pixels or None of 'train' or 'test', in the file's order."""
+    place = Path(root) / PARTS[one_of("part of HANDS2017", part, PARTS)]
+    if part == "train":
+        names, joints = read_annotations(place / LABELS[part])
+        return names, joints, None
+    names, boxes = read_boxes(place / BOXES)
+    if not (place / LABELS[part]).is_file():
+        return names, None, boxes
+    labelled, joints = read_annotations(place / LABELS[part])
+    if labelled != names:
+        raise DataError(f"{place / LABELS[part]}: other frames than in {BOXES}; accepted are the same names in the same order")
+    return names, joints, boxes
+
+
+def read_annotations(path: Path) -> tuple[list[str], torch.Tensor]:
+    """An annotation file → file names and joints (N, 21, 3) mm in the camera frame.
+
+    Errors: a missing file, a line that is not a file name and 63 numbers, a joint that is not finite or not in
+    front of the camera, a name that occurs twice.
+    """
+    names, values = _read_lines(path, 3 * JOINTS, f"x y z of {JOINTS} joints")
+    joints = values.reshape(-1, JOINTS, 3)
+    bad = ~(np.isfinite(joints).all((1, 2)) & (joints[..., 2] > 0).all(1))
+    if bad.any():
+        raise DataError(f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of the camera; "
+                        "accepted are mm with y down and z forward")
+    return names, torch.from_numpy(joints)
+
+
+def read_boxes(path: Path) -> tuple[list[str], torch.Tensor]:
+    """`BoundingBox.txt` → file names and boxes (N, 4): left, top, width, height in pixels.
+
+    Errors: a missing file, a line that is not a file name and four numbers, a box without extent, a name that occurs
+    twice.
+    """
+    names, boxes = _read_lines(path, 4, "left, top, width and height of a box")
+    bad = ~(np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1) & (np.abs(boxes) < 1e4).all(1))
+    if bad.any():
+        raise DataError(f"{path}: the box of {names[int(bad.argmax())]} is {boxes[int(bad.argmax())].tolist()}; accepted are "
+                        "left, top, width and height in pixels")
+    return names, torch.from_numpy(boxes)
+
+
+def read_frame(path: Path) -> np.ndarray:
+    """An image: (480, 640) float32 mm, 0 where nothing was measured. Errors: missing, damaged, another size or kind."""
+    what = "a depth image of HANDS2017, one channel of 16 bits"
+    return png.read(path, png.SIXTEEN_BITS, CAMERA, what).astype(np.float32)
+
+
+def write_frame(path: Path, depth: np.ndarray) -> None:
+    """Write an image (480, 640) in mm, in whole millimetres."""
+    if depth.shape != (CAMERA.height, CAMERA.width):
+        raise HandPoseError(f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}")
+    whole = np.clip(np.round(depth), 0, 65535).astype(np.uint16)
+    Image.fromarray(whole).save(path, format="PNG", compress_level=1)
+
+
+def write_annotations(path: Path, names: list[str], joints: np.ndarray) -> None:
+    """Write an annotation file: names and joints (N, 21, 3) mm in the camera frame, to a tenth of a micrometre."""
+    if joints.shape != (len(names), JOINTS, 3):
+        raise HandPoseError(f"joints of shape {joints.shape}: accepted is ({len(names)}, {JOINTS}, 3)")
+    _write_lines(path, names, joints.reshape(len(names), -1), "{:.4f}")
+
+
+def write_boxes(path: Path, names: list[str], boxes: np.ndarray) -> None:
+    """Write `BoundingBox.txt`: boxes (N, 4) left, top, width, height in pixels."""
+    if boxes.shape != (len(names), 4):
+        raise HandPoseError(f"boxes of shape {boxes.shape}: accepted is ({len(names)}, 4)")
+    _write_lines(path, names, boxes, "{:.2f}")
+
+
+def frame_name(i: int) -> str:
+    """The file of frame `i`, counted from 0; its name counts from 1."""
+    return f"image_D{i + 1:08d}.png"
+
+
+def _read_lines(path: Path, numbers: int, what: str) -> tuple[list[str], np.ndarray]:
+    """Names and (N, numbers) float32 of lines that start with a file name."""
+    names, blocks = [], []
+    try:
+        with open(path, "rb") as file:
+            while lines := file.readlines(LINES * 16 * numbers):
+                found, block = _numbers(path, lines, len(names), numbers, what)
+                names += found
+                blocks.append(block)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); accepted is a file of HANDS2017") from error
+    if not names:
+        raise DataError(f"{path}: empty; accepted is a line per frame: a file name and {what}")
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: {_twice(names)} occurs twice; accepted is one line per frame")
+    return names, np.concatenate(blocks)
+
+
+def _numbers(path: Path, lines: list[bytes], before: int, numbers: int, what: str) -> tuple[list[str], np.ndarray]:
+    rows = [line.split() for line in lines if line.strip()]
+    for number, row in enumerate(rows, start=before + 1):
+        if len(row) != numbers + 1 or not _is_name(row[0]):
+            raise DataError(f"{path}, frame {number}: {len(row)} fields, the first {row[0][:40]!r}; accepted are a file name such as "
+                            f"{frame_name(0)} and {numbers} numbers, {what}")
+    try:
+        values = np.array([row[1:] for row in rows], dtype=np.float32).reshape(len(rows), numbers)
+    except ValueError as error:
+        raise DataError(f"{path}: {str(error)[:100]}; accepted are numbers") from error
+    return [row[0].decode("ascii") for row in rows], values
+
+
+def _is_name(name: bytes) -> bool:
+    """A PNG in the folder itself: a name may not lead elsewhere."""
+    return name.isascii() and name.endswith(b".png") and not set(name) & set(b"/\\:\0") and len(name) < 100
+
+
+def _twice(names: list[str]) -> str:
+    seen = set()
+    return next(name for name in names if name in seen or seen.add(name))
+
+
+def _images(place: Path) -> set[str]:
+    """What is in the folder of images; one listing is faster than a million questions."""
+    try:
+        with os.scandir(place) as entries:
+            return {entry.name for entry in entries}
+    except OSError as error:
+        raise DataError(f"{place}: cannot be listed ({error.strerror}); accepted is the folder of depth images") from error
+
+
+def _of_split(usable: torch.Tensor, split: str, validation: float | None) -> torch.Tensor:
+    """(N,) which of the usable frames of a part belong to a split."""
+    if split not in ("train", "validation") or validation is None:
+        return usable
+    last = torch.arange(len(usable)) >= len(usable) - max(1, round(validation * len(usable)))
+    return usable & (last if split == "validation" else ~last)
+
+
+def _all_or_none(values: list) -> torch.Tensor | None:
+    return None if any(value is None for value in values) else torch.cat(values)
+
+
+def _write_lines(path: Path, names: list[str], values: np.ndarray, number: str) -> None:
+    rows = np.asarray(values, np.float64)
+    lines = ("\t".join((name, *map(number.format, row))) + "\n" for name, row in zip(names, rows.tolist(), strict=True))
+    Path(path).write_text("".join(lines), encoding="ascii", newline="\n")

@@ -1,0 +1,211 @@
+"""NYU: one subject in training, two in test, seen by three structured-light cameras, 640×480 (Tompson et al., 2014).
+
+    train/ joint_data.mat   depth_1_0000001.png …   rgb_…, synthdepth_… are not read
+    test/  joint_data.mat   depth_1_0000001.png …
+
+`depth_K_NNNNNNN.png`: camera K of 1 to 3, frames counted **from 1**; 8-bit colours that hold the depth in mm, the high
+byte in green and the low byte in blue, 0 = not measured. `joint_data.mat`: `joint_names`, and `joint_xyz` and
+`joint_uvd` of shape 3 views × N × 36 × 3; xyz in mm with x right, **y up**, z forward. Reader and writer turn y and
+unpack colours here and nowhere else.
+
+Papers use view 1 and 14 of the 36 joints. The first 2,440 test frames show the subject of the training set, the
+others a new one, on whom every method is much worse: `subjects` tells them apart.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .. import matlab, paths, skeleton
+from ..camera import CAMERAS, xyz_to_uvd
+from ..errors import DataError, HandPoseError, one_of
+from ..frames import DepthFrame
+from ..skeleton import NYU_EVALUATED, NYU_NAMES
+from . import centres as centre_files
+from . import png
+from .base import SPLITS, Dataset, folder
+
+VIEWS = (1, 2, 3)
+PARTS = ("train", "test")
+COUNTS = {"train": 72_757, "test": 8_252}
+"""Frames of each view in the release."""
+TRAINING_SUBJECT = 2_440
+"""So many test frames at the beginning show the subject of the training set."""
+SUBJECTS = ("training", "new")
+CAMERA = CAMERAS["nyu"]
+LABELS = "joint_data.mat"
+CENTRES = "centre.txt"
+"""Ours: a synthetic set's reference points of view 1, in the format of V2V-PoseNet's centre files."""
+LABEL_BYTES = 1 << 29
+"""More than `joint_data.mat` takes, packed or unpacked: 512 MiB."""
+LABEL_SIGNS = np.array([1, -1, 1], np.float32)
+"""From the file's frame (y up) to the camera frame (y down), and back."""
+
+
+class Nyu(Dataset):
+    """NYU, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both.
+
+    `view` is one of the three cameras; `joints` 14, those that papers evaluate, or all 36. `subject` 'training' or
+    'new' keeps the test frames of one of them; `subjects` (N,) is 0 for the training subject, 1 for the new one, or None
+    where a test set has not the release's length. `validation`: share of the training frames, the last ones, left out
+    of 'train' and making up the split 'validation'; they show the same subject. `centres`: folder of V2V-PoseNet's
+    `center_train_refined.txt` and `center_test_refined.txt` for view 1, as the frames' stored reference points; frames
+    that they call invalid are left out and counted in `protocol`. Errors: see `datasets.open`.
+    """
+
+    name = "nyu"
+    camera = CAMERA
+
+    def __init__(self, root=None, split="train", view=1, joints=14, subject=None, validation=None, centres=None):
+        one_of("split", split, SPLITS)
+        one_of("view", view, VIEWS)
+        self.skeleton = skeleton.get(f"nyu{one_of('number of joints', joints, (14, 36))}")
+        if subject is not None:
+            one_of("subject of the test frames", subject, SUBJECTS if split == "test" else ())
+        if (validation is not None or split == "validation") and not (isinstance(validation, float) and 0 < validation < 1):
+            raise HandPoseError(f"validation {validation!r}: accepted is a share of the training frames between 0 and 1")
+        if centres is not None and view != 1:
+            raise HandPoseError(f"centres for view {view}: accepted is view 1, for which they were published")
+        self.root = folder(default_root() if root is None else root, "NYU",
+                           "the folders `train` and `test`, see data_scripts/nyu.py; `python "
+                           "data_scripts/make_synthetic.py --protocol nyu` makes a synthetic one")
+        self.view, self._rows, labels, points, subjects = view, [], [], [], []
+        for part in PARTS if split == "all" else (split,) if split == "test" else ("train",):
+            xyz = read_joints(self.root / part / LABELS, view)
+            centre = self._reference_points(part, len(xyz), centres)
+            rows = self._rows_of(split, part, len(xyz), subject, validation)
+            if centre is not None:
+                rows = rows[centre[rows].isfinite().all(1)]
+            self._rows += [(part, i) for i in rows.tolist()]
+            labels.append(xyz[rows] if joints == 36 else xyz[rows][:, list(NYU_EVALUATED)])
+            points.append(None if centre is None else centre[rows])
+            new = self._first_new(part, len(xyz))
+            subjects.append(None if new is None else (rows >= new).long())
+        self._joints, self._centres, self.subjects = (_all_or_none(values) for values in (labels, points, subjects))
+        self.protocol = {"split": split, "view": view, "joints": "36" if joints == 36 else "14 of 36"}
+        if split == "test":
+            self.protocol["subject"] = subject or "both"
+        if validation is not None:
+            self.protocol["validation"] = validation
+        if centres is not None:
+            self.protocol["centres"] = "published"
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def joints(self) -> torch.Tensor:
+        return self._joints
+
+    def _frame(self, i: int) -> DepthFrame:
+        part, row = self._rows[i]
+        path = self.root / part / frame_name(row, self.view)
+        return DepthFrame(torch.from_numpy(read_frame(path)), self.camera, self._joints[i], id=f"{part}/{path.stem}",
+                          centre=None if self._centres is None else self._centres[i])
+
+    def _rows_of(self, split: str, part: str, count: int, subject: str | None, validation: float | None) -> torch.Tensor:
+        """The frames of a part that belong to the split, counted from 0."""
+        rows = torch.arange(count)
+        if validation is not None and split in ("train", "validation"):
+            kept = count - max(1, round(validation * count))
+            return rows[kept:] if split == "validation" else rows[:kept]
+        if subject is None:
+            return rows
+        new = self._first_new(part, count)
+        if new is None:
+            raise DataError(f"{self.root / part / LABELS}: {count:,} frames; which of them show the {subject} subject is known "
+                            f"only for the release's {COUNTS['test']:,}")
+        return rows[:new] if subject == "training" else rows[new:]
+
+    def _first_new(self, part: str, count: int) -> int | None:
+        """The first frame of a new subject; None where nobody knows."""
+        if part == "train":
+            return count
+        if self.synthetic:
+            return self.settings().get("test_frames_of_training_subject")
+        return TRAINING_SUBJECT if count == COUNTS["test"] else None
+
+    def _reference_points(self, part: str, count: int, centres) -> torch.Tensor | None:
+        if centres is not None:
+            return centre_files.read(Path(centres) / f"center_{part}_refined.txt", count, LABEL_SIGNS)
+        path = self.root / part / CENTRES
+        return centre_files.read(path, count, LABEL_SIGNS) if self.synthetic and self.view == 1 and path.is_file() else None
+
+    def _label_digest(self) -> str:
+        content = hashlib.sha256()
+        for part in PARTS:
+            path = self.root / part / LABELS
+            if path.is_file():
+                with path.open("rb") as file:
+                    content.update(f"{part} ".encode() + hashlib.file_digest(file, "sha256").digest())
+        return content.hexdigest()
+
+
+def default_root() -> Path:
+    """The real set if the data folder has it, else the largest synthetic one that is there."""
+    places = [paths.data() / place for place in ("nyu", "synthetic/nyu-laptop", "synthetic/nyu-smoke")]
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def read_joints(path: Path, view: int = 1) -> torch.Tensor:
+    """`joint_data.mat` → all joints of one view (N, 36, 3) mm in the camera frame: y changes its sign.
+
+    Errors: a missing or damaged file, arrays of another shape, names of the finger joints in another order, a joint
+    that is not finite or not in front of the camera.
+    """
+    found = matlab.read(path, {"joint_xyz", "joint_names"}, LABEL_BYTES)
+    names, xyz = found.get("joint_names"), found.get("joint_xyz")
+    # The numbers mean nothing without their order; that of the palm's points is told by no source.
+    if not isinstance(names, list) or tuple(names[:30]) != NYU_NAMES[:30] or len(names) != len(NYU_NAMES):
+        shown = "none" if not isinstance(names, list) else ", ".join(names[:3])[:100] + ", …"
+        raise DataError(f"{path}: joint_names {shown}; accepted are NYU's 36 from {NYU_NAMES[0]} to {NYU_NAMES[-1]}")
+    if not isinstance(xyz, np.ndarray) or xyz.ndim != 4 or (xyz.shape[0], *xyz.shape[2:]) != (len(VIEWS), len(NYU_NAMES), 3):
+        shape = xyz.shape if isinstance(xyz, np.ndarray) else "none"
+        raise DataError(f"{path}: joint_xyz {shape}; accepted is {len(VIEWS)} views × N × {len(NYU_NAMES)} × 3")
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit float32 is found below
+        xyz = np.ascontiguousarray(xyz[view - 1], np.float32) * LABEL_SIGNS
+    bad = ~(np.isfinite(xyz).all((1, 2)) & (xyz[..., 2] > 0).all(1))
+    if bad.any():
+        raise DataError(f"{path}: frame {int(bad.argmax()) + 1} of view {view} has a joint that is not finite or not in front "
+                        "of the camera; accepted are mm with y up and z forward")
+    if not len(xyz):
+        raise DataError(f"{path}: no frames; accepted is at least one")
+    return torch.from_numpy(xyz)
+
+
+def read_frame(path: Path) -> np.ndarray:
+    """`depth_K_NNNNNNN.png` → (480, 640) float32 mm, 0 = not measured: 256 · green + blue.
+
+    Errors: a missing file, no whole PNG, other than 8-bit colours, another size.
+    """
+    colours = png.read(path, png.COLOURS, CAMERA, "a depth image of NYU, 8-bit colours")
+    return colours[..., 1].astype(np.float32) * 256 + colours[..., 2]
+
+
+def write_joints(path: Path, joints: np.ndarray) -> None:
+    """Write `joint_data.mat` from the joints of all views (3, N, 36, 3) mm in the camera frame of each."""
+    if joints.ndim != 4 or (joints.shape[0], *joints.shape[2:]) != (len(VIEWS), len(NYU_NAMES), 3):
+        raise HandPoseError(f"joints of shape {joints.shape}: accepted is ({len(VIEWS)}, N, {len(NYU_NAMES)}, 3)")
+    joints = np.asarray(joints, np.float64)
+    uvd = xyz_to_uvd(torch.from_numpy(joints), CAMERA).numpy()
+    matlab.write(path, {"joint_names": list(NYU_NAMES), "joint_uvd": uvd, "joint_xyz": joints * LABEL_SIGNS})
+
+
+def write_frame(path: Path, depth: np.ndarray) -> None:
+    """Write an image (480, 640) in mm, in whole millimetres."""
+    if depth.shape != (CAMERA.height, CAMERA.width):
+        raise HandPoseError(f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}")
+    whole = np.clip(np.round(depth), 0, 65535).astype(np.uint16)
+    colours = np.stack((np.zeros_like(whole), whole >> 8, whole & 255), -1).astype(np.uint8)
+    Image.fromarray(colours).save(path, format="PNG", compress_level=1)
+
+
+def frame_name(i: int, view: int) -> str:
+    """The file of frame `i`, counted from 0; its name counts from 1."""
+    return f"depth_{view}_{i + 1:07d}.png"
+
+
+def _all_or_none(values: list) -> torch.Tensor | None:
+    return None if any(value is None for value in values) else torch.cat(values)

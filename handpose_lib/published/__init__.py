@@ -1,0 +1,254 @@
+"""What other groups published: labels and predictions of test sets, read and scored again.
+
+    published.score("nyu", "V2V-PoseNet")["mean_joint_error_mm"]       # a file of the data folder
+    published.score_file("mine.txt", "nyu").measures                   # any file, with what smells about it
+
+Instead of its name a `Benchmark` may be given, such as `imitation.write` makes where the real files are absent.
+`BENCHMARKS` says which files `data_scripts/fetch_published.py` obtains and which camera takes their pixels to
+millimetres: the one of the script of xinghaochen/awesome-hand-pose-estimation (folder `evaluation`). Labels and
+predictions must be taken through the same one: a different pair for one of the two is what hurts.
+How a file is written and what its numbers mean is told from its content (`files`, `spaces`); what is wrong with
+it, by `smells`. The figures printed elsewhere stand in `book/tables/rescoring.json`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from .. import metrics, paths, skeleton
+from ..camera import CAMERAS, Camera
+from ..errors import DataError, HandPoseError, one_of
+from . import files, smells, spaces
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A test set that predictions are exchanged for."""
+
+    title: str
+    skeleton: str
+    camera: Camera
+    intrinsics: tuple  # fx, fy, u0, v0 in pixels, behind the printed figures
+    labels: str | None = None  # file below the published folder
+    names: str | None = None  # file with the image names, one per frame
+    labels_up: bool = False  # the label file's y points up
+    results: dict = field(default_factory=dict)  # method → file
+    parts: dict = field(default_factory=dict)  # part of the test set → number of its frames, in their order
+    subsets: dict = field(default_factory=dict)  # number of joints → those evaluated among them
+    synthetic: bool = False  # an imitation, whose figures say nothing about any paper
+
+    @property
+    def joints(self) -> int:
+        return len(skeleton.get(self.skeleton))
+
+
+BENCHMARKS = {
+    "nyu": Benchmark(
+        title="NYU, real test frames",
+        skeleton="nyu14",
+        camera=CAMERAS["nyu"],
+        intrinsics=(588.03, 587.07, 320.0, 240.0),
+        labels="nyu/nyu_test_groundtruth_label.txt",
+        names="nyu/nyu_test_list.txt",
+        results={
+            "DeepPrior++": "nyu/ICCVW17_NYU_DeepPrior++.txt",
+            "Pose-REN": "nyu/NEUCOM18_NYU_Pose_REN.txt",
+            "HandPointNet": "nyu/CVPR18_NYU_HandPointNet.txt",
+            "DenseReg": "nyu/CVPR18_NYU_denseReg.txt",
+            "A2J": "nyu/nyu_861_epoch32_UVD.txt",
+            "V2V-PoseNet": "nyu/CVPR18_NYU_V2V_PoseNet.txt",
+        },
+        parts={"training subject": 2440, "new subject": 5812},
+        subsets={36: skeleton.NYU_EVALUATED},
+    ),
+    "icvl": Benchmark(
+        title="ICVL, real test frames",
+        skeleton="icvl16",
+        camera=CAMERAS["icvl"],
+        intrinsics=(240.99, 240.96, 160.0, 120.0),
+        labels="icvl/icvl_test_groundtruth_label.txt",
+        names="icvl/icvl_test_list.txt",
+        results={
+            "REN-9x6x6": "icvl/JVCI18_ICVL_REN_9x6x6.txt",
+            "DenseReg": "icvl/CVPR18_ICVL_denseReg.txt",
+            "HandPointNet": "icvl/CVPR18_ICVL_HandPointNet.txt",
+            "Pose-REN": "icvl/NEUCOM18_ICVL_Pose_REN.txt",
+            "A2J": "icvl/icvl_646_epoch12_UVD.txt",
+            "V2V-PoseNet": "icvl/CVPR18_ICVL_V2V_PoseNet.txt",
+        },
+        parts={"test_seq_1": 702, "test_seq_2": 894},
+    ),
+    "itop": Benchmark(
+        title="ITOP front view, real valid test frames",
+        skeleton="itop15",
+        camera=CAMERAS["itop"],
+        intrinsics=(1 / 0.0035, 1 / 0.0035, 160.0, 120.0),
+        labels="itop/itop_side_keypoints3D_test.mat",
+        labels_up=True,
+        results={"A2J": "itop/ITOP_side_results.zip"},
+    ),
+    "msra": Benchmark("MSRA15", "msra21", CAMERAS["msra"], (241.42, 241.42, 160.0, 120.0)),
+    "hands17": Benchmark("HANDS 2017", "hands17_21", CAMERAS["hands17"], (475.065948, 475.065857, 315.944855, 245.287079)),
+}
+BODY_MM = 1000.0
+"""As `smells.TOO_FAR_MM`, for a person."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A prediction file, scored: how it was read, what it measures, and what smells about it."""
+
+    frames: int  # that were compared
+    space: str  # 'uvd' or 'xyz', as the numbers of the file were read
+    unit_mm: float
+    y_up: bool
+    measures: dict  # as `metrics.summary`
+    parts: dict  # part of the test set → mean joint error in mm
+    smells: list  # sentences
+
+
+def folder():
+    """Where the files are looked for: `published` in the data folder."""
+    return paths.data() / "published"
+
+
+def available(root=None):
+    """`(set, method)` pairs whose labels and predictions are both there."""
+    root = Path(root or folder())
+    return [
+        (name, method)
+        for name, benchmark in BENCHMARKS.items()
+        for method, file in benchmark.results.items()
+        if (root / benchmark.labels).is_file() and (root / file).is_file()
+    ]
+
+
+def load(name, method=None, root=None, intrinsics=None):
+    """Joints `(N, J, 3)` mm of a benchmark, by its name: a method's predictions, or the labels without `method`.
+
+    In the camera frame, y down. `intrinsics`: others than the benchmark's own, for files in pixels.
+    """
+    benchmark = _benchmark(name)
+    if benchmark.labels is None:
+        raise HandPoseError(f"{benchmark.title} has no public labels of its test frames; accepted are "
+                            + ", ".join(n for n, b in BENCHMARKS.items() if b.labels))
+    file = benchmark.labels
+    if method is not None:
+        file = benchmark.results[one_of(f"method with predictions on {benchmark.title}", method, benchmark.results)]
+    poses = _read(Path(root or folder()) / file, benchmark)
+    joints = spaces.to_mm(poses.points, spaces.of(poses.points, benchmark.camera), intrinsics or benchmark.intrinsics)
+    return _upside_down(joints) if benchmark.labels_up and method is None else joints
+
+
+def score(name, method, root=None):
+    """All measures of a method's published predictions (`metrics.summary`)."""
+    predicted, labels = load(name, method, root), load(name, root=root)
+    if len(predicted) != len(labels):
+        raise DataError(
+            f"{_benchmark(name).title}: {method} has {len(predicted)} frames and the labels have {len(labels)}: "
+            "line i of both must be the same frame"
+        )
+    return metrics.summary(predicted, labels)
+
+
+def score_file(path, name, labels=None, space=None, root=None, against=None) -> Score:
+    """Scores any prediction file for the test set `name`, and looks for what smells.
+
+    `labels`: (N, J, 3) mm in the camera frame, or a file of labels; without them, the published ones below `root`.
+    `space`: 'uvd' or 'xyz', where the numbers should not be asked. `against`: name → (N, J, 3) mm of other predictions
+    whose frames it must not hold; without it, the other published files of the set. Frames are matched by their image names where the
+    file has them and the test list is there, otherwise line by line: then, if there are fewer or more than labels,
+    the first of both are compared, and that is a smell. Errors: `DataError` naming the file that cannot be read.
+    """
+    benchmark = _benchmark(name)
+    one_of("space", space, (None, spaces.UVD, spaces.XYZ))
+    root = Path(root or folder())
+    poses = _read(path, benchmark)
+    found = space or spaces.of(poses.points, benchmark.camera)
+    predicted = spaces.to_mm(poses.points, found, benchmark.intrinsics)
+    labels = _labels(benchmark, labels, root)
+    test_list = _names(benchmark, root)
+    rows = _rows(poses.names, test_list, len(labels))
+    noticed = [smells.space(spaces.UVD, found) if space is None else None,
+               smells.frame_count(len(predicted), len(labels), benchmark.parts, by_name=rows is not None),
+               smells.image_names(poses.names, test_list) if rows is None else None]
+    rows = torch.arange(min(len(labels), len(predicted))) if rows is None else rows
+    predicted, wanted, labels = predicted[:len(rows)], len(labels), labels[rows]
+    y_up = found == spaces.XYZ and _fits_upside_down(predicted, labels)
+    predicted = _upside_down(predicted) if y_up else predicted
+    measures = metrics.summary(predicted, labels)
+    against = _others(path, benchmark, root) if against is None else against
+    noticed += [*(smells.same_frames(predicted, theirs[rows], other) for other, theirs in against.items()
+                  if len(theirs) > int(rows.max())),
+                smells.without_depth(predicted),
+                smells.too_far(measures["mean_joint_error_mm"], BODY_MM if benchmark.skeleton == "itop15" else smells.TOO_FAR_MM),
+                smells.equal_to_labels(predicted, labels, skeleton.get(benchmark.skeleton).joints),
+                smells.order(predicted, labels)]
+    errors = metrics.frame_errors(predicted, labels, "mean")
+    inside = {part: (rows >= range_.start) & (rows < range_.stop) for part, range_ in parts_of(name, wanted).items()}
+    parts = {part: errors[those].mean().item() for part, those in inside.items() if those.any()}
+    return Score(len(rows), found, spaces.unit(poses.points), y_up, measures, parts, [text for text in noticed if text])
+
+
+def parts_of(name, frames) -> dict[str, slice]:
+    """The parts of a test set as rows of its labels; none where the labels are not the `frames` of the whole set."""
+    parts = _benchmark(name).parts
+    if sum(parts.values()) != frames:
+        return {}
+    ends = torch.tensor(list(parts.values())).cumsum(0).tolist()
+    return {part: slice(end - count, end) for (part, count), end in zip(parts.items(), ends)}
+
+
+def _benchmark(name) -> Benchmark:
+    return name if isinstance(name, Benchmark) else BENCHMARKS[one_of("benchmark", name, BENCHMARKS)]
+
+
+def _read(path, benchmark) -> files.Poses:
+    """A pose file with the benchmark's joints; where it has more, those that are evaluated."""
+    poses = files.read(path, (benchmark.joints, *benchmark.subsets))
+    chosen = benchmark.subsets.get(poses.points.shape[1])
+    return poses if chosen is None else files.Poses(poses.points[:, list(chosen)], poses.names)
+
+
+def _labels(benchmark, labels, root):
+    if labels is None:
+        return load(benchmark, root=root)
+    if isinstance(labels, torch.Tensor):
+        return labels.double()
+    points = _read(labels, benchmark).points
+    return spaces.to_mm(points, spaces.of(points, benchmark.camera), benchmark.intrinsics)
+
+
+def _names(benchmark, root):
+    """The image names of the test set, where the list is there."""
+    path = root / benchmark.names if benchmark.names else None
+    return path.read_text(encoding="utf-8").split() if path and path.is_file() else None
+
+
+def _rows(names, test_list, frames):
+    """The row of the labels for each line of a file, by image name; None where the names do not tell."""
+    if names is None or test_list is None or len(test_list) != frames:
+        return None
+    depth = len(names[0].split("/"))  # some files leave out the folders
+    row = {"/".join(name.split("/")[-depth:]): i for i, name in enumerate(test_list)}
+    if len(row) < len(test_list) or not all(name in row for name in names):
+        return None
+    return torch.tensor([row[name] for name in names])
+
+
+def _others(path, benchmark, root):
+    """The published predictions of a set, but for this file: title → joints."""
+    known = {method: root / file for method, file in benchmark.results.items()}
+    return {f"{method} ({file.name})": load(benchmark, method, root)
+            for method, file in known.items() if file.is_file() and not file.samefile(path)}
+
+
+def _upside_down(joints):
+    return joints * joints.new_tensor([1.0, -1.0, 1.0])
+
+
+def _fits_upside_down(predicted, labels) -> bool:
+    """Whether y of the predictions points up, told by which way fits the labels."""
+    ways = [metrics.mean_joint_error(joints, labels) for joints in (predicted, _upside_down(predicted))]
+    return bool(ways[1] < ways[0])

@@ -1,0 +1,244 @@
+"""Pose files, told apart by what is in them, never by their names.
+
+text      One frame per line, three numbers per joint, between blanks, tabs or commas. A line may begin
+          with the name of its image (a backslash becomes a slash) or its number, and go on after the last
+          joint; lines may be empty; the first may say how many follow. What varies is found out here.
+MATLAB    Version 5: the one array of `(N, J, 3)` or `(N, 3 J)` numbers.
+zip       With one file of those kinds among whatever else is in it.
+
+Reading takes at most `MEMORY` times the size of the file, or of what is packed in it, which may be `RATIO` times
+as large and no larger than `UNPACKED`. Nothing is unpacked to disk, and nothing that is read is executed.
+"""
+
+import io
+import struct
+import zipfile
+import zlib
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import matlab, storage
+from ..errors import DataError, HandPoseError
+
+LARGEST = 512 * 2**20
+"""Bytes of the largest file that is read. The predictions of HANDS 2017's 295,510 test frames take a third of it."""
+UNPACKED = 256 * 2**20
+"""Bytes that the packed parts of one file may have together, unpacked."""
+RATIO = 64
+"""How many times larger than their file they may be; predictions shrink to a half or a quarter, bombs to a thousandth."""
+MEMORY = 24
+"""Times its size that a file may take while it is read: a digit and a blank become the eight bytes of a number, twice."""
+LINE = 2**16
+"""Bytes of the longest line: 64 per number for more than 300 joints."""
+
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, LookupError, ValueError)
+"""What Python's reader raises for damaged archives, unknown versions (a RuntimeError) and passwords."""
+
+
+@dataclass(frozen=True)
+class Poses:
+    """What one file holds: `points` (N, J, 3) float64 as they stand there, and an image name per frame, or None."""
+
+    points: torch.Tensor
+    names: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def read(path, joints=None) -> Poses:
+    """Reads a pose file of any of the kinds above.
+
+    `joints`: how many each frame must have, or several numbers that are accepted, the usual one first; without it
+    the file says so. Numbers after the last joint are passed over, unless every line has as many as further
+    joints would need: a file of 16 joints is never read as one of 14. Errors: `DataError` naming the file, and
+    the line or array.
+    """
+    joints = () if joints is None else (joints,) if isinstance(joints, int) else tuple(joints)
+    if any(number < 1 for number in joints):
+        raise HandPoseError(f"a frame of {min(joints)} joints: at least 1 is needed")
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"{path}: {path.stat().st_size:,} bytes; accepted are at most {LARGEST:,}")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: a file of predictions or labels is needed") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    return _parse(content, str(path), joints, zips=True)
+
+
+def write(path, points, names=None) -> Path:
+    """Writes `points` (N, J, 3), with `names` before them or without, as the community's text: three decimals."""
+    points = torch.as_tensor(points)
+    if points.ndim != 3 or points.shape[-1] != 3 or not bool(points.isfinite().all()):
+        raise HandPoseError(f"points of shape {tuple(points.shape)}: accepted are finite numbers (N, J, 3)")
+    if names is not None and len(names) != len(points):
+        raise HandPoseError(f"{len(names)} names for {len(points)} frames: accepted is one each")
+    rows = [" ".join(f"{number:.3f}" for number in row) for row in points.flatten(1).tolist()]
+    if names is not None:
+        rows = [f"{name} {row}" for name, row in zip(names, rows)]
+    return storage.write_text(Path(path), "".join(f"{row}\n" for row in rows))
+
+
+# -- kinds ------------------------------------------------------------------------------------
+
+
+def _parse(content: bytes, where: str, joints, zips: bool) -> Poses:
+    if content.startswith(b"PK\x03\x04"):
+        if not zips:
+            raise DataError(f"{where}: a zip inside a zip; accepted are text and MATLAB files in it")
+        return _from_zip(content, where, joints)
+    if matlab.is_one(content):
+        return Poses(_from_arrays(matlab.arrays(content, where, _room(content)), where, joints))
+    if b"\0" in content[:LINE]:
+        raise DataError(f"{where}: neither text nor a MATLAB file of version 5 nor a zip of one of them")
+    return _from_text(content, where, joints)
+
+
+def _room(content: bytes) -> int:
+    """How many bytes may be unpacked from it."""
+    return min(UNPACKED, RATIO * len(content) + 2**20)
+
+
+def _from_zip(content: bytes, where: str, joints) -> Poses:
+    """The one pose file among the members."""
+    found, left = {}, _room(content)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                if member.is_dir() or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    continue
+                with archive.open(member) as file:
+                    inside = file.read(left + 1)
+                left -= len(inside)
+                if left < 0:
+                    raise DataError(f"{where}: unpacks to more than the {_room(content):,} bytes that are accepted")
+                try:
+                    found[member.filename] = _parse(inside, f"{where}, {member.filename[:80]!r} in it", joints, zips=False)
+                except DataError as error:
+                    reason = error  # most members are something else; the last reason serves where it was the only one
+    except DataError:
+        raise
+    except BROKEN_ZIP as error:
+        raise DataError(f"{where}: not a whole zip file without a password ({str(error)[:100]!r})") from error
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise DataError(f"{where}: holds several files of poses ({_some(found)}); accepted is one")
+    if len(archive.infolist()) == 1:
+        raise reason
+    raise DataError(f"{where}: none of its {len(archive.infolist())} files holds poses as text or MATLAB arrays")
+
+
+def _from_arrays(arrays: dict, where: str, joints) -> torch.Tensor:
+    """The one array that can be poses."""
+    fitting, arrays = {}, {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)}
+    for name, values in arrays.items():
+        if values.ndim == 2 and values.shape[1] % 3 == 0:
+            values = values.reshape(len(values), -1, 3)
+        if values.ndim == 3 and values.shape[2] == 3 and 0 not in values.shape and values.shape[1] in (joints or values.shape):
+            fitting[name] = values
+    if len(fitting) != 1:
+        shapes = {f"{name} {'×'.join(map(str, values.shape))}" for name, values in arrays.items()}
+        raise DataError(f"{where}: {_some(fitting) if fitting else 'no array'} can be poses (arrays: {_some(shapes)}); "
+                        f"accepted is one of (N, {_either(joints)}, 3) numbers")
+    values = np.ascontiguousarray(next(iter(fitting.values())), np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(f"{where}: {_some(fitting)} holds a value that is not finite; accepted are numbers")
+    return torch.from_numpy(values)
+
+
+def _from_text(content: bytes, where: str, joints) -> Poses:
+    flat, counts, lines, names, stops = array("d"), array("q"), array("q"), [], {}
+    for number, line in enumerate(io.BytesIO(content), start=1):
+        if len(line) > LINE:
+            raise DataError(f"{where}, line {number}: {len(line):,} bytes; accepted are at most {LINE:,}")
+        try:
+            fields = line.decode("utf-8-sig").replace(",", " ").split()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}, line {number}: cannot be read as text ({error.reason})") from None
+        if not fields:
+            continue
+        if _number(fields[0]) is None:
+            names.append(fields.pop(0).replace("\\", "/"))
+        before = len(flat)
+        try:
+            flat.extend(map(float, fields))
+        except ValueError:  # a field that is no number ends the row; what stood before it is in
+            stops[len(counts)] = fields[len(flat) - before]
+        counts.append(len(flat) - before)
+        lines.append(number)
+    if not counts:
+        raise DataError(f"{where} holds no frame: one line per frame is needed")
+    if _is_count(flat, counts, names):
+        flat, counts, lines = flat[1:], counts[1:], lines[1:]
+        stops = {row - 1: field for row, field in stops.items()}
+    if names and len(names) != len(counts):
+        raise DataError(f"{where}: {len(names)} of {len(counts)} lines begin with an image name; accepted is all or none")
+    points = _table(np.frombuffer(flat), np.frombuffer(counts, np.int64), lines, stops, where, joints)
+    if points.shape[1] % 3 == 1:
+        names = [f"{number:.0f}" for number in points[:, 0]]
+        points = points[:, 1:]
+    bad = np.argwhere(~np.isfinite(points))
+    if len(bad):
+        raise DataError(f"{where}, line {lines[bad[0, 0]]}: '{points[tuple(bad[0])]:f}' is not a finite number")
+    return Poses(torch.from_numpy(np.ascontiguousarray(points)).reshape(len(points), -1, 3), names or None)
+
+
+def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
+    """The numbers (N, 3 J) of the joints, or (N, 1 + 3 J) if each line begins with the number of its frame."""
+    starts = counts.cumsum() - counts
+    odd = np.flatnonzero(counts != counts[0])
+    alike = len(odd) == 0
+    numbered = alike and counts[0] % 3 == 1 and _counts_up(flat[starts])
+    more = counts[0] - int(numbered)
+    if not joints:
+        if not alike:
+            raise DataError(f"{where}, line {lines[odd[0]]}: {counts[odd[0]]} numbers, where line {lines[0]} has {counts[0]}")
+        if counts[0] < 3:
+            raise DataError(f"{where}, line {lines[0]}: {counts[0]} numbers, where a joint needs 3")
+    count = next((number for number in joints if alike and more == 3 * number), joints[0] if joints else counts[0] // 3)
+    wanted = 3 * count
+    short = np.flatnonzero(counts < wanted)
+    if len(short):
+        row = int(short[0])
+        if row in stops:
+            raise DataError(f"{where}, line {lines[row]}: {stops[row][:40]!r} is not a finite number")
+        raise DataError(f"{where}, line {lines[row]}: {counts[row]} numbers, where {count} joints need {wanted}")
+    if alike and more > wanted and more % 3 == 0:
+        raise DataError(f"{where}: every line has the numbers of {more // 3} joints, where {count} joints need {wanted}")
+    wanted += int(numbered)
+    return flat.reshape(len(counts), -1)[:, :wanted] if alike else flat[starts[:, None] + np.arange(wanted)]
+
+
+def _counts_up(first: np.ndarray) -> bool:
+    """Whether the first numbers of the lines are whole and rise by one: the numbers of the frames, not a coordinate."""
+    return len(first) > 1 and float(first[0]).is_integer() and bool((np.diff(first) == 1).all())
+
+
+def _is_count(flat, counts, names) -> bool:
+    """Whether the first line is the number of the lines that follow, as in MSRA's label files."""
+    return len(counts) > 1 and not names and counts[0] == 1 and flat[0] == len(counts) - 1
+
+
+def _number(field: str) -> float | None:
+    try:
+        return float(field)
+    except ValueError:
+        return None
+
+
+def _either(joints) -> str:
+    return " or ".join(map(str, joints)) or "J"
+
+
+def _some(names) -> str:
+    """Names from a file, a few of them and each short: they may be anything."""
+    names = sorted(name if name.isprintable() and len(name) < 80 else f"{name[:40]!r}…" for name in names)
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "none"
