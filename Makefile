@@ -34,6 +34,7 @@ bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/pipeline.py
 	@$(BIN)/python tests/benchmarks/scoring.py
 	@$(BIN)/python tests/benchmarks/loading.py
+	@$(BIN)/python tests/benchmarks/mean_shift.py
 
 lab: .venv/.book
 	@$(BIN)/jupyter lab book

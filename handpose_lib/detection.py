@@ -1,0 +1,262 @@
+"""Finding the hand among other things: a small hourglass that detects its joints in the whole image.
+
+    detector = detection.load()                                     # the trained one of the book's records
+    centre = prepare.locate(depth, camera, detector=detector)       # (B, 3) mm
+    detection.rates({"detector": detector, "mass": None})           # how often, on frames full of other things
+
+After DenseReg (section 4.3), which finds the hands of NYU with a joint detector of one stack: a 2D heat
+map per joint of the image as a whole, and the median of their peaks is the hand. Depth is ours: one
+more map says how far the hand's centre lies behind what a pixel shows, and the median over the joints counts.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm.auto import tqdm
+
+from . import evaluation, paths, prepare, provenance, synth, training
+from .camera import uvd_to_xyz, xyz_to_uvd
+from .errors import DataError, HandPoseError, one_of
+from .nets.blocks import Conv, conv_bn_relu, initialise
+from .nets.bottleneck import Bottleneck, BottleneckHourglass
+from .nets.heatmap import cones, peaks
+from .prepare.locate import METHODS, as_cameras
+from .storage import read_json, read_tensors, write_json, write_tensors
+
+FOCAL = 120.0
+"""Focal length in pixels to which images are thinned out: a hand has about the same size whatever the camera."""
+FAR = 1500.0
+"""Depth in mm from which nothing counts."""
+RELIEF = 60.0
+"""mm of depth against the surroundings that fill the second channel: what a hand has, not what a room has."""
+RADIUS = 2.5
+"""Pixels of the maps that know a joint."""
+REACH = 200.0
+"""mm that the hand's centre may be before or behind what a pixel shows."""
+SURE = 0.5
+"""A joint counts if its peak has this share of the highest one."""
+
+CLUTTERED = replace(synth.WIDE, distance=(300.0, 700.0), wall=0.4, person=0.35, table=0.35, held=0.15, near=0.25, beside=0.2)
+"""Hands of every kind, seven of eight with something else in view: behind, below, in front or touching."""
+SUBJECTS, HELD_OUT = tuple(range(8)), (8,)
+WITHIN = 30.0
+"""mm from the mean of the joints that count as found."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """`joints` heat maps; `channels` of the hourglass, which halves the maps `depth` times."""
+
+    joints: int = 21
+    channels: int = 48
+    depth: int = 4
+
+    def __post_init__(self):
+        for name, unit in (("joints", 1), ("channels", 8), ("depth", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < unit or value % unit:
+                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
+
+
+class Detector(nn.Module):
+    """Depth images and their cameras to a point in each hand, as `prepare.locate` asks of a detector."""
+
+    def __init__(self, config: Config = Config()):
+        super().__init__()
+        self.config, c = config, config.channels
+        self.stem = nn.Sequential(conv_bn_relu(2, c // 2, kernel=7, stride=2), Bottleneck(c // 2, c // 2),
+                                  nn.MaxPool2d(2, ceil_mode=True), Bottleneck(c // 2, c))
+        self.hourglass = nn.Sequential(BottleneckHourglass(c, config.depth), Bottleneck(c, c))
+        self.joints, self.behind = Conv(c, config.joints, bias=True), Conv(c, 1, bias=True)
+        initialise(self, 0.02)
+        for head in (self.joints, self.behind):
+            nn.init.zeros_(head.weight)  # nothing is said before something is known
+        self.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def forward(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
+        """(B, H, W) mm and (B, 4) → (B, 3) mm. Images may be of different cameras, if of one size."""
+        steps = _steps(cameras)
+        centre = depth.new_zeros(len(depth), 3)
+        for step in steps.unique().tolist():
+            rows = (steps == step).nonzero()[:, 0]
+            centre[rows] = self.read(*self.maps(depth[rows], step), cameras[rows], step)
+        return centre
+
+    def maps(self, depth: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(B, H, W) mm, thinned out by `step` → heat (B, J, h, w), behind (B, h, w) in 100 mm, seen (B, h, w) mm.
+
+        `seen` is the nearest surface in each pixel of the maps, infinite where there is none. Pixel X of
+        a map sees pixel 4 · step · X of the image and those after it.
+        """
+        thin = depth[:, ::step, ::step]
+        x = self.hourglass(self.stem(image(thin)))
+        away = thin.masked_fill((thin <= 0) | (thin >= FAR), torch.inf)
+        # Padded up to whole pixels of the maps.
+        seen = -F.max_pool2d(-F.pad(away[:, None], _up_to(away, 4), value=torch.inf), 4)[:, 0]
+        return self.joints(x), self.behind(x)[:, 0], seen
+
+    def read(self, heat, behind, seen, cameras, step) -> torch.Tensor:
+        """The maps of a batch → (B, 3) mm: the median of the joints, those with a high peak."""
+        place = peaks(heat, RADIUS)                                                       # (B, J, 2)
+        top = heat.flatten(2).amax(2)
+        sure = top >= SURE * top.amax(1, keepdim=True)
+        index = (place[..., 1].round().long() * heat.shape[-1] + place[..., 0].round().long()).clamp(0, heat[0, 0].numel() - 1)
+        depth = (seen + 100 * behind).flatten(1).gather(1, index)                         # (B, J)
+        uv = _median(_pixels(place, step), sure[..., None].expand_as(place))
+        z = _median(depth, sure & depth.isfinite())
+        # Nothing measured at any joint: the nearest thing of all is the best that can be said.
+        z = torch.where(z.isnan(), seen.flatten(1).amin(1).clamp_max(FAR), z)
+        return uvd_to_xyz(torch.cat((uv, z.clamp_min(1)[:, None]), 1)[:, None], cameras, check=False)[:, 0]
+
+    def loss(self, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Scalars 'heat' and 'depth' per frame, and 'total', for images of one focal length with joints (B, J, 3) mm."""
+        step = int(_steps(cameras)[0])
+        heat, behind, seen = self.maps(depth, step)
+        uv = xyz_to_uvd(joints, cameras, check=False)[..., :2]
+        true = cones((uv / step - 1.5) / 4, *heat.shape[-2:], RADIUS)
+        offset = (joints.mean(1)[:, 2, None, None] - seen) / 100
+        counts = (true > 0).any(1) & (offset.abs() < REACH / 100)
+        apart = F.huber_loss(behind, offset.where(counts, 0), reduction="none", delta=0.1) * counts
+        terms = {"heat": (heat - true).square().sum() / (2 * len(depth)), "depth": apart.sum() / len(depth)}
+        return {**terms, "total": terms["heat"] + terms["depth"]}
+
+
+def image(depth: torch.Tensor) -> torch.Tensor:
+    """What the network sees of depth (B, H, W) mm: (B, 2, H, W), nearness and relief.
+
+    Nearness is 1 at the camera and 0 from `FAR` on or where nothing was measured. Relief is how much a pixel stands
+    out from the mean around it, so that fingers show beside a wall a metre behind them.
+    """
+    away = torch.where((depth > 0) & (depth < FAR), depth, FAR)[:, None]
+    around = F.avg_pool2d(away, (31, 1), stride=1, padding=(15, 0), count_include_pad=False)  # rows, then columns: 15 times less work
+    around = F.avg_pool2d(around, (1, 31), stride=1, padding=(0, 15), count_include_pad=False)
+    return torch.cat((1 - away / FAR, ((around - away) / RELIEF).clamp(-1, 1)), 1)
+
+
+# ── Training ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def train(detector: Detector, frames: int = 40_000, *, seed: int = 0, batch: int = 16, rate: float = 3e-3,
+          distribution=CLUTTERED, device="auto", progress: bool = True) -> list[dict]:
+    """Train in place on synthetic frames, none seen twice; the curve of the loss in about fifty entries."""
+    place = evaluation.find_device(device)
+    detector.to(place).train()
+    optimiser = torch.optim.AdamW(detector.parameters(), lr=rate, weight_decay=1e-4, fused=True)
+    steps = max(2, frames // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
+
+    def render(step):
+        return synth.frames(range(step * batch, (step + 1) * batch), seed=training.mix(seed, "detector", 0) % (1 << 31),
+                            distribution=distribution, subjects=SUBJECTS)
+
+    curve, sums = [], 0
+    for step, given in enumerate(tqdm(evaluation.in_background(render, range(steps)), total=steps, desc="train detector",
+                                      unit="step", disable=not progress), start=1):
+        depth, joints = given.depth.to(place), given.joints.to(place)
+        losses = detector.loss(depth, as_cameras(given.camera, depth), joints)
+        losses["total"].backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        schedule.step()
+        sums = sums + torch.stack([value.detach() for value in losses.values()])
+        if step % max(1, steps // 50) == 0 or step == steps:
+            entry = dict(zip(losses, (sums / (step - (curve[-1]["step"] if curve else 0))).tolist(), strict=True))
+            if not all(map(torch.isfinite, map(torch.tensor, entry.values()))):
+                raise HandPoseError(f"training of the detector diverged by step {step}; a rate below {rate:g} may help")
+            curve.append({"step": step, **entry})
+            sums = 0
+    detector.eval()
+    return curve
+
+
+# ── Evaluation ───────────────────────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def misses(ways: dict, frames: int = 512, *, seed: int = 1, distribution=CLUTTERED, subjects=HELD_OUT, protocol: str = "msra",
+           batch: int = 32) -> dict[str, torch.Tensor]:
+    """By name, how far (frames,) mm each way of finding the hand is from the mean of the joints.
+
+    `ways`: name → a detector, or None for the method of `prepare.locate` of that name ('mass', 'outline').
+    Frames are of persons that no training here has seen.
+    """
+    for name, way in ways.items():
+        if way is None:
+            one_of("way to find a hand without a detector", name, METHODS)
+    found = {name: [] for name in ways}
+    for start in range(0, frames, batch):
+        given = synth.frames(range(start, min(start + batch, frames)), seed=seed, protocol=protocol, distribution=distribution,
+                             subjects=subjects)
+        true = prepare.true_centre(given.joints)
+        for name, way in ways.items():
+            place = next(way.parameters()).device if isinstance(way, nn.Module) else given.depth.device
+            method = name if way is None else "mass"
+            centre = prepare.locate(given.depth.to(place), given.camera, method, detector=way)
+            found[name].append((centre.to(true) - true).norm(dim=1))
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def rates(ways: dict, within: float = WITHIN, **options) -> dict[str, float]:
+    """The share of frames in which each way finds the hand `within` so many mm; `options` as of `misses`."""
+    return {name: (apart <= within).float().mean().item() for name, apart in misses(ways, **options).items()}
+
+
+# ── Keeping ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def folder() -> Path:
+    """Where the book keeps its detector: `record.json` and `weights.safetensors`."""
+    return paths.records() / "detector"
+
+
+def save(detector: Detector, facts: dict, out=None) -> Path:
+    """Write weights in 16 bits (running statistics in 32) and a record of `facts` into `out` (None: the book's)."""
+    out = Path(out or folder())
+    weights = {name: value.half() if value.is_floating_point() and "running_" not in name else value
+               for name, value in detector.state_dict().items()}
+    write_tensors(out / "weights.safetensors", weights)
+    modules = (__name__,)
+    record = {"config": vars(detector.config), "parameters": sum(p.numel() for p in detector.parameters()), **facts,
+              "code": {"modules": list(modules), "digest": provenance.digest(provenance.closure(modules))}}
+    write_json(out / "record.json", record)
+    return out
+
+
+def load(source=None) -> Detector:
+    """The trained detector in a folder (None: the book's), ready to use. Errors: none there, damaged, of another network."""
+    source = Path(source or folder())
+    record = read_json(source / "record.json")
+    try:
+        detector = Detector(Config(**record["config"]))
+        detector.load_state_dict(read_tensors(source / "weights.safetensors"))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise DataError(f"{source} holds no detector of this kind: {str(error).splitlines()[0]}") from error
+    return detector.eval()
+
+
+# ── Helpers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _steps(cameras: torch.Tensor) -> torch.Tensor:
+    """(B,) every how many pixels an image is read."""
+    return (cameras[:, 0] / FOCAL).round().clamp_min(1).long()
+
+
+def _pixels(place: torch.Tensor, step: int) -> torch.Tensor:
+    """Pixels of the maps → pixels of the image: a map's pixel is four thinned ones, and stands for their middle."""
+    return (4 * place + 1.5) * step
+
+
+def _up_to(images: torch.Tensor, unit: int) -> tuple[int, int, int, int]:
+    """Padding on the right and below up to multiples of `unit`."""
+    height, width = images.shape[-2:]
+    return 0, -width % unit, 0, -height % unit
+
+
+def _median(values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """The median along axis 1 of the values that count; NaN where none does."""
+    return values.masked_fill(~counts, torch.nan).nanmedian(1).values

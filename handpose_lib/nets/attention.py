@@ -1,0 +1,107 @@
+"""Residual attention: a trunk of features and a soft mask over them (Wang et al., CVPR 2017).
+
+All units are pre-activation bottlenecks. A module of the original's Attention-56 has p = 1, t = 2, r = 1; its
+released definition is the source of every choice that the paper leaves open: one unit after the fusion, skips
+within the mask with a unit of their own, bilinear up-sampling, two 1×1 convolutions before the sigmoid.
+
+Feature maps are (B, C, H, W).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .blocks import BatchNorm, Conv, max_pool_same
+
+
+class Unit(nn.Module):
+    """Pre-activation bottleneck 1×1, 3×3, 1×1 of a quarter of the output width: (B, C, H, W) → (B, C', ⌈H/stride⌉, …).
+
+    Batch norm and ReLU come before each convolution, and nothing after the sum. The shortcut is the input itself,
+    or a 1×1 convolution of the normalised input where width or size change.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1):
+        super().__init__()
+        inner = channels_out // 4
+        self.before = norm_relu(channels_in)
+        self.body = nn.Sequential(
+            Conv(channels_in, inner), norm_relu(inner), Conv(inner, inner, kernel=3, stride=stride), norm_relu(inner),
+            Conv(inner, channels_out))
+        same = channels_in == channels_out and stride == 1
+        self.shortcut = None if same else Conv(channels_in, channels_out, stride=stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.before(x)
+        return self.body(y) + (x if self.shortcut is None else self.shortcut(y))
+
+
+class Mask(nn.Module):
+    """The mask branch, an hourglass that ends in a sigmoid: (B, C, H, W) → the same, in [0, 1].
+
+    `poolings` times down and up again, `units` units (the paper's r) between neighbouring poolings. At least one.
+    """
+
+    def __init__(self, channels: int, poolings: int, units: int = 1):
+        super().__init__()
+        self.hourglass = _Level(channels, poolings, units)
+        self.logits = nn.Sequential(norm_relu(channels), Conv(channels, channels),
+                                    norm_relu(channels), Conv(channels, channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.logits(self.hourglass(x)).sigmoid()
+
+
+class AttentionModule(nn.Module):
+    """H = (1 + M) · T: the mask M re-weighs the trunk's features T, each pixel of each channel by itself.
+
+    `form` 'residual' as above, 'product' for H = M · T, 'none' for H = T without a mask branch. `before` units (p)
+    precede the split, `trunk` units (t) make T, `mask_units` (r) lie between the mask's `poolings`.
+    Returns H, after one more unit, and M (None for 'none').
+    """
+
+    def __init__(self, channels: int, poolings: int, form: str = "residual", before: int = 1, trunk: int = 2,
+                 mask_units: int = 1):
+        super().__init__()
+        self.form = form
+        self.before = units_of(channels, before)
+        self.trunk = units_of(channels, trunk)
+        self.mask = None if form == "none" else Mask(channels, poolings, mask_units)
+        self.after = Unit(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        x = self.before(x)
+        features = self.trunk(x)
+        if self.mask is None:
+            return self.after(features), None
+        mask = self.mask(x)
+        return self.after((1 + mask if self.form == "residual" else mask) * features), mask
+
+
+def norm_relu(channels: int) -> nn.Sequential:
+    """Batch norm, ReLU."""
+    return nn.Sequential(BatchNorm(channels), nn.ReLU(inplace=True))
+
+
+def units_of(channels: int, count: int) -> nn.Sequential:
+    """`count` units in a row."""
+    return nn.Sequential(*(Unit(channels, channels) for _ in range(count)))
+
+
+class _Level(nn.Module):
+    """Down once, what lies below, and up again to the size of the input."""
+
+    def __init__(self, channels: int, poolings: int, units: int):
+        super().__init__()
+        self.down = units_of(channels, units)
+        if poolings > 1:
+            self.skip, self.inner = Unit(channels, channels), _Level(channels, poolings - 1, units)
+        else:
+            self.skip = self.inner = None
+        self.up = units_of(channels, units)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.down(max_pool_same(x))
+        if self.inner is not None:
+            y = self.skip(y) + self.inner(y)
+        return F.interpolate(self.up(y), size=x.shape[-2:], mode="bilinear", align_corners=False)

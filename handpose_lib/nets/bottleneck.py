@@ -1,0 +1,33 @@
+"""Residual modules as DenseReg builds them, and the hourglass of such modules.
+
+Feature maps are (B, C, H, W).
+"""
+
+import torch
+from torch import nn
+
+from .blocks import Hourglass, conv_bn_relu
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3, 1×1 of half the *input* width, each with norm and ReLU; nothing follows the sum."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__()
+        inner = channels_in // 2
+        self.body = nn.Sequential(conv_bn_relu(channels_in, inner), conv_bn_relu(inner, inner, kernel=3),
+                                  conv_bn_relu(inner, channels_out))
+        same = channels_in == channels_out
+        self.shortcut = nn.Identity() if same else conv_bn_relu(channels_in, channels_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) + self.shortcut(x)
+
+
+class BottleneckHourglass(Hourglass):
+    """`blocks.Hourglass` with other modules on its paths: (B, C, H, W) → (B, C, H, W)."""
+
+    def __init__(self, channels: int, depth: int):
+        nn.Module.__init__(self)
+        self.skip, self.down, self.up = (Bottleneck(channels, channels) for _ in range(3))
+        self.inner = BottleneckHourglass(channels, depth - 1) if depth > 1 else nn.Identity()

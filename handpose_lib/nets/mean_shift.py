@@ -1,0 +1,59 @@
+"""Mean shift over small sets of weighted points: from several votes to the place where they agree.
+
+Many sets at once: every leading axis is a set of its own, and nothing loops over them.
+"""
+
+import torch
+
+
+def mean_shift(points: torch.Tensor, weights: torch.Tensor, sigma: float = 40.0, iterations: int = 10,
+               start: torch.Tensor | None = None) -> torch.Tensor:
+    """Where K weighted points pile up: (..., K, D), (..., K) → (..., D).
+
+    `iterations` times p ← Σ k(p_i − p) w_i p_i / Σ k(p_i − p) w_i with k(x) = exp(−|x|² / 2σ²)
+    (DenseReg, Algorithm 1). `sigma` in the unit of the points; `start` (..., D), or None for `densest`.
+    Weights below 0 count as 0; where all of a set do, its points count alike.
+    """
+    log = log_weights(weights.to(points.dtype))
+    p = densest(points, log, sigma) if start is None else start
+    for _ in range(iterations):
+        # A soft-max over log weight and log kernel: far points underflow to nothing, never to 0/0.
+        share = (log - _square(points - p[..., None, :]) / (2 * sigma**2)).softmax(-1)
+        p = (share[..., None] * points).sum(-2)
+    return p
+
+
+def log_weights(weights: torch.Tensor) -> torch.Tensor:
+    """(..., K) logarithms, −∞ for weights up to 0, and 0 throughout where a set has no other."""
+    none = (weights <= 0).all(-1, keepdim=True)
+    return weights.clamp_min(0).masked_fill(none, 1).log()
+
+
+def densest(points: torch.Tensor, log: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Of each set the point with the most weight around it, seen through the kernel: (..., K, D), (..., K) → (..., D).
+
+    Moves and turns with the points, unlike a grid.
+    """
+    apart = _square(points[..., :, None, :] - points[..., None, :, :])                    # (..., K, K)
+    density = (log[..., None, :] - apart / (2 * sigma**2)).logsumexp(-1)
+    return _pick(points, density.masked_fill(log.isinf(), -torch.inf).argmax(-1))
+
+
+def heaviest_cell(points: torch.Tensor, weights: torch.Tensor, cell: float = 50.0, cells: int = 4) -> torch.Tensor:
+    """The middle of the cell with the most weight, of `cells`³ about 0: (..., K, 3), (..., K) → (..., 3).
+
+    Where the code of DenseReg starts. What lies outside counts for the cell at the border.
+    """
+    place = (points / cell + cells / 2).floor().clamp(0, cells - 1)
+    same = (place[..., :, None, :] == place[..., None, :, :]).all(-1)                    # (..., K, K)
+    weight = (same * weights[..., None, :]).sum(-1)
+    return (_pick(place, weight.argmax(-1)) + 0.5 - cells / 2) * cell
+
+
+def _pick(points: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """(..., K, D) and an index (...) into K → (..., D)."""
+    return points.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, points.shape[-1])).squeeze(-2)
+
+
+def _square(x: torch.Tensor) -> torch.Tensor:
+    return x.square().sum(-1)

@@ -1,0 +1,324 @@
+"""Residual Attention Regression for 3D hand pose estimation (ICIRA 2019, paper 410).
+
+A residual network looks at a depth crop. Three attention modules inside it re-weigh its features by 1 + M, a soft
+mask; what remains of the image is a vector of few numbers, the coefficients of a linear model of hand poses (PCA
+of the training poses), which the last layer, the prior, expands to all coordinates.
+
+Coordinates: joints in the cube of the crop, [-1, 1]³, that is mm from its centre over half its side. Equation numbers
+are the paper's. It names p, t and r without values and gives no widths: both are those of Attention-56 (Wang et al.,
+CVPR 2017), and the prior's 30 dimensions those of DeepPrior++ (Oberweger & Lepetit 2017).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .. import metrics, prepare
+from ..errors import HandPoseError, one_of
+from ..frames import Crops
+from ..nets.attention import AttentionModule, Unit, norm_relu
+from ..nets.blocks import conv_bn_relu, max_pool_same
+from ..skeleton import Skeleton
+from .method import Method, Recipe
+
+# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+
+ATTENTION = ("residual", "product", "none")
+POOLINGS = (3, 2, 1)
+"""How often the mask of each of the three modules halves its map: down to the same 4 × 4 pixels at the paper's size."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the paper's, or of the works that it builds on.
+
+    size            pixels of the square input
+    width           channels of the stem; the modules have 4, 8 and 16 times as many, the last units 32 times
+    attention       'residual': H = (1 + M)·T (Eq. 1). 'product': H = M·T. 'none': H = T, without mask branches
+    p, t, r         residual units before a module's two branches, in its trunk, between poolings of its mask
+    prior           dimensions of the pose model, 'full' for all 3J, or 'none': coordinates without a prior layer
+    train_prior     whether the prior layer goes on learning after it was fitted
+    """
+
+    size: int = 128
+    width: int = 64
+    attention: str = "residual"
+    p: int = 1
+    t: int = 2
+    r: int = 1
+    prior: int | str = 30
+    train_prior: bool = False
+
+    def __post_init__(self):
+        one_of("attention", self.attention, ATTENTION)
+        for name, unit in (("size", 32), ("width", 1), ("p", 1), ("t", 1), ("r", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < unit or value % unit:
+                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
+        if self.prior not in ("full", "none") and not (isinstance(self.prior, int) and self.prior > 0):
+            raise HandPoseError(f"prior {self.prior!r}: accepted are a number of dimensions, 'full' and 'none'")
+
+
+# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Output(NamedTuple):
+    """What the network says; J joints in the cube, d coefficients."""
+
+    joints: torch.Tensor                    # (B, J, 3)
+    coefficients: torch.Tensor | None       # (B, d) of the prior; None without one
+    masks: tuple[torch.Tensor, ...]         # (B, C, h, w) in [0, 1] of each module; none in targets, which leave them free
+
+
+class ResidualAttention(Method):
+    """29.8 M parameters at the upper reading of the paper's text; 4×4 maps from a 128×128 crop.
+
+    `fit_prior` comes before training: a prior that was not fitted knows no poses, and `loss` says so.
+    """
+
+    def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
+        super().__init__("residual_attention", variant, skeleton, config)
+        c, coordinates = config.width, 3 * len(skeleton)
+        dimensions = coordinates if config.prior in ("full", "none") else config.prior
+        if dimensions > coordinates:
+            raise HandPoseError(f"prior {dimensions}: {skeleton.name} has {coordinates} coordinates, so that accepted "
+                                f"are 1 to {coordinates} dimensions")
+        self.stem = conv_bn_relu(1, c, kernel=7, stride=2)
+        self.units = nn.ModuleList((Unit(c, 4 * c), Unit(4 * c, 8 * c, stride=2), Unit(8 * c, 16 * c, stride=2)))
+        self.attention = nn.ModuleList(
+            AttentionModule(width * c, poolings, config.attention, config.p, config.t, config.r)
+            for width, poolings in zip((4, 8, 16), POOLINGS))
+        self.last = nn.Sequential(Unit(16 * c, 32 * c, stride=2), Unit(32 * c, 32 * c), Unit(32 * c, 32 * c),
+                                  norm_relu(32 * c))
+        self.coefficients = nn.Linear(32 * c, dimensions)
+        self.prior = None if config.prior == "none" else Prior(dimensions, coordinates, config.train_prior)
+        _initialise(self)
+        self.to(memory_format=torch.channels_last)
+
+    def encode(self, crops: Crops) -> torch.Tensor:
+        """(B, 1, size, size) depth in [-1, 1], background +1 (Section 3)."""
+        return prepare.image(crops, self.config.size)
+
+    def forward(self, x: torch.Tensor) -> list[Output]:
+        size = self.config.size
+        if x.ndim != 4 or x.shape[1:] != (1, size, size):
+            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, 1, {size}, {size})")
+        x, masks = max_pool_same(self.stem(x)), []
+        for unit, module in zip(self.units, self.attention):
+            x, mask = module(unit(x))
+            masks.append(mask)
+        a = self.coefficients(self.last(x).mean((2, 3)))
+        pose = a if self.prior is None else self.prior(a)
+        return [Output(pose.unflatten(1, (-1, 3)), None if self.prior is None else a,
+                       () if self.config.attention == "none" else tuple(masks))]
+
+    # ── Prior ──
+
+    @torch.no_grad()
+    def fit_prior(self, batches: Iterable[Crops]) -> None:
+        """Fit the prior layer to the joints of `batches` of crops, seen as in training; nothing to do without one.
+
+        Errors: fewer poses than the prior has dimensions, crops without joints.
+        """
+        if self.prior is not None:
+            self.prior.fit(torch.cat([self._normalised(crops).flatten(1).cpu() for crops in batches]))
+
+    def parameter_groups(self, weight_decay: float) -> list[dict]:
+        """As of every method; but the prior layer never decays, and is left out where it is frozen."""
+        groups = super().parameter_groups(weight_decay)
+        prior = [] if self.prior is None else [*self.prior.parameters()]
+        for group in groups:
+            group["params"] = [p for p in group["params"] if not any(p is q for q in prior)]
+        groups[1]["params"] += [p for p in prior if p.requires_grad]
+        return groups
+
+    # ── Targets ──
+
+    def targets(self, crops: Crops) -> Output:
+        """The joints, and their coefficients."""
+        joints = self._normalised(crops)
+        return Output(joints, None if self.prior is None else self.prior.project(joints.flatten(1)), ())
+
+    def _normalised(self, crops: Crops) -> torch.Tensor:
+        """The crops' joints (B, J, 3) in the cube."""
+        return prepare.xyz_to_cube(self._true_joints(crops), crops)
+
+    # ── Loss ──
+
+    def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
+        """'pose': the mean squared error of the coordinates, since the paper gives no loss but trains end to end.
+
+        With a frozen prior its gradient is that of DeepPrior++'s squared error on the coefficients, up to a
+        factor: what of a pose lies outside the prior's span no coefficient can change.
+        """
+        if self.prior is not None and not self.prior.fitted:
+            raise HandPoseError("the prior layer of this residual_attention was not fitted: call "
+                                "fit_prior(batches of training crops) before training it")
+        true = self._normalised(crops)
+        pose = F.mse_loss(y[-1].joints, true.to(y[-1].joints.dtype))
+        return {"pose": pose, "total": pose}
+
+    # ── Decode ──
+
+    def decode(self, y: list[Output], crops: Crops) -> torch.Tensor:
+        """(B, J, 3) mm in the camera frame."""
+        return prepare.cube_to_xyz(y[-1].joints.to(crops.centre.dtype), crops)
+
+
+class Prior(nn.Module):
+    """A linear model of poses, ŷ = α W + μ: coefficients (B, d) → coordinates (B, 3J).
+
+    W (d, 3J): the first d principal directions of the fitted poses, orthonormal, the sign such that the largest
+    entry is positive. μ (3J,): their mean. `variance` (3J,): along each of all 3J directions.
+    """
+
+    def __init__(self, dimensions: int, coordinates: int, trainable: bool = False):
+        super().__init__()
+        # Directions along the axes until it is fitted: no pose is known.
+        self.components = nn.Parameter(torch.eye(dimensions, coordinates), trainable)
+        self.mean = nn.Parameter(torch.zeros(coordinates), trainable)
+        self.register_buffer("variance", torch.zeros(coordinates))
+        self.fitted = False
+        self.register_load_state_dict_post_hook(lambda prior, _: setattr(prior, "fitted", bool(prior.variance.any())))
+
+    def forward(self, coefficients: torch.Tensor) -> torch.Tensor:
+        # Element by element and not as a matrix product, so that coordinates keep full precision under autocast.
+        return (coefficients[..., None] * self.components).sum(-2) + self.mean
+
+    def project(self, poses: torch.Tensor) -> torch.Tensor:
+        """The coefficients (B, d) of poses (B, 3J): (y − μ) Wᵀ, the nearest point of an orthonormal prior's span."""
+        return (poses.to(self.mean.dtype) - self.mean) @ self.components.T
+
+    def fit(self, poses: torch.Tensor) -> None:
+        """Principal components of poses (N, 3J), in float64. Errors: fewer poses than dimensions, numbers not finite."""
+        d, coordinates = self.components.shape
+        if poses.ndim != 2 or poses.shape[1] != coordinates or len(poses) <= d or not poses.isfinite().all():
+            raise HandPoseError(f"poses of shape {tuple(poses.shape)} for a prior of {d} dimensions: accepted are "
+                                f"more than {d} poses of {coordinates} finite coordinates each")
+        poses = poses.double()
+        mean = poses.mean(0)
+        variance, directions = torch.linalg.eigh((poses - mean).T @ (poses - mean) / (len(poses) - 1))  # rising
+        components = directions.flip(1).T[:d]
+        largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+        self.components.data.copy_(components * largest.sign())
+        self.mean.data.copy_(mean)
+        self.variance.copy_(variance.flip(0).clamp_min(0))
+        self.fitted = bool(self.variance.any())
+
+    def explained(self) -> torch.Tensor:
+        """(3J,) share of the variance of the fitted poses that the first 1, 2, …, 3J directions hold, up to 1."""
+        return self.variance.cumsum(0) / self.variance.sum()
+
+
+def _initialise(method: nn.Module) -> None:
+    """He's kernels, which the paper leaves open, and coefficients near zero: training begins at the mean pose."""
+    for part in method.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, 0.0, 1e-3)
+            nn.init.zeros_(part.bias)
+
+
+# ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
+
+CENTRE_JOINTS = {"msra21": "middle mcp", "icvl16": "palm", "nyu14": "palm", "hands17_21": "middle mcp"}
+"""The joint that the paper leaves out of its means as 'used for normalisation', and does not name: that of DeepPrior++."""
+
+
+def measures(predicted: torch.Tensor, joints: torch.Tensor, skeleton: Skeleton,
+             thresholds=metrics.THRESHOLDS) -> dict:
+    """The paper's measures of `predicted` against `joints`, (N, J, 3) mm, where it is ambiguous in both readings.
+
+    `mean_joint_error_mm` over all joints, `mean_without_centre_joint_mm` as printed (Section 4);
+    `success_rate_worst`, as its text says, and `success_rate_mean`, as its Eq. 4 does: shares of frames at each of
+    `thresholds` mm. Errors: a skeleton without a centre joint.
+    """
+    left_out = skeleton.index(CENTRE_JOINTS[one_of("skeleton with a centre joint", skeleton.name, CENTRE_JOINTS)])
+    per_joint = metrics.per_joint_error(predicted, joints)
+    others = torch.arange(len(per_joint)) != left_out
+    return {"mean_joint_error_mm": per_joint.mean().item(),
+            "mean_without_centre_joint_mm": per_joint[others.to(per_joint.device)].mean().item(),
+            "success_rate_worst": metrics.success_rate_worst(predicted, joints, thresholds).tolist(),
+            "success_rate_mean": metrics.success_rate_mean(predicted, joints, thresholds).tolist()}
+
+
+# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+
+VARIANTS = {
+    "paper": ("Three modules H = (1 + M)·T, prior of 30 dimensions, frozen", {}),
+    "full_width": ("The same, and as wide on a CPU as with profile paper", {}),
+    "trunk": ("Without attention: H = T", {"attention": "none"}),
+    "product": ("Without the residual form: H = M·T", {"attention": "product"}),
+    "no_prior": ("Without the prior layer: coordinates at once", {"prior": "none"}),
+    "prior_10": ("Prior of 10 dimensions", {"prior": 10}),
+    "prior_20": ("Prior of 20 dimensions", {"prior": 20}),
+    "prior_40": ("Prior of 40 dimensions", {"prior": 40}),
+    "prior_full": ("Prior of all dimensions: a change of axes, which loses nothing", {"prior": "full"}),
+    "trained_prior": ("Prior of 30 dimensions that goes on learning", {"train_prior": True}),
+    "small": ("For exercises: an eighth of the width on 64×64 crops", {"width": 8, "size": 64}),
+}
+
+
+def create(skeleton: Skeleton, variant: str, **overrides) -> ResidualAttention:
+    """The variant, with fields of its configuration replaced."""
+    accepted = [field.name for field in fields(Config)]
+    for name in overrides:
+        one_of("option of residual_attention", name, accepted)
+    return ResidualAttention(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
+
+
+# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+
+# mm, of the cube in training and test: DeepPrior++'s, which the paper follows without giving its own; on MSRA its
+# commonest of five. Synthetic frames take what the other methods of this book take.
+CUBES = {"synthetic": 250.0, "nyu": 300.0, "msra": 200.0, "icvl": 250.0}
+DATASETS = tuple(CUBES)
+
+STILL = {"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0}
+"""No augmentation, on which the paper insists."""
+
+SMALL = {"width": 16, "size": 64}
+"""A quarter of the channels on crops of half the side, some sixty times less arithmetic: every variant's network on a
+CPU, but for 'smoke', where it is narrower still."""
+
+
+def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+    """How the variant is trained on a data set.
+
+    'paper': Section 4. Its 'L2 regularisation' is a term of the loss: coupled. The rate divides by 10 after 30 epochs,
+    for which a falling exponential with the same end stands, 10⁻⁵ at epoch 70.
+    The others are ours: more rate, falling to zero along half a cosine, mild augmentation (no frame is seen
+    more than a few times), and a narrower network on coarser crops, of which a CPU trains many more in the same minutes.
+    'full_width' is there to see whether that pays: as wide as the paper's reading, and so many frames fewer.
+    """
+    cube = CUBES[dataset]
+    if profile == "paper":
+        return Recipe(
+            profile, "adam", lr=1e-4, weight_decay=3e-4, weight_decay_mode="coupled", schedule="exponential",
+            gamma=0.1 ** (1 / 69), batch=128, epochs=70, epoch_frames=72_757 if dataset == "synthetic" else None,
+            augmentation=STILL, cube_train=(cube,), cube_test=cube)
+    network, epochs = SMALL, 10
+    if profile == "smoke":
+        network, epochs, epoch_frames = {"width": 8, "size": 64}, 4, 2_000
+    elif profile == "ablation":
+        epoch_frames = 2_000
+    else:
+        epoch_frames = 10_000 if variant == "small" else 7_000
+    if variant == "small":
+        network = {}
+    elif variant == "full_width" and profile != "smoke":
+        network, epoch_frames = {"size": 64}, int(epoch_frames / FULL_WIDTH_COSTS)
+    return Recipe(
+        profile, "adamw", lr=2e-3, weight_decay=1e-2, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
+        warmup_from=0.05, batch=16, epochs=epochs, epoch_frames=epoch_frames,
+        augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
+        cube_train=(cube,), cube_test=cube, network=network, parts=2 if profile == "laptop" else 1)
+
+
+FULL_WIDTH_COSTS = 6.6
+"""How many times as long a frame takes at the paper's width as at a quarter of it, on a CPU."""
