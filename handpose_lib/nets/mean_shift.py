@@ -15,12 +15,17 @@ def mean_shift(points: torch.Tensor, weights: torch.Tensor, sigma: float = 40.0,
     Weights below 0 count as 0; where all of a set do, its points count alike.
     """
     log = log_weights(weights.to(points.dtype))
-    p = densest(points, log, sigma) if start is None else start
+    start = densest(points, log, sigma) if start is None else start
+    # Sets last: sums over points and coordinates then run along all sets at once, several times as fast.
+    x = (points - start[..., None, :]).movedim((-1, -2), (0, 1)).contiguous()              # (D, K, ...)
+    # |x − p|² = |x|² − 2 x·p + |p|²: the first is known, the last is the same for all points and cancels.
+    known = log.movedim(-1, 0) - x.square().sum(0) / (2 * sigma**2)                        # (K, ...)
+    p = torch.zeros_like(x[:, 0])
     for _ in range(iterations):
         # A soft-max over log weight and log kernel: far points underflow to nothing, never to 0/0.
-        share = (log - _square(points - p[..., None, :]) / (2 * sigma**2)).softmax(-1)
-        p = (share[..., None] * points).sum(-2)
-    return p
+        share = (known + (x * (p / sigma**2)[:, None]).sum(0)).softmax(0)
+        p = (x * share).sum(1)
+    return start + p.movedim(0, -1)
 
 
 def log_weights(weights: torch.Tensor) -> torch.Tensor:
@@ -34,8 +39,9 @@ def densest(points: torch.Tensor, log: torch.Tensor, sigma: float) -> torch.Tens
 
     Moves and turns with the points, unlike a grid.
     """
-    apart = _square(points[..., :, None, :] - points[..., None, :, :])                    # (..., K, K)
-    density = (log[..., None, :] - apart / (2 * sigma**2)).logsumexp(-1)
+    x = (points - points[..., :1, :]).movedim((-1, -2), (0, 1)).contiguous()               # (D, K, ...)
+    apart = (x[:, :, None] - x[:, None]).square().sum(0)                                   # (K, K, ...)
+    density = (log.movedim(-1, 0) - apart / (2 * sigma**2)).logsumexp(1).movedim(0, -1)
     return _pick(points, density.masked_fill(log.isinf(), -torch.inf).argmax(-1))
 
 
@@ -53,7 +59,3 @@ def heaviest_cell(points: torch.Tensor, weights: torch.Tensor, cell: float = 50.
 def _pick(points: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """(..., K, D) and an index (...) into K → (..., D)."""
     return points.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, points.shape[-1])).squeeze(-2)
-
-
-def _square(x: torch.Tensor) -> torch.Tensor:
-    return x.square().sum(-1)
