@@ -306,7 +306,7 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     if profile == "smoke":
         network, epochs, epoch_frames = {"width": 8, "size": 64}, 4, 2_000
     elif profile == "ablation":
-        epoch_frames = 2_000
+        epoch_frames = 1_200
     else:
         epoch_frames = 10_000 if variant == "small" else 7_000
     if variant == "small":
