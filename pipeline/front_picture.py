@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.ticker import MaxNLocator
 
 from handpose_lib import figures, metrics, papers, paths, prepare, records, skeleton, synth
 from handpose_lib.camera import depth_to_points
@@ -51,6 +52,8 @@ def main(root: Path) -> None:
         panel.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(1, -1))
     points = depth_to_points(frames.depth[n], frames.camera)[frames.hand_mask[n]]
     figures.point_cloud(points[::4], predicted[n], joints_of, axes=panels[3], title="in millimetres", view=(12, -62), size=2)
+    for axis in (panels[3].xaxis, panels[3].yaxis, panels[3].zaxis):
+        axis.set_major_locator(MaxNLocator(3))
     figure.savefig(TARGET, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
     print(f"{TARGET.name}: {record.key}, synthetic frame {CANDIDATES[n]}, mean joint error {float(errors[n]):.1f} mm")
 
