@@ -69,7 +69,7 @@ class Detector(nn.Module):
         self.config, c = config, config.channels
         self.stem = nn.Sequential(conv_bn_relu(2, c // 2, kernel=7, stride=2), Bottleneck(c // 2, c // 2),
                                   nn.MaxPool2d(2, ceil_mode=True), Bottleneck(c // 2, c))
-        self.hourglass = nn.Sequential(BottleneckHourglass(c, config.depth), Bottleneck(c, c))
+        self.hourglass = nn.Sequential(BottleneckHourglass(c, config.depth), Bottleneck(c, c), conv_bn_relu(c, c))
         self.joints, self.behind = Conv(c, config.joints, bias=True), Conv(c, 1, bias=True)
         initialise(self, 0.02)
         for head in (self.joints, self.behind):
@@ -140,7 +140,7 @@ def image(depth: torch.Tensor) -> torch.Tensor:
 # ── Training ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def train(detector: Detector, frames: int = 40_000, *, seed: int = 0, batch: int = 16, rate: float = 3e-3,
+def train(detector: Detector, frames: int = 40_000, *, seed: int = 0, batch: int = 8, rate: float = 2e-3,
           distribution=CLUTTERED, device="auto", progress: bool = True) -> list[dict]:
     """Train in place on synthetic frames, none seen twice; the curve of the loss in about fifty entries."""
     place = evaluation.find_device(device)

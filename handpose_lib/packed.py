@@ -9,8 +9,8 @@ stretch of memory that the operating system keeps for all processes.
 
 The file holds, for N windows: `depth`, all pixels one after the other, 16-bit steps of 1/16 mm about the centre's depth;
 `start` (N + 1) and `size` (N, 2) to find them; and what else belongs to `Crops`: `origin`, `camera`, `centre`,
-`mirror`, `joints`, `id`. The attribute `settings` says what was packed; when the set's fingerprint, its protocol, the
-way of cutting or the code of these changes, the file is made anew. It appears under its name only when it is complete.
+`mirror`, `joints`, `id`. `settings` says as JSON what was packed; when the set's fingerprint, its labels, its
+protocol, the way of cutting or the code of these changes, the file is made anew. It appears under its name only when it is complete.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from .datasets import hdf5
 from .errors import DataError
 from .prepare.crop import MARGIN
 from .storage import _temporary
-from .training import Stored, _Window
+from .training import Stored, Subset, _Window
 
 FORMAT = 1
 BATCH = 64
@@ -97,7 +97,7 @@ def pack(path: Path, source: Stored, settings: dict, workers: int = 2, progress:
                 spool.add(windows)
             with h5py.File(temporary, "w") as file:
                 spool.move_to(file)
-                file.attrs["settings"] = json.dumps(settings)
+                file["settings"] = np.frombuffer(json.dumps(settings).encode(), np.uint8)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror or error}); accepted is a place with room for the cache, set "
                         "by `path` or HANDPOSE_DATA") from error
@@ -106,7 +106,7 @@ def pack(path: Path, source: Stored, settings: dict, workers: int = 2, progress:
 
 def default_path(settings: dict) -> Path:
     """Where the cache of these frames lies: its name stays the same when their content changes."""
-    lasting = {key: value for key, value in settings.items() if key not in ("fingerprint", "code", "format", "frames")}
+    lasting = {key: value for key, value in settings.items() if key not in ("fingerprint", "labels", "code", "format", "frames")}
     digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:12]
     return paths.data() / "packed" / f"{re.sub(r'[^a-z0-9]+', '-', settings['dataset'])}-{digest}.h5"
 
@@ -169,7 +169,8 @@ def _open(path: Path, settings: dict, count: int) -> dict | None:
     """The columns of a cache that was made with these settings and is whole; None for any other and for none."""
     try:
         with hdf5.opened(path, WHAT) as file:
-            found = json.loads(str(file.attrs.get("settings", "null")))
+            # Plain bytes, no attribute: the heap of HDF5's strings can be damaged so that reading one never ends.
+            found = json.loads(hdf5.read(hdf5.dataset(file, "settings", (None,), "iu")).tobytes())
             return _columns(path, file, count) if found == settings else None
     except (DataError, *hdf5.FAULTS):  # a damaged cache is made anew as a missing one is
         return None
@@ -194,7 +195,13 @@ def _columns(path: Path, file: h5py.File, count: int) -> dict | None:
 
 def _settings(source: Stored) -> dict:
     """Everything that decides the windows, as plain JSON values."""
-    modules = [__name__, *(m for m in {type(source.dataset).__module__} if m.startswith(f"{__package__}."))]
-    wanted = {"format": FORMAT, "frames": len(source), "margin": source.margin, **source.describe(),
-              "code": provenance.digest(provenance.closure(modules))}
+    dataset = source.dataset
+    # The labels tell which frames these are and in what order, whatever a subset calls itself.
+    labels = hashlib.sha256(dataset.joints().contiguous().numpy().tobytes()).hexdigest()
+    while isinstance(dataset, Subset):
+        dataset = dataset._whole
+    modules = {__name__, type(dataset).__module__}
+    code = provenance.closure(sorted(name for name in modules if name.startswith(f"{__package__}.")))
+    wanted = {"format": FORMAT, "frames": len(source), "margin": source.margin, **source.describe(), "labels": labels,
+              "code": provenance.digest(code)}
     return json.loads(json.dumps(wanted))

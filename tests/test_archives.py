@@ -4,18 +4,16 @@ import gzip
 import io
 import shutil
 import stat
-import sys
 import tarfile
 import zipfile
 
 import pytest
+from data_folders import load
 from fuzzing import fuzz
 
-from handpose_lib import paths
 from handpose_lib.errors import DataError
 
-sys.path.insert(0, str(paths.project() / "data_scripts"))
-import archives  # noqa: E402
+archives = load("archives")
 
 CONTENT = {"set/P0/1/000000_depth.bin": b"depth " * 400, "set/joint.txt": b"1\n", "set/empty": b""}
 LIMIT = 1 << 20
@@ -153,7 +151,7 @@ def test_damaged_archives_leave_nothing(tmp_path, make, name):
             assert not (tmp_path / ".target.partial").exists()
         shutil.rmtree(target)
 
-    fuzz(unpack, tmp_path / name, content)
+    fuzz(unpack, tmp_path / name, content, 500)
     assert left(tmp_path) == [name]
 
 
@@ -161,5 +159,5 @@ def test_damaged_gz_leaves_nothing(tmp_path):
     def gunzip(path):
         archives.gunzip(path, tmp_path / "file", LIMIT).unlink()
 
-    fuzz(gunzip, tmp_path / "file.gz", gzip.compress(b"depth " * 100))
+    fuzz(gunzip, tmp_path / "file.gz", gzip.compress(b"depth " * 100), 500)
     assert left(tmp_path) == ["file.gz"]

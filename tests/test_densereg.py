@@ -1,6 +1,7 @@
 """DenseReg against the arithmetic of its layers, its equations written as loops, and its laws."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -22,10 +23,15 @@ TINY = {"size": 32, "channels": 16, "depth": 2, "tau": 1.0}
 PROTOCOLS = {"msra21": "msra", "nyu14": "nyu", "icvl16": "icvl", "hands17_21": "hands17"}
 
 
+@cache
+def rendered(count, name, seed):
+    return synth.frames(range(count), seed=seed, protocol=PROTOCOLS[name], distribution="wide_view")
+
+
 def hands(count=4, name="msra21", turned=True, seed=5):
     """Crops of synthetic hands, turned, mirrored and stretched."""
-    frames = synth.frames(range(count), seed=seed, protocol=PROTOCOLS[name], distribution="wide_view")
-    crops = prepare.crop(frames.depth, frames.camera, prepare.true_centre(frames.joints), 250.0, frames.joints, frames.hands)
+    frames = rendered(count, name, seed)
+    crops = prepare.crop(frames.depth, frames.camera, prepare.true_centre(frames.joints), 250.0, frames.joints.clone(), frames.hands)
     if turned:
         crops = prepare.augment(crops, torch.Generator().manual_seed(seed), aspect=(0.9, 1.1))
         crops.mirror[::2] *= -1

@@ -4,17 +4,16 @@ import gzip
 import hashlib
 import http.server
 import json
-import sys
 import threading
 
+import numpy as np
 import pytest
+from data_folders import load
 
-from handpose_lib import datasets, paths
+from handpose_lib import datasets
 from handpose_lib.errors import DataError
 
-sys.path.insert(0, str(paths.project() / "data_scripts"))
-import downloads  # noqa: E402
-import itop as script  # noqa: E402
+downloads, script = load("downloads"), load("itop")
 
 CONTENT = bytes(range(256)) * 400
 HASH = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
@@ -194,8 +193,6 @@ def test_no_server_and_no_room_are_named(tmp_path, server):
 @pytest.fixture
 def record(server, tmp_path):
     """The archive's record with four small files of ITOP's format."""
-    import numpy as np
-
     place = tmp_path / "made"
     place.mkdir()
     for part, person in (("train", 4), ("test", 0)):

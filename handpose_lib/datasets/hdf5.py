@@ -23,6 +23,8 @@ MEMORY = 1 << 30
 """Bytes that one `read` may ask for: 1 GiB."""
 CHUNK = 1 << 26
 """Bytes of the largest chunk that is accepted: 64 MiB."""
+NAME = 64
+"""Bytes of the longest name or number."""
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 """gzip, shuffle, checksum and LZF, which h5py brings along."""
 KINDS = {"f": "floating-point numbers", "iu": "whole numbers", "biu": "whole numbers or truth values", "S": "byte strings"}
@@ -81,7 +83,7 @@ def read(data: h5py.Dataset, rows=()) -> np.ndarray:
         needed = count * prod(data.shape[1:]) * data.dtype.itemsize
         if needed > MEMORY:
             raise DataError(f"{_path(data.file)}: {name!r} asks for {needed:,} bytes at once; accepted are {MEMORY:,}")
-        return data[rows]
+        return _fixed(data, data[rows]) if data.dtype.kind == "O" else data[rows]
     except DataError:
         raise
     except FAULTS as error:
@@ -93,7 +95,10 @@ def _check(file, name, found, shape, kinds) -> None:
     if not fits:
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise DataError(f"{_path(file)}: {name!r} has shape {found.shape}; accepted is ({wanted})")
-    if found.dtype.kind not in kinds or found.dtype.itemsize > 64 or h5py.check_dtype(vlen=found.dtype) is not None:
+    # Names may also be strings of any length: h5py has two kinds, and which of them a set has is not documented. Those of
+    # any length lie on a heap of the file's; if that is damaged, HDF5 itself may take more memory than is stated here.
+    text = kinds == "S" and h5py.check_string_dtype(found.dtype) is not None
+    if not text and (found.dtype.kind not in kinds or found.dtype.itemsize > NAME):
         raise DataError(f"{_path(file)}: {name!r} holds {found.dtype}; accepted are {KINDS[kinds]}")
     plist = found.id.get_create_plist()
     if found.is_virtual or plist.get_external_count():
@@ -104,6 +109,14 @@ def _check(file, name, found, shape, kinds) -> None:
                         "shuffle and checksums")
     if found.chunks and prod(found.chunks) * found.dtype.itemsize > CHUNK:
         raise DataError(f"{_path(file)}: {name!r} has chunks of shape {found.chunks}; accepted are up to {CHUNK:,} bytes")
+
+
+def _fixed(data: h5py.Dataset, values) -> np.ndarray:
+    """Strings of any length as byte strings of one length."""
+    longest = max(map(len, np.atleast_1d(values)), default=0)
+    if longest > NAME:
+        raise DataError(f"{_path(data.file)}: {data.name.lstrip('/')!r} has a name of {longest} bytes; accepted are up to {NAME}")
+    return np.array(values, f"S{max(1, longest)}")
 
 
 def _unreadable(file: h5py.File, name: str, error: Exception) -> DataError:

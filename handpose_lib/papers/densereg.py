@@ -429,7 +429,7 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     elif variant == "small":
         network, epochs, epoch_frames = {**SMALL, **network}, 10, 5_000
     else:
-        network, epochs, epoch_frames = {**network, "size": 64, "tau": 2.0}, 10, 600
+        network, epochs, epoch_frames = {**network, "size": SMALL["size"], "tau": SMALL["tau"]}, 10, 1_400
     return Recipe(
         profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
         warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,

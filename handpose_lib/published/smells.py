@@ -85,7 +85,7 @@ def order(predicted, labels, reach: int = REACH, block: int = BLOCK) -> str | No
     gain = (errors[0] - errors[most]).nan_to_num()
     first = int(gain.flip(0).cumsum(0).flip(0).argmax())  # the frame from which on the shift gains most
     own, moved = (error[first:].nanmean().item() for error in (errors[0], errors[most]))
-    where = "from the first frame on" if first <= reach else f"from about frame {first:,} on"
+    where = "from the first frame on" if first <= block // 2 else f"from about frame {first:,} on"
     return (f"the order of the frames is off by {abs(most)} {where}: line i fits the label of frame i {'-+'[most < 0]} {abs(most)} "
             f"better ({moved:.2f} mm against {own:.2f} mm)")
 
