@@ -172,7 +172,7 @@ def test_several_processes_read_one_set(small):
     train = datasets.open("itop", small)
     expected = depth_sums(train)
     assert depth_sums(pickle.loads(pickle.dumps(train))) == expected
-    with multiprocessing.get_context("fork").Pool(2) as pool:
+    with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
         assert pool.map(depth_sums, [train] * 4) == [expected] * 4
 
 

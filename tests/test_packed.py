@@ -180,7 +180,7 @@ def test_several_processes_read_one_cache(tmp_path, data):
     cache = packed.Packed(data, CUBES, path=tmp_path / "p.h5")
     expected = first_batch(cache)
     assert first_batch(pickle.loads(pickle.dumps(cache))) == expected
-    with multiprocessing.get_context("fork").Pool(2) as pool:
+    with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
         assert pool.map(first_batch, [cache] * 4) == [expected] * 4
 
 
