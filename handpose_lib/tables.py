@@ -218,7 +218,7 @@ def runs(found: Iterable[records.Record], title: str = "What to expect") -> Tabl
     for (profile, variant, name), group in groups.items():
         row = f"{profile}, {variant}" + (f", {name}" if len({k[2] for k in groups}) > 1 else "")
         device = group[0]["device"]
-        hardware.add(row, Cell(None, name if device["type"] != "cpu" else f"{name}, {device['threads']} threads"), None)
+        hardware.add(row, Cell(None, name if device["type"] != "cpu" else f"{name}, {device['threads']} thread{'s' * (device['threads'] > 1)}"), None)
         minutes.add(row, _number(mean(run["training"]["seconds"] for run in group) / 60, "{:.1f}"), None)
         for run in group:
             error.add(row, over_seeds(group), _source(run))
