@@ -58,11 +58,11 @@ def test_measures_are_computed_again_from_the_files(tmp_path):
 
 
 def test_predictions_are_in_the_community_s_format(tmp_path):
-    """One frame per line, u v d of each joint, as `published.read` and everyone else reads them."""
-    from handpose_lib import published
+    """One frame per line, u v d of each joint, as `published.files.read` and everyone else reads them."""
+    from handpose_lib.published import files
 
     saved = save(tmp_path, record())
-    read = published.read(saved.folder / "predictions.txt", 21).points
+    read = files.read(saved.folder / "predictions.txt", 21).points
     expected = camera.xyz_to_uvd((joints() + 1).double(), CAMERA)
     assert (read - expected).abs().max() <= 0.005 + 1e-9
 
