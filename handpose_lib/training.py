@@ -32,7 +32,7 @@ from . import evaluation, prepare, provenance
 from .errors import HandPoseError, one_of
 from .frames import Crops
 from .prepare.crop import MARGIN
-from .storage import Checkpoints
+from .storage import Checkpoints, write_tensors
 
 PRECISIONS = ("32-true", "bf16-mixed")
 MEMORY = 2 << 30
@@ -66,13 +66,14 @@ class History:
 
 
 def fit(method, source, recipe, out, *, seed=0, device="auto", epochs=None, validation=None, precision=None,
-        progress=True, checkpoint_seconds=60.0) -> History:
+        progress=True, checkpoint_seconds=60.0, until=None) -> History:
     """Train `method` in place on `source` as `recipe` says; `out`/checkpoint is where it continues from.
 
-    `epochs` and `precision` override the recipe. `validation` is a data set whose mean joint error
-    ends every epoch; with the schedule 'exponential' the best epoch's weights are kept, so that it
-    must be carved from the training subjects: choosing by the test split would be training on it.
-    Otherwise the last weights count, or their running average where the recipe asks for one.
+    `epochs` and `precision` override the recipe; `until` an epoch, the training is left after it as if
+    interrupted there. `validation` is a data set whose mean joint error ends every epoch; with the
+    schedule 'exponential' the best epoch's weights are kept, so that it must be carved from the training
+    subjects: choosing by the test split would be training on it. Otherwise the last weights count, or
+    their running average where the recipe asks for one.
 
     A checkpoint of the same settings but other code is not continued (a warning says so); one of
     other settings is an error, as is a loss that is no longer a number.
@@ -80,23 +81,24 @@ def fit(method, source, recipe, out, *, seed=0, device="auto", epochs=None, vali
     recipe = replace(recipe, epochs=epochs or recipe.epochs, precision=precision or recipe.precision)
     per_epoch = math.ceil((recipe.epoch_frames or len(source)) / recipe.batch)
     steps = per_epoch * recipe.epochs
+    last = min(steps, per_epoch * (until or recipe.epochs))
     place = evaluation.find_device(device)
     fabric = _fabric(place, one_of("precision", recipe.precision, PRECISIONS))
     optimiser = _optimiser(_channels_last(method), recipe)
     parts = _Parts(method, recipe, fabric)
     fabric_optimiser = fabric.setup_optimizers(optimiser)
 
-    run = _Run(method, optimiser, recipe, place)
+    run = _Run(method, optimiser, recipe, place, Path(out))
     checkpoints = Checkpoints(Path(out) / "checkpoint")
     settings = _settings(method, source, recipe, seed, validation)
     run.restore(checkpoints.latest(), settings)
 
     saved = time.perf_counter()
     bar = tqdm(total=steps, initial=run.step, desc=f"train {method.name}", unit="step", disable=not progress)
-    batches = _batches(source, range(run.step, steps), recipe.batch, seed, place)
+    batches = _batches(source, range(run.step, last), recipe.batch, seed, place)
     method.train()
     with bar, parts:
-        while run.step < steps:
+        while run.step < last:
             crops = run.next(batches)
             crops = prepare.augment(crops, generator(seed, "augment", run.step), **recipe.augmentation)
             torch.manual_seed(mix(seed, "network", run.step))
@@ -114,7 +116,7 @@ def fit(method, source, recipe, out, *, seed=0, device="auto", epochs=None, vali
                 bar.set_postfix_str(f"{run.error_mm():.1f} mm", refresh=False)
             if run.step % per_epoch == 0:
                 run.end_epoch(run.step // per_epoch, rate, validation, source)
-            if time.perf_counter() - saved > checkpoint_seconds or run.step == steps:
+            if time.perf_counter() - saved > checkpoint_seconds or run.step == last:
                 checkpoints.save(run.step, run.tensors(), run.facts(settings))
                 saved = time.perf_counter()
     return run.finish(settings)
@@ -300,7 +302,7 @@ def learning_rate(recipe, step: int, steps: int, per_epoch: int) -> float:
         return recipe.lr * (start + (1 - start) * _half_cosine(1 - step / climb))
     warm = min(1.0, recipe.warmup_from + (1 - recipe.warmup_from) * (step + 1) / climb) if climb else 1.0
     if recipe.schedule == "exponential":
-        return recipe.lr * warm * recipe.gamma ** (step // per_epoch)
+        return recipe.lr * warm * recipe.gamma ** (step // per_epoch // recipe.every)
     return recipe.lr * warm * _half_cosine(max(0, step - climb) / max(1, steps - climb))
 
 
@@ -309,14 +311,19 @@ def _half_cosine(x: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * x))
 
 
+def epoch_weights(out, epoch: int) -> Path:
+    """Where a training in the folder `out` whose recipe says `keep_epochs` keeps the weights of `epoch`, from 1 on."""
+    return Path(out) / "epochs" / f"{epoch:03d}.safetensors"
+
+
 # What changes during a training -----------------------------------------------------------------
 
 
 class _Run:
     """Weights, optimiser, average, sums of the running epoch, curve: all that a checkpoint holds."""
 
-    def __init__(self, method, optimiser, recipe, place):
-        self.method, self.optimiser, self.recipe, self.place = method, optimiser, recipe, place
+    def __init__(self, method, optimiser, recipe, place, out):
+        self.method, self.optimiser, self.recipe, self.place, self.out = method, optimiser, recipe, place, out
         self.step, self.curve, self.terms = 0, [], []
         self.sums = None  # (terms + 1,) on the device: loss terms and error, summed over the epoch's updates
         self.summed = 0
@@ -372,6 +379,8 @@ class _Run:
                     self.best, self.best_epoch = _snapshot(self.method), epoch
         self.curve.append(entry)
         self.sums, self.summed = None, 0
+        if self.recipe.keep_epochs:
+            write_tensors(epoch_weights(self.out, epoch), self.method.state_dict())
 
     @contextmanager
     def _chosen_weights(self):
@@ -471,7 +480,7 @@ class _Parts:
     def __init__(self, method, recipe, fabric):
         if recipe.batch % recipe.parts:
             raise HandPoseError(f"a batch of {recipe.batch} in {recipe.parts} parts: accepted is a number that divides it")
-        if recipe.parts > 1 and any(isinstance(m, torch.nn.modules.dropout._DropoutNd) for m in method.modules()):
+        if recipe.parts > 1 and any(isinstance(m, torch.nn.modules.dropout._DropoutNd) and m.p > 0 for m in method.modules()):
             raise HandPoseError(f"{method.name} drops out at random: accepted is a recipe with parts=1")
         self.methods = [method, *(_twin(method) for _ in range(recipe.parts - 1))]
         self.models = [fabric.setup_module(each) for each in self.methods]
@@ -520,8 +529,12 @@ def _twin(method):
 
 
 def _optimiser(method, recipe):
-    one_of("optimiser", recipe.optimiser, ("adam", "adamw"))
+    one_of("optimiser", recipe.optimiser, ("adam", "adamw", "rmsprop"))
     one_of("weight decay mode", recipe.weight_decay_mode, ("coupled", "decoupled"))
+    if recipe.optimiser == "rmsprop":
+        momentum, smoothing = recipe.betas
+        return torch.optim.RMSprop(method.parameter_groups(recipe.weight_decay), lr=recipe.lr, alpha=smoothing,
+                                   momentum=momentum)
     kind = torch.optim.AdamW if recipe.weight_decay_mode == "decoupled" else torch.optim.Adam
     return kind(method.parameter_groups(recipe.weight_decay), lr=recipe.lr, betas=tuple(recipe.betas), fused=True)
 

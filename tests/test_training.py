@@ -17,7 +17,7 @@ from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import DepthFrame
 from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.skeleton import Skeleton
-from handpose_lib.storage import Checkpoints, write_json, write_tensors
+from handpose_lib.storage import Checkpoints, read_tensors, write_json, write_tensors
 
 CAMERA = Camera(60.0, 60.0, 32.0, 24.0, 64, 48)
 PAIR = Skeleton(name="pair", joints=("root", "tip"), parents=(-1, 0), colours=((0, 0, 0), (9, 9, 9)))
@@ -227,6 +227,38 @@ def test_a_finished_training_returns_at_once(tmp_path):
     assert (repeated.curve, repeated.seconds) == (history.curve, history.seconds)
 
 
+def test_a_training_left_after_an_epoch_continues_to_the_same_bits(tmp_path):
+    whole, history = train(tmp_path / "whole")
+    _, first = train(tmp_path / "torn", until=1)
+    assert first.curve == history.curve[:1] and first.steps == len(Patches()) // RECIPE.batch
+    continued, again = train(tmp_path / "torn")
+    assert same_weights(whole, continued) and again.curve == history.curve
+
+
+def test_the_weights_of_every_epoch_are_kept_where_the_recipe_says_so(tmp_path):
+    method, history = train(tmp_path, replace(RECIPE, average=None, keep_epochs=True))
+    kept = [read_tensors(training.epoch_weights(tmp_path, entry["epoch"])) for entry in history.curve]
+    for name, value in method.state_dict().items():
+        assert torch.equal(kept[-1][name], value)
+        if value.is_floating_point():
+            assert not torch.equal(kept[0][name], value)
+
+
+def test_rmsprop_divides_by_the_running_root_mean_square():
+    method = Toy(dropout=0.0)
+    recipe = replace(RECIPE, optimiser="rmsprop", lr=0.1, betas=(0.0, 0.9), weight_decay=0.0)
+    optimiser = training._optimiser(method, recipe)
+    parameter = next(method.parameters())
+    expected, square = parameter.detach().clone(), torch.zeros_like(parameter)
+    for step in range(3):
+        gradient = torch.full_like(parameter, step + 1.0)
+        parameter.grad = gradient.clone()
+        optimiser.step()
+        square = 0.9 * square + 0.1 * gradient**2
+        expected -= 0.1 * gradient / (square.sqrt() + 1e-8)
+    assert torch.allclose(parameter, expected, rtol=1e-6)
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     whole, history = train(tmp_path, checkpoint_seconds=0)
     checkpoints = Checkpoints(tmp_path / "checkpoint")
@@ -342,6 +374,11 @@ def rates(steps=100, per_epoch=10, **changes):
 def test_exponential_falls_by_gamma_at_each_epoch():
     values = rates(schedule="exponential", gamma=0.96, warmup=0)
     assert values == [0.96 ** (step // 10) for step in range(100)]
+
+
+def test_exponential_falls_in_steps_of_several_epochs():
+    values = rates(schedule="exponential", gamma=0.1, every=3, warmup=0)
+    assert values == [0.1 ** (step // 30) for step in range(100)]
 
 
 def test_warm_up_is_linear_from_its_start_to_the_full_rate():

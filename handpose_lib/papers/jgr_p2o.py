@@ -312,12 +312,15 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> JGRP2O:
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
 # mm: sides of the cube when training and when testing (the code's; the paper gives none). Synthetic
-# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off.
+# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. HANDS2017 and the whole bodies of
+# ITOP, which this paper leaves out, take V2V-PoseNet's.
 CUBES = {
     "synthetic": ((250.0, 260.0, 270.0, 280.0, 290.0, 300.0), 250.0),
     "nyu": ((250.0, 260.0, 270.0, 280.0, 290.0, 300.0), 250.0),
     "msra": ((150.0, 160.0, 170.0, 180.0, 190.0, 200.0), 175.0),
     "icvl": ((250.0,), 250.0),
+    "hands17": ((250.0,), 250.0),
+    "itop": ((2000.0,), 2000.0),
 }
 DATASETS = tuple(CUBES)
 

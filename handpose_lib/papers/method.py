@@ -73,16 +73,17 @@ class Method(nn.Module, ABC):
 class Recipe:
     """How a method is trained.
 
-    optimiser            'adam' | 'adamw'
-    lr, betas            step size at its peak; moments
+    optimiser            'adam' | 'adamw' | 'rmsprop'
+    lr, betas            step size at its peak; moments (of RMSProp: momentum, and the smoothing of the squares)
     weight_decay         strength; `weight_decay_mode` 'coupled' adds it to the gradient, 'decoupled' to the step
-    schedule             'exponential' (× `gamma` per epoch) | 'onecycle' | 'cosine' (to zero at the last update)
+    schedule             'exponential' (× `gamma` every so many epochs, `every`) | 'onecycle' | 'cosine' (to zero at the last update)
     warmup               updates over which the rate climbs linearly from `warmup_from` × lr to lr
     batch, epochs        `epoch_frames` frames make one epoch; None = the whole set
     augmentation         keywords of `prepare.augment`
     cube_train           mm: sides of the cube, one of which is drawn per sample
     cube_test            mm: the side when scoring
     network              overrides of the method's configuration
+    keep_epochs          keep the weights of every epoch beside the run, for an ensemble of them
     average              decay per update of averaged weights, which are then the ones scored; None = off
     parts                threads that compute a batch, each on one core with its share (`training` says how)
     precision            what Lightning Fabric calls it: '32-true', 'bf16-mixed', …
@@ -96,6 +97,7 @@ class Recipe:
     weight_decay_mode: str = "coupled"
     schedule: str = "exponential"
     gamma: float = 1.0
+    every: int = 1
     warmup: int = 0
     warmup_from: float = 0.0
     batch: int = 32
@@ -105,6 +107,7 @@ class Recipe:
     cube_train: tuple[float, ...] = (250.0,)
     cube_test: float = 250.0
     network: Mapping[str, Any] = field(default_factory=dict)
+    keep_epochs: bool = False
     average: float | None = None
     parts: int = 1
     precision: str = "32-true"
