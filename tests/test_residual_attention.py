@@ -275,6 +275,14 @@ def test_loss_as_loops():
     assert method.loss(y, crops)["total"].item() == pytest.approx(sum(squares) / len(squares), rel=1e-5)
 
 
+def test_the_distance_loss_is_the_mean_distance_in_the_cube():
+    method, crops = tiny(loss="distance"), blobs(2, joints=14)
+    y = method(method.encode(crops))
+    apart = y[-1].joints - prepare.xyz_to_cube(crops.joints, crops)
+    each = [sum(float(v) ** 2 for v in row) ** 0.5 for row in apart.reshape(-1, 3)]
+    assert method.loss(y, crops)["total"].item() == pytest.approx(sum(each) / len(each), rel=1e-5)
+
+
 def test_a_fresh_network_says_the_mean_pose():
     """Coefficients begin near zero: within a tenth of the spread of the poses."""
     method, crops = tiny(), blobs(8, joints=14)
@@ -384,7 +392,7 @@ def test_names_and_variants():
     (lambda: papers.create("residual_attention", "nyu14", "papr"), ["papr", "no_prior"]),
     (lambda: papers.create("residual_attention", "nyu14", widht=3), ["widht", "width"]),
     (lambda: papers.create("residual_attention", "nyu14", attention="soft"), ["soft", "residual", "product"]),
-    (lambda: papers.create("residual_attention", "nyu14", size=100), ["100", "multiples of 32"]),
+    (lambda: papers.create("residual_attention", "nyu14", size=100), ["100", "multiples of 16"]),
     (lambda: papers.create("residual_attention", "nyu14", prior=0), ["prior 0", "'full'", "'none'"]),
     (lambda: papers.create("residual_attention", "nyu14", prior=43), ["43", "nyu14", "42"]),
     (lambda: papers.recipe("residual_attention", profile="gpu"), ["gpu", "smoke", "laptop", "paper"]),

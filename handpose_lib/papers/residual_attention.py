@@ -28,6 +28,7 @@ from .method import Method, Recipe
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
 ATTENTION = ("residual", "product", "none")
+LOSSES = ("squared", "distance")
 POOLINGS = (3, 2, 1)
 """How often the mask of each of the three modules halves its map: down to the same 4 × 4 pixels at the paper's size."""
 
@@ -42,6 +43,8 @@ class Config:
     p, t, r         residual units before a module's two branches, in its trunk, between poolings of its mask
     prior           dimensions of the pose model, 'full' for all 3J, or 'none': coordinates without a prior layer
     train_prior     whether the prior layer goes on learning after it was fitted
+    loss            'squared': the mean squared error of the coordinates, as DeepPrior++. 'distance': the mean
+                    distance of the joints, which is what the paper measures
     """
 
     size: int = 128
@@ -52,10 +55,12 @@ class Config:
     r: int = 1
     prior: int | str = 30
     train_prior: bool = False
+    loss: str = "squared"
 
     def __post_init__(self):
         one_of("attention", self.attention, ATTENTION)
-        for name, unit in (("size", 32), ("width", 1), ("p", 1), ("t", 1), ("r", 1)):
+        one_of("loss", self.loss, LOSSES)
+        for name, unit in (("size", 16), ("width", 1), ("p", 1), ("t", 1), ("r", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < unit or value % unit:
                 raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
@@ -150,16 +155,17 @@ class ResidualAttention(Method):
     # ── Loss ──
 
     def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
-        """'pose': the mean squared error of the coordinates, since the paper gives no loss but trains end to end.
+        """'pose': an error of the joints in the cube, since the paper gives no loss but trains end to end.
 
-        With a frozen prior its gradient is that of DeepPrior++'s squared error on the coefficients, up to a
+        With a frozen prior the gradient of the squared error is that of DeepPrior++'s squared error on the coefficients, up to a
         factor: what of a pose lies outside the prior's span no coefficient can change.
         """
         if self.prior is not None and not self.prior.fitted:
             raise HandPoseError("the prior layer of this residual_attention was not fitted: call "
                                 "fit_prior(batches of training crops) before training it")
-        true = self._normalised(crops)
-        pose = F.mse_loss(y[-1].joints, true.to(y[-1].joints.dtype))
+        joints = y[-1].joints
+        true = self._normalised(crops).to(joints.dtype)
+        pose = F.mse_loss(joints, true) if self.config.loss == "squared" else (joints - true).norm(dim=-1).mean()
         return {"pose": pose, "total": pose}
 
     # ── Decode ──
