@@ -96,6 +96,17 @@ def digest(settings: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def need_share(share, split: str, of: str, name: str = "validation") -> None:
+    """Errors: a `share` called `name` that is none of the frames called `of`, or is missing for the split of its name."""
+    if (share is not None or split == name) and not (isinstance(share, float) and 0 < share < 1):
+        raise HandPoseError(f"{name} {share!r}: accepted is a share of the {of} frames between 0 and 1")
+
+
+def all_or_none(values: list[torch.Tensor | None]) -> torch.Tensor | None:
+    """The parts of a set's values as one, or None where a part has none."""
+    return None if any(value is None for value in values) else torch.cat(values)
+
+
 def folder(root: Path, name: str, how: str) -> Path:
     """`root` if it is a folder. Errors: it is missing; the message says `how` to get it."""
     if not Path(root).is_dir():

@@ -12,6 +12,19 @@ import torch
 from ..errors import DataError
 
 INVALID = b"invalid"
+OWN = "centre.txt"
+"""Ours: a synthetic set's reference points, in the same format, beside its labels."""
+
+
+def of_part(part: str, own: Path | None, published, count: int, to_camera: np.ndarray) -> torch.Tensor | None:
+    """The points (N, 3) of a set's 'train' or 'test' frames, as `read` gives them; None where there are none.
+
+    `published` is the folder of `center_train_refined.txt` and `center_test_refined.txt`, or None; then the file `own`
+    counts, if it is there.
+    """
+    if published is not None:
+        return read(Path(published) / f"center_{part}_refined.txt", count, to_camera)
+    return read(own, count, to_camera) if own is not None and own.is_file() else None
 
 
 def read(path: Path, count: int, to_camera: np.ndarray) -> torch.Tensor:

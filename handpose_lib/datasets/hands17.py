@@ -27,7 +27,7 @@ from ..errors import DataError, HandPoseError, one_of
 from ..frames import DepthFrame
 from . import centres as centre_files
 from . import png
-from .base import SPLITS, Dataset, folder
+from .base import SPLITS, Dataset, all_or_none, folder, need_share
 
 JOINTS = 21
 CAMERA = CAMERAS["hands17"]
@@ -36,8 +36,7 @@ LABELS = {"train": "Training_Annotation.txt", "test": "Test_Annotation.txt"}
 BOXES = "BoundingBox.txt"
 COUNTS = {"train": 957_032, "test": 295_510}
 """Lines of the release's two files."""
-CENTRES = "centre.txt"
-"""Ours: a synthetic set's reference points, in the format of V2V-PoseNet's centre files."""
+CENTRES = centre_files.OWN
 TO_MM = np.ones(3)
 """The set's labels are already in mm in the camera frame."""
 LINES = 1 << 14
@@ -48,7 +47,8 @@ class Hands17(Dataset):
     """HANDS2017, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both.
 
     `validation`: share of the training file, its last lines, left out of 'train' and making up the split
-    'validation'; it shows the same persons. `centres`: folder of V2V-PoseNet's `center_train_refined.txt` and
+    'validation'; it shows the same persons. `held_out`: share of the training file, again its last lines, which takes
+    the place of the test frames where nobody has their labels. `centres`: folder of V2V-PoseNet's `center_train_refined.txt` and
     `center_test_refined.txt`, as the frames' stored reference points; frames that they call invalid are left out.
     A listed frame without an image is left out and counted in `protocol`. `boxes` (N, 4) are left, top, width and
     height in pixels of the test split, else None. Errors: see `datasets.open`.
@@ -58,32 +58,35 @@ class Hands17(Dataset):
     camera = CAMERA
     skeleton = skeleton.get("hands17_21")
 
-    def __init__(self, root=None, split="train", validation=None, centres=None):
+    def __init__(self, root=None, split="train", validation=None, held_out=None, centres=None):
         one_of("split", split, SPLITS)
-        if (validation is not None or split == "validation") and not (isinstance(validation, float) and 0 < validation < 1):
-            raise HandPoseError(f"validation {validation!r}: accepted is a share of the training frames between 0 and 1")
+        need_share(validation, split, "training")
+        need_share(held_out, "", "training", "held_out")
         self.root = folder(default_root() if root is None else root, "HANDS2017",
                            "the folders `training` and `frame`, see data_scripts/hands17.py; `python "
                            "data_scripts/make_synthetic.py --protocol hands17` makes a synthetic one")
-        parts = tuple(PARTS) if split == "all" else ("test",) if split == "test" else ("train",)
+        parts = tuple(PARTS) if split == "all" else ("test",) if split == "test" and held_out is None else ("train",)
         self._images, self._joints, points, boxes, missing = [], [], [], [], 0
         for part in parts:
             place = self.root / PARTS[part]
             names, joints, part_boxes = read_part(self.root, part)
-            centre = self._reference_points(part, len(names), centres)
+            own = place / CENTRES if self.synthetic else None
+            centre = centre_files.of_part(part, own, centres, len(names), TO_MM)
             keep = torch.ones(len(names), dtype=torch.bool) if centre is None else centre.isfinite().all(1)
             there = _images(place / "images")
             present = torch.tensor([name in there for name in names], dtype=torch.bool)
             missing += int((keep & ~present).sum())
-            rows = torch.nonzero(_of_split(keep & present, split, validation))[:, 0]
+            rows = torch.nonzero(_of_split(keep & present, split, validation, held_out))[:, 0]
             self._images += [place / "images" / names[i] for i in rows.tolist()]
             self._joints.append(None if joints is None else joints[rows])
             points.append(None if centre is None else centre[rows])
             boxes.append(None if part_boxes is None else part_boxes[rows])
-        self._joints, self._centres, self.boxes = (_all_or_none(values) for values in (self._joints, points, boxes))
+        self._joints, self._centres, self.boxes = (all_or_none(values) for values in (self._joints, points, boxes))
         self.protocol = {"split": split}
         if validation is not None:
             self.protocol["validation"] = validation
+        if held_out is not None:
+            self.protocol["held out"] = held_out
         if missing:
             self.protocol["listed without an image"] = missing
         if centres is not None:
@@ -106,12 +109,6 @@ class Hands17(Dataset):
         centre = None if self._centres is None else self._centres[i]
         return DepthFrame(torch.from_numpy(read_frame(path)), self.camera, joints, centre=centre,
                           id=f"{path.parent.parent.name}/{path.stem}")
-
-    def _reference_points(self, part: str, count: int, centres) -> torch.Tensor | None:
-        if centres is not None:
-            return centre_files.read(Path(centres) / f"center_{part}_refined.txt", count, TO_MM)
-        path = self.root / PARTS[part] / CENTRES
-        return centre_files.read(path, count, TO_MM) if self.synthetic and path.is_file() else None
 
     def _label_digest(self) -> str:
         content = hashlib.sha256()
@@ -256,16 +253,16 @@ def _images(place: Path) -> set[str]:
         raise DataError(f"{place}: cannot be listed ({error.strerror}); accepted is the folder of depth images") from error
 
 
-def _of_split(usable: torch.Tensor, split: str, validation: float | None) -> torch.Tensor:
-    """(N,) which of the usable frames of a part belong to a split."""
-    if split not in ("train", "validation") or validation is None:
+def _of_split(usable: torch.Tensor, split: str, validation: float | None, held_out: float | None) -> torch.Tensor:
+    """(N,) which of the usable frames of a part belong to a split: the last are held out, those before them validate."""
+    if split == "all" or (split == "test" and held_out is None):
         return usable
-    last = torch.arange(len(usable)) >= len(usable) - max(1, round(validation * len(usable)))
-    return usable & (last if split == "validation" else ~last)
-
-
-def _all_or_none(values: list) -> torch.Tensor | None:
-    return None if any(value is None for value in values) else torch.cat(values)
+    count = len(usable)
+    end = count - (0 if held_out is None else max(1, round(held_out * count)))
+    start = end - (0 if validation is None else max(1, round(validation * end)))
+    first, last = {"train": (0, start), "validation": (start, end), "test": (end, count)}[split]
+    rows = torch.arange(count)
+    return usable & (rows >= first) & (rows < last)
 
 
 def _write_lines(path: Path, names: list[str], values: np.ndarray, number: str) -> None:

@@ -27,7 +27,7 @@ from ..errors import DataError, HandPoseError, one_of
 from ..frames import DepthFrame
 from . import centres as centre_files
 from . import png
-from .base import SPLITS, Dataset, folder
+from .base import SPLITS, Dataset, all_or_none, folder, need_share
 
 JOINTS = 16
 CAMERA = CAMERAS["icvl"]
@@ -40,8 +40,7 @@ ORIGINAL = "2014"
 NOTHING_FROM = 32_000
 """Values from here on mark pixels without a measurement; the files have 32,001."""
 MARKER = 32_001
-CENTRES = "centre.txt"
-"""Ours: a synthetic set's reference points, in the format of V2V-PoseNet's centre files."""
+CENTRES = centre_files.OWN
 SIGNS = np.ones(3)
 """V2V-PoseNet's centres of this set have y down."""
 BLOCK = 1 << 22
@@ -64,8 +63,7 @@ class Icvl(Dataset):
 
     def __init__(self, root=None, split="train", rotated=False, validation=None, centres=None):
         one_of("split", split, SPLITS)
-        if (validation is not None or split == "validation") and not (isinstance(validation, float) and 0 < validation < 1):
-            raise HandPoseError(f"validation {validation!r}: accepted is a share of the original frames between 0 and 1")
+        need_share(validation, split, "original")
         self.root = folder(default_root() if root is None else root, "ICVL",
                            "the folders `Training` and `Testing`, see data_scripts/icvl.py; `python "
                            "data_scripts/make_synthetic.py --protocol icvl` makes a synthetic one")
@@ -74,7 +72,8 @@ class Icvl(Dataset):
             listed = [read_labels(self.root / FOLDERS[part] / name, part == "train" and not rotated) for name in LABELS[part]]
             names = [name for file in listed for name in file.names]
             rows = np.concatenate([file.lines + before for file, before in zip(listed, _before(listed))])
-            centre = self._reference_points(part, sum(file.count for file in listed), centres)
+            own = self.root / FOLDERS[part] / CENTRES if self.synthetic else None
+            centre = centre_files.of_part(part, own, centres, sum(file.count for file in listed), SIGNS)
             usable = torch.ones(len(names), dtype=torch.bool) if centre is None else centre[rows].isfinite().all(1)
             there = are_there(self.root / FOLDERS[part] / "Depth", names)
             if part == "test" and not there.all():
@@ -89,7 +88,7 @@ class Icvl(Dataset):
             numbers = [number if part == "test" else 0 for number, file in enumerate(listed, 1) for _ in file.names]
             sequences.append(torch.tensor(numbers)[chosen])
         self._joints, self.sequences = torch.cat(labels), torch.cat(sequences)
-        self._centres = None if any(point is None for point in points) else torch.cat(points)
+        self._centres = all_or_none(points)
         self.protocol = {"split": split}
         if split != "test":
             self.protocol["training frames"] = "with rotated copies" if rotated else "originals"
@@ -113,12 +112,6 @@ class Icvl(Dataset):
         depth = read_frame(self.root / FOLDERS[part] / "Depth" / name)
         return DepthFrame(torch.from_numpy(depth), self.camera, self._joints[i], id=name.removesuffix(".png"),
                           centre=None if self._centres is None else self._centres[i])
-
-    def _reference_points(self, part: str, count: int, centres) -> torch.Tensor | None:
-        if centres is not None:
-            return centre_files.read(Path(centres) / f"center_{part}_refined.txt", count, SIGNS)
-        path = self.root / FOLDERS[part] / CENTRES
-        return centre_files.read(path, count, SIGNS) if self.synthetic and path.is_file() else None
 
     def _label_digest(self) -> str:
         content = hashlib.sha256()

@@ -27,7 +27,7 @@ from ..errors import DataError, HandPoseError, one_of
 from ..frames import DepthFrame
 from . import centres as centre_files
 from . import hdf5
-from .base import SPLITS, Dataset, folder
+from .base import SPLITS, Dataset, all_or_none, folder
 
 VIEWS = {"front": "side", "top": "top"}
 """What papers call a view, and what the files call it."""
@@ -43,6 +43,7 @@ FAR_M = 100.0
 TO_MM = np.array([1000, -1000, 1000], np.float32)
 """From the file's coordinates (metres, y up) to the camera frame (mm, y down)."""
 BACKGROUND = -1
+CENTRES = centre_files.OWN
 
 
 class Itop(Dataset):
@@ -71,7 +72,7 @@ class Itop(Dataset):
         where, joints, persons, visible, points, names = zip(*loaded)
         self._where = [place for part in where for place in part]
         self._joints, self.persons, self.visible = torch.cat(joints), torch.cat(persons), torch.cat(visible)
-        self._centres = _stored(points)
+        self._centres = all_or_none(points)
         self._names = [name for part in names for name in part]
         self.protocol = {"split": split, "view": view, "frames": "valid" if valid_only else "all"}
         if validation is not None or split == "validation":
@@ -153,10 +154,6 @@ class Itop(Dataset):
                 for name in sorted(labels):
                     content.update(f"{part} {name} {labels[name].shape}\n".encode() + labels[name].tobytes())
         return content.hexdigest()
-
-
-CENTRES = "centre.txt"
-"""Ours: a synthetic set's reference points, in the format of V2V-PoseNet's centre files."""
 
 
 def default_root() -> Path:
@@ -274,7 +271,3 @@ class _Handles:
 
     def __setstate__(self, _):
         self.__init__()
-
-
-def _stored(points) -> torch.Tensor | None:
-    return None if any(point is None for point in points) else torch.cat(points)

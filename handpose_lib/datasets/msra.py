@@ -24,7 +24,7 @@ from ..camera import CAMERAS
 from ..errors import DataError, HandPoseError, one_of
 from ..frames import DepthFrame
 from . import centres as centre_files
-from .base import SPLITS, Dataset, folder
+from .base import SPLITS, Dataset, all_or_none, folder
 
 GESTURES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "I", "IP", "L", "MP", "RP", "T", "TIP", "Y")
 SUBJECTS = tuple(range(9))
@@ -95,7 +95,7 @@ class Msra(Dataset):
                 subjects += [number] * len(keep)
                 points.append(None if centre is None else centre[keep])
         self._joints = torch.cat(labels)
-        self._centres = None if any(point is None for point in points) else torch.cat(points)
+        self._centres = all_or_none(points)
         self.subjects = torch.tensor(subjects)
         self.protocol = {"split": split, "subject": subject, "release": self.release}
         if validation is not None:

@@ -26,7 +26,7 @@ from ..frames import DepthFrame
 from ..skeleton import NYU_EVALUATED, NYU_NAMES
 from . import centres as centre_files
 from . import png
-from .base import SPLITS, Dataset, folder
+from .base import SPLITS, Dataset, all_or_none, folder, need_share
 
 VIEWS = (1, 2, 3)
 PARTS = ("train", "test")
@@ -37,8 +37,8 @@ TRAINING_SUBJECT = 2_440
 SUBJECTS = ("training", "new")
 CAMERA = CAMERAS["nyu"]
 LABELS = "joint_data.mat"
-CENTRES = "centre.txt"
-"""Ours: a synthetic set's reference points of view 1, in the format of V2V-PoseNet's centre files."""
+CENTRES = centre_files.OWN
+"""A synthetic set's are those of view 1."""
 LABEL_BYTES = 1 << 29
 """More than `joint_data.mat` takes, packed or unpacked: 512 MiB."""
 LABEL_SIGNS = np.array([1, -1, 1], np.float32)
@@ -65,8 +65,7 @@ class Nyu(Dataset):
         self.skeleton = skeleton.get(f"nyu{one_of('number of joints', joints, (14, 36))}")
         if subject is not None:
             one_of("subject of the test frames", subject, SUBJECTS if split == "test" else ())
-        if (validation is not None or split == "validation") and not (isinstance(validation, float) and 0 < validation < 1):
-            raise HandPoseError(f"validation {validation!r}: accepted is a share of the training frames between 0 and 1")
+        need_share(validation, split, "training")
         if centres is not None and view != 1:
             raise HandPoseError(f"centres for view {view}: accepted is view 1, for which they were published")
         self.root = folder(default_root() if root is None else root, "NYU",
@@ -75,7 +74,8 @@ class Nyu(Dataset):
         self.view, self._rows, labels, points, subjects = view, [], [], [], []
         for part in PARTS if split == "all" else (split,) if split == "test" else ("train",):
             xyz = read_joints(self.root / part / LABELS, view)
-            centre = self._reference_points(part, len(xyz), centres)
+            own = self.root / part / CENTRES if self.synthetic and view == 1 else None
+            centre = centre_files.of_part(part, own, centres, len(xyz), LABEL_SIGNS)
             rows = self._rows_of(split, part, len(xyz), subject, validation)
             if centre is not None:
                 rows = rows[centre[rows].isfinite().all(1)]
@@ -84,7 +84,7 @@ class Nyu(Dataset):
             points.append(None if centre is None else centre[rows])
             new = self._first_new(part, len(xyz))
             subjects.append(None if new is None else (rows >= new).long())
-        self._joints, self._centres, self.subjects = (_all_or_none(values) for values in (labels, points, subjects))
+        self._joints, self._centres, self.subjects = (all_or_none(values) for values in (labels, points, subjects))
         self.protocol = {"split": split, "view": view, "joints": "36" if joints == 36 else "14 of 36"}
         if split == "test":
             self.protocol["subject"] = subject or "both"
@@ -126,12 +126,6 @@ class Nyu(Dataset):
         if self.synthetic:
             return self.settings().get("test_frames_of_training_subject")
         return TRAINING_SUBJECT if count == COUNTS["test"] else None
-
-    def _reference_points(self, part: str, count: int, centres) -> torch.Tensor | None:
-        if centres is not None:
-            return centre_files.read(Path(centres) / f"center_{part}_refined.txt", count, LABEL_SIGNS)
-        path = self.root / part / CENTRES
-        return centre_files.read(path, count, LABEL_SIGNS) if self.synthetic and self.view == 1 and path.is_file() else None
 
     def _label_digest(self) -> str:
         content = hashlib.sha256()
@@ -205,7 +199,3 @@ def write_frame(path: Path, depth: np.ndarray) -> None:
 def frame_name(i: int, view: int) -> str:
     """The file of frame `i`, counted from 0; its name counts from 1."""
     return f"depth_{view}_{i + 1:07d}.png"
-
-
-def _all_or_none(values: list) -> torch.Tensor | None:
-    return None if any(value is None for value in values) else torch.cat(values)
