@@ -36,6 +36,9 @@ SYNTHESIS = ["data_scripts/make_synthetic.py", "data_scripts/protocols/__init__.
 DATASET = DATA / "synthetic" / "msra-{size}"
 SMOKE_RUN = BUILD / "runs" / "{method}" / "smoke" / "paper-synthetic-s0"
 
+REAL_SETS = {"msra": "P*/*/joint.txt", "nyu": "*/joint_data.mat", "icvl": "T*/*.txt", "hands17": "*/*.txt", "itop": "*.h5"}
+"""What tells that a real set is there and which one: its labels. Frames are a million files, too many to look at each time."""
+
 PROFILE = config.get("profile", "laptop")
 DEVICE = config.get("device", "auto")
 RECORDS = Path(config.get("records", BOOK / "records"))
@@ -71,7 +74,12 @@ def real_data(notebook):
     """Names and sizes of the real data that a notebook, or the library under it, names."""
     texts = [path.read_text(encoding="utf-8") for path in [Path(notebook), *library(notebook)]]
     folders = [DATA / name for name in ("real_frames", "published") if any(f'"{name}' in text for text in texts)]
-    return sorted(f"{file} {file.stat().st_size}" for folder in folders for file in folder.rglob("*") if file.is_file())
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    # The library names every set: what counts is whether the notebook itself looks for one in the data folder.
+    own = texts[0].replace('\\"', '"') if "paths.data()" in texts[0] else ""
+    sets = [DATA / name for name in REAL_SETS if f'"{name}"' in own and (DATA / name).is_dir()]
+    files += [file for place in sets for file in place.glob(REAL_SETS[place.name])]
+    return sorted([*map(str, sets), *(f"{file} {file.stat().st_size}" for file in files)])
 
 
 def ingredients(notebook):

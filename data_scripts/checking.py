@@ -84,6 +84,8 @@ class Inspection:
     def decode(self, what: str, frames: Sequence[tuple[Path, torch.Tensor]], read: Callable, camera,
                under_mm: float = UNDER_MM) -> None:
         """Read a sample of the images and see whether the joints (J, 3) mm beside each lie on the surface it shows."""
+        if not frames:
+            return
         shares, chosen = [], list(_spread(frames, self.sample))
         for path, joints in tqdm(chosen, desc=f"decoding {what}", unit="frame", leave=False):
             depth = self.attempt(read, path)
@@ -144,7 +146,7 @@ def run(description: str, name: str, inspect: Callable[[Inspection], None], argu
     chosen = parser.parse_args(arguments)
     root = (chosen.root or paths.data() / name).resolve()
     if not root.is_dir():
-        print(f"missing: {root}", file=sys.stderr)
+        print(f"no folder: {root}" if root.exists() else f"missing: {root}", file=sys.stderr)
         if not chosen.check:
             print(f"\n{description.strip()}", file=sys.stderr)
         return 1

@@ -31,6 +31,10 @@ def inspect(found: Inspection) -> None:
     counts = []
     for subject in msra.SUBJECTS:
         frames, lines = [], 0
+        if not (found.root / f"P{subject}").is_dir():
+            found.fault(f"missing: {found.root / f'P{subject}'}")
+            counts.append(0)
+            continue
         for gesture in msra.GESTURES:
             place = found.root / f"P{subject}" / gesture
             joints = found.attempt(msra.read_joints, place / "joint.txt")

@@ -133,6 +133,20 @@ def test_many_missing_files_are_counted(check, monkeypatch):
     assert code == 1 and f"missing: 2 more files in {root / 'train'}" in faults
 
 
+@pytest.mark.parametrize("name", ("msra", "nyu", "icvl", "hands17", "itop"))
+def test_what_is_no_such_set_is_told_in_a_few_lines(name, tmp_path, capsys):
+    """An empty folder, one full of something else, a file, nothing: each fault names what is missing."""
+    script, checking = load(name), load("checking")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other" / "P0").mkdir(parents=True)
+    (tmp_path / "other" / "notes.txt").write_text("no set")
+    for root, message in (("empty", "missing"), ("other", "missing"), ("other/notes.txt", "no folder: "), ("nowhere", "missing: ")):
+        assert checking.run(script.__doc__, name, script.inspect, ["--check", "--root", str(tmp_path / root)]) == 1
+        told = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+        assert all(str(tmp_path / root) in line for line in told) and any(message in line or "No such file" in line for line in told)
+        assert len(told) <= 11 + (len(msra.GESTURES) if (name, root) == ("msra", "other") else 0)
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_where_to_get_a_set_is_told(name, tmp_path, capsys):
     script, checking = load(name), load("checking")

@@ -239,6 +239,30 @@ def test_bad_places_and_counts_are_named(make_synthetic, tmp_path, capsys):
     assert left_behind(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("arguments, message", [
+    (["--protocol", "kinect"], "argument --protocol: invalid choice: 'kinect'"),
+    (["--size", "huge"], "argument --size: invalid choice: 'huge'"),
+    (["--distribution", "narrow"], "argument --distribution: invalid choice: 'narrow'"),
+    (["--frames", "many"], "invalid int value: 'many'"),
+    (["--seed", "-1", "--frames", "1", "--out", "set"], "seed -1"),
+    (["--out", ""], "is there and has no synthetic.json"),
+    (["--out", "notes.txt"], "is there and has no synthetic.json"),
+    (["--out", "broken"], "accepted is a JSON object"),
+])
+def test_silly_calls_end_with_one_clear_line(make_synthetic, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("not a set")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "synthetic.json").write_text('{"seed": ')
+    before = left_behind(tmp_path)
+    try:
+        code = make_synthetic.main(arguments)
+    except SystemExit as error:  # argparse's own
+        code = error.code
+    last = capsys.readouterr().err.rpartition("\r")[2].strip().splitlines()[-1]
+    assert code and "error: " in last and message in last and left_behind(tmp_path) == before
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_in_the_middle_nothing_is_left_under_the_name(make_synthetic, tmp_path, how):
     out = tmp_path / "set"

@@ -421,7 +421,18 @@ def test_own_depth_image_that_does_not_fit_is_refused(tmp_path):
             datasets.read_depth_image(path, unit, camera)
     with pytest.raises(HandPoseError, match="focal"):
         Camera(0, 5, 2, 1, 4, 3)
+    (tmp_path / "mine.gif").write_bytes(b"GIF89a\4\0\3\0\0\0\0")  # only formats that can hold depth are tried
+    with pytest.raises(DataError, match="mine.gif: not a readable image"):
+        datasets.read_depth_image(tmp_path / "mine.gif", 1, camera)
     values = np.full((3, 4), -1, np.float32)
     write_png(tmp_path / "mine.tiff", values)
     with pytest.raises(DataError, match="negative"):
         datasets.read_depth_image(tmp_path / "mine.tiff", 1, camera)
+
+
+@pytest.mark.filterwarnings("ignore")  # the decoder's, about tags that make no sense
+@pytest.mark.parametrize("name, dtype", [("mine.png", np.uint16), ("mine.tiff", np.float32)])
+def test_mutated_own_images_are_read_or_refused(tmp_path, name, dtype):
+    write_png(tmp_path / name, np.arange(12, dtype=dtype).reshape(3, 4))
+    camera = Camera(5, 5, 2, 1, 4, 3)
+    fuzz(lambda path: datasets.read_depth_image(path, 1, camera), tmp_path / name, (tmp_path / name).read_bytes())

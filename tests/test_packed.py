@@ -120,7 +120,7 @@ def test_damaged_caches_are_made_anew(tmp_path, data):
         assert packed.Packed(data, CUBES, path=path).made
 
 
-def test_a_thousand_damaged_caches(tmp_path, data):
+def test_damaged_caches_are_made_anew_or_read(tmp_path, data):
     """Each is taken for no cache, or read without harm."""
     few = training.Subset(data, torch.arange(2), "two")
     path = tmp_path / "p.h5"
@@ -133,7 +133,7 @@ def test_a_thousand_damaged_caches(tmp_path, data):
         cache._columns = columns
         cache.batch(0, 2)
 
-    fuzz(read, path, path.read_bytes(), 1000)
+    fuzz(read, path, path.read_bytes())
 
 
 def test_the_file_says_what_it_holds(tmp_path, data):

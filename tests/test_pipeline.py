@@ -13,7 +13,7 @@ import pytest
 from pipeline import check, execute
 
 # Two modules that load no torch: the kernels start quickly.
-CHAPTERS = {"foundations/one": "from handpose_lib import paths\npaths.__name__", "foundations/two": "from handpose_lib import provenance\nprovenance.__name__"}
+CHAPTERS = {"foundations/one": 'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__', "foundations/two": "from handpose_lib import provenance\nprovenance.__name__"}
 
 
 def write_notebook(path, *sources):
@@ -49,7 +49,7 @@ def book(tmp_path_factory, project):
 def snakemake(root, *arguments):
     targets = [f"_build/executed/{name}.ipynb" for name in CHAPTERS]
     return subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1", "--scheduler", "greedy", *arguments, *targets],
-                          cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True)
+                          cwd=root, env={**os.environ, "PYTHONPATH": str(root), "HANDPOSE_DATA": str(root / "data")}, capture_output=True, text=True)
 
 
 def due(root):
@@ -96,6 +96,20 @@ def test_a_changed_chapter_is_due(book):
         assert due(book) == ["foundations/one"]
     finally:
         chapter.write_text(before, encoding="utf-8")
+
+
+def test_a_real_set_that_comes_or_changes_makes_the_chapters_due_that_look_for_it(book):
+    labels = book / "data" / "nyu" / "train" / "joint_data.mat"
+    for folder in (labels.parent, book / "data" / "icvl" / "Training"):
+        folder.mkdir(parents=True)
+    (book / "data" / "icvl" / "Training" / "labels.txt").write_text("for nobody")
+    labels.write_bytes(b"labels")
+    assert due(book) == ["foundations/one"]
+    assert snakemake(book).returncode == 0
+    (labels.parent / "depth_1_0000001.png").write_bytes(b"a frame")  # one of 80,000, which nobody looks at
+    assert due(book) == []
+    labels.write_bytes(b"other labels")
+    assert due(book) == ["foundations/one"]
 
 
 # ---------------------------------------------------------------------- executing

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import pose_files as made
+from data_folders import png
 from handpose_lib import paths, published
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.datasets import msra
@@ -81,8 +82,22 @@ def test_labels_from_the_folder_of_a_set(script, tmp_path, monkeypatch, capsys):
     (["absent.txt", "--dataset", "nyu"], "absent.txt does not exist"),
     (["absent.txt", "--dataset", "msra"], "msra has no published labels"),
     (["absent.txt", "--dataset", "nyu", "--labels", "nothing.txt"], "does not exist"),
+    (["folder", "--dataset", "nyu"], "folder cannot be read: Is a directory"),
+    (["picture.png", "--dataset", "nyu"], "picture.png: neither text nor a MATLAB file"),
+    (["empty.txt", "--dataset", "nyu"], "empty.txt holds no frame"),
+    (["binary.txt", "--dataset", "icvl"], "binary.txt: neither text nor a MATLAB file"),
+    (["words.txt", "--dataset", "icvl"], "words.txt, line 1: 'words' is not a finite number"),
+    (["three.txt", "--dataset", "icvl"], "three.txt, line 1: 3 numbers, where 16 joints need 48"),
+    (["broken.zip", "--dataset", "itop"], "broken.zip: not a whole zip file"),
+    (["three.txt", "--dataset", "msra", "--labels", "folder"], "P0/1: no such folder; MSRA needs 17 gesture folders"),
 ])
-def test_what_cannot_be_scored_is_one_line_and_exit_code_1(script, data, capsys, arguments, message):
+def test_what_cannot_be_scored_is_one_line_and_exit_code_1(script, data, tmp_path, monkeypatch, capsys, arguments, message):
+    silly = {"picture.png": png(2, 2, 8, 0, [b"\0\1", b"\2\3"]), "empty.txt": b"", "binary.txt": bytes(range(256)) * 9,
+             "words.txt": b"some words\n", "three.txt": b"1 2 3\n", "broken.zip": b"PK\x03\x04 and no more"}
+    for name, content in silly.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
     assert script.main(arguments) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and message in err and err.count("\n") == 1

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .. import paths
 from ..camera import CAMERAS, Camera
 from ..errors import DataError, HandPoseError
 from ..frames import DepthFrame
+from . import png
 from .base import Dataset, folder
 
 UNIT_MM = 0.125
@@ -64,19 +65,26 @@ def read_depth_image(path, unit_mm: float, camera: Camera, hand: str = "right") 
     """
     if not 0 < unit_mm < float("inf"):
         raise HandPoseError(f"unit of {unit_mm} mm: accepted is a number above 0, such as 1 or 0.125")
+    values = None
     try:
-        with Image.open(path) as picture:
+        with open(path, "rb") as file:
+            fault = png.damage(file.read(png.BYTES + 1)) if file.peek(1)[:1] == png.SIGNATURE[:1] else None
+        if fault:  # decoders pass over damage where they can
+            raise ValueError(fault)
+        with Image.open(path, formats=("PNG", "TIFF")) as picture:
             mode, size = picture.mode, picture.size
-            if mode not in DEPTH_MODES:
-                raise DataError(f"{path}: a picture of mode {mode!r}; accepted is one channel of 16 or 32 bits")
-            if size != (camera.width, camera.height):
-                raise DataError(f"{path}: {size[0]}×{size[1]} pixels, but the camera's image is "
-                                f"{camera.width}×{camera.height}; accepted is the camera that took the image")
-            values = np.asarray(picture).astype(np.float32)
+            if mode in DEPTH_MODES and size == (camera.width, camera.height):
+                values = np.asarray(picture).astype(np.float32)
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; accepted is the path of a depth image") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"{path}: not a readable image ({error}); accepted is a whole PNG or TIFF file") from error
+    except png.FAULTS as error:
+        short = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: not a readable image ({short}); accepted is a whole PNG or TIFF file") from error
+    if mode not in DEPTH_MODES:
+        raise DataError(f"{path}: a picture of mode {mode!r}; accepted is one channel of 16 or 32 bits")
+    if values is None:
+        raise DataError(f"{path}: {size[0]}×{size[1]} pixels, but the camera's image is "
+                        f"{camera.width}×{camera.height}; accepted is the camera that took the image")
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise DataError(f"{path}: NaN, infinite or negative depth; accepted are values ≥ 0, 0 = not measured")
     return DepthFrame(torch.from_numpy(values * np.float32(unit_mm)), camera, id=Path(path).stem, hand=hand)
