@@ -69,6 +69,26 @@ def test_files_are_read_as_the_format_says(tmp_path):
     assert test.camera == preset("itop") and test.skeleton.name == "itop15"
 
 
+def test_the_view_from_above_and_invalid_frames(tmp_path):
+    """`top` in the names of the files; joints of frames with `is_valid` 0 are never looked at. Written by hand as well."""
+    for part, valid in (("train", [0, 1]), ("test", [1, 0])):
+        names = np.array([b"07_00001", b"07_00002"])
+        with h5py.File(tmp_path / f"ITOP_top_{part}_depth_map.h5", "w") as file:
+            file["data"], file["id"] = np.full((2, 240, 320), 3.0, np.float16) + np.arange(2, dtype=np.float16)[:, None, None], names
+        with h5py.File(tmp_path / f"ITOP_top_{part}_labels.h5", "w") as file:
+            xyz = np.zeros((2, 15, 3), np.float16)
+            xyz[valid.index(1)] = 0.125, -0.25, 2.5
+            xyz[valid.index(0), 3] = np.nan
+            file["id"], file["is_valid"], file["real_world_coordinates"] = names, np.array(valid, np.uint8), xyz
+            file["visible_joints"] = np.ones((2, 15), np.int16)
+    train, test = (datasets.open("itop", tmp_path, split=split, view="top") for split in ("train", "test"))
+    assert [frame.id for frame in train] == ["07_00002"] and [frame.id for frame in test] == ["07_00001"]
+    assert train[0].depth[5, 5] == 4000 and test[0].depth[5, 5] == 3000
+    assert train.joints()[0, 3].tolist() == [125, 250, 2500] and train.protocol["frames"] == "valid"
+    with pytest.raises(DataError, match="ITOP_side_test_labels.h5: missing"):
+        datasets.open("itop", tmp_path, split="test", view="front")
+
+
 def test_names_may_be_strings_of_any_length(small):
     """h5py writes text so; nothing tells how the set's authors did."""
     before = [frame.id for frame in datasets.open("itop", small)]

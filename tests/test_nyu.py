@@ -151,6 +151,13 @@ def test_subjects_of_the_release_are_told_by_their_place(small, monkeypatch):
     assert datasets.open("nyu", small, split="all").subjects.tolist() == [0] * 6 + [1]
 
 
+def test_the_new_subject_of_the_release_begins_at_frame_2441(small, monkeypatch):
+    """8,252 labels and no image: 2,440 frames of the training subject, then 5,812 of another."""
+    monkeypatch.setattr(nyu, "read_joints", lambda path, view: torch.ones(8252, 36, 3))
+    assert datasets.open("nyu", small, split="test").subjects.tolist() == [0] * 2440 + [1] * 5812
+    assert len(datasets.open("nyu", small, split="test", subject="new")) == 5812
+
+
 def test_published_centres_are_read_with_y_up(small, tmp_path):
     (tmp_path / "center_train_refined.txt").write_text("1 2 700\ninvalid\n-3.5 -4 650.25\n5 6 600\n")
     train = datasets.open("nyu", small, centres=tmp_path)
