@@ -94,7 +94,7 @@ def test_where_cubes_sit(folders, tmp_path):
         centres.write(tmp_path / f"center_{part}.txt", np.tile([10.0, 20.0, 2500.0], (count, 1)), itop.TO_MM)
     found = protocols.splits("itop", folders / "itop", centres=tmp_path)
     assert found.centre == "stored" and found.train[0].centre.tolist() == [10, 20, 2500]
-    with pytest.raises(DataError, match="center_train_refined.txt"):
+    with pytest.raises(DataError, match="center_test_refined.txt"):
         protocols.splits("icvl", folders / "icvl", centres=tmp_path)
 
 
