@@ -14,7 +14,7 @@ FLOORS = [
     {"synth", "datasets", "published", "records"},
     {"prepare", "nets"},
     {"papers"},
-    {"training", "evaluation", "packed", "detection"},
+    {"training", "evaluation", "ensemble", "packed", "detection"},
     {"tables", "figures", "widgets", "checks"},
 ]
 # On these floors a room may call its neighbour; on the others rooms know nothing of each other.

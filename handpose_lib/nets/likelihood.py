@@ -21,8 +21,15 @@ def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     _check_drawing(size, sigma, places)
     steps = torch.arange(size, dtype=places.dtype, device=places.device)
     each = (-(steps - places[..., None]).square() / (2 * sigma**2)).exp()                  # (B, J, 3, size)
-    x, *others = (_along(each[:, :, axis], axis, places.shape[-1]) for axis in range(places.shape[-1]))
+    x, *others = _profiles(each)
     return math.prod(reversed(others)) * x                                 # the small ones first: one large product
+
+
+def log_bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
+    """−|v − place|² / 2σ², the logarithm of `bells`, which never vanishes: softmax of it is a distribution anywhere."""
+    _check_drawing(size, sigma, places)
+    steps = torch.arange(size, dtype=places.dtype, device=places.device)
+    return _total(-(steps - places[..., None]).square() / (2 * sigma**2))
 
 
 def tubes(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
@@ -37,9 +44,9 @@ def tubes(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> to
     steps = torch.arange(size, dtype=start.dtype, device=start.device)
     bone, away = end - start, steps - start[..., None]                                     # (B, M, 3), (B, M, 3, size)
     length2 = bone.square().sum(-1).reshape(*bone.shape[:2], *[1] * axes)
-    along = _total(away * bone[..., None], axes)                                           # ⟨v − start, bone⟩
+    along = _total(away * bone[..., None])                                           # ⟨v − start, bone⟩
     share = (along / length2.clamp_min(1e-12)).clamp_(0, 1)                                # where on the segment
-    distance2 = _total(away.square(), axes) - share * (2 * along - share * length2)
+    distance2 = _total(away.square()) - share * (2 * along - share * length2)
     return distance2.clamp_min_(0).mul_(-1 / (2 * sigma**2)).exp_()
 
 
@@ -81,16 +88,18 @@ def soft_arg_max(volume: torch.Tensor, sharpness: float = 1.0) -> torch.Tensor:
     return torch.stack(each, -1)
 
 
-def _along(profile: torch.Tensor, axis: int, axes: int) -> torch.Tensor:
-    """(B, J, size) → the same along the axis of x (0), y (1) or z (2) in volumes or maps, one voxel thick in the others."""
-    shape = [1] * axes
-    shape[axes - 1 - axis] = profile.shape[-1]
-    return profile.reshape(*profile.shape[:2], *shape)
+def _profiles(each: torch.Tensor):
+    """(B, J, axes, size), a profile along each axis → x, y and z, as volumes (or maps) one voxel thick in the others."""
+    axes = each.shape[2]
+    for axis in range(axes):
+        shape = [1] * axes
+        shape[axes - 1 - axis] = -1                                        # x is the last axis of the volume
+        yield each[:, :, axis].reshape(*each.shape[:2], *shape)
 
 
-def _total(each: torch.Tensor, axes: int) -> torch.Tensor:
-    """(B, M, axes, size) terms of each axis → their sum at every voxel."""
-    x, *others = (_along(each[:, :, axis], axis, axes) for axis in range(axes))
+def _total(each: torch.Tensor) -> torch.Tensor:
+    """(B, J, axes, size) terms of each axis → their sum at every voxel."""
+    x, *others = _profiles(each)
     return sum(reversed(others)) + x
 
 

@@ -1,0 +1,305 @@
+"""V2V-PoseNet: voxel-to-voxel prediction for 3D hand and human pose estimation (Moon et al., CVPR 2018).
+
+A depth image is a set of points. They fill a cube of voxels, free from perspective, and a 3D encoder-decoder says of
+every voxel how likely each joint is in it. The joint is where that is highest.
+
+Coordinates: [-1, 1]³ spans the cube; input voxels are the `size`³ of the occupancy, output voxels half as many along
+each axis. Equation, section and table numbers are the paper's; 'the code' is the authors', 'the port' a later one in
+PyTorch, which counts voxels in another way.
+"""
+
+from dataclasses import dataclass, fields, replace
+from math import inf, radians
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .. import prepare
+from ..errors import HandPoseError, one_of
+from ..frames import Crops
+from ..nets.likelihood import arg_max, bells, log_bells, soft_arg_max, top_k
+from ..nets.volume import EncoderDecoder, Residual, conv, conv_bn_relu, max_pool
+from ..prepare import voxels
+from ..skeleton import Skeleton
+from .method import Method, Recipe
+
+# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+
+CHOICES = {
+    "input": ("voxels", "depth"),
+    "output": ("likelihood", "coordinates"),
+    "convention": ("authors", "port"),
+    "loss": ("mean", "sum", "cross_entropy"),
+    "read_out": ("arg_max", "top_k", "soft_arg_max"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the paper's, and where it is silent or its code differs, the code's.
+
+    size            voxels (pixels) along a side of the input; the output has half as many
+    width           channels of the stem; the three levels have 2, 4 and 8 times as many
+    input, output   of the four combinations of Table 1
+    hidden          of the two layers before coordinates; not printed: it reproduces the printed 21.1 M and 457.5 M
+    sigma           output voxels (Eq. 1)
+    convention      how joints become places in output voxels, and places joints: `to_places`, `from_places`
+    loss            'mean' over all voxels (the code), 'sum' over them (Eq. 2), or the 'cross_entropy' between
+                    distributions over the voxels (ours), which suits soft-argmax
+    initial_std     spread of the initial kernels (Section 7)
+
+    and of the read-out, which `decode` takes as well:
+
+    read_out        'arg_max' (the paper); the weighted mean of the 'top_k' (3D hourglass); 'soft_arg_max'
+    k               voxels of top_k
+    sharpness       of the softmax: 1 after cross entropy; a likelihood of height 1 takes some 20
+    """
+
+    size: int = 88
+    width: int = 16
+    input: str = "voxels"
+    output: str = "likelihood"
+    hidden: int = 1024
+    sigma: float = 1.7
+    convention: str = "authors"
+    loss: str = "mean"
+    initial_std: float = 0.001
+    read_out: str = "arg_max"
+    k: int = 27
+    sharpness: float = 1.0
+
+    def __post_init__(self):
+        for name, accepted in CHOICES.items():
+            one_of(name, getattr(self, name), accepted)
+        for name, unit in (("size", 8), ("width", 1), ("hidden", 1), ("k", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < unit or value % unit:
+                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
+        for name in ("sigma", "initial_std", "sharpness"):
+            if not 0 < getattr(self, name) < inf:
+                raise HandPoseError(f"{name} {getattr(self, name)!r}: accepted are finite numbers > 0")
+        if self.loss == "cross_entropy" and self.output == "coordinates":
+            raise HandPoseError("loss 'cross_entropy' with output 'coordinates': accepted are 'mean' and 'sum'")
+
+
+# ── Places ───────────────────────────────────────────────────────────────────────────────────────
+#
+# Two conventions, each a pair. Whoever draws by one and decodes by the other is off by half an input voxel along
+# every axis, 1.1 to 1.4 mm; the method therefore has one field for both.
+
+
+def to_places(n: torch.Tensor, size: int, convention: str) -> torch.Tensor:
+    """Coordinates (..., 3) in [-1, 1]³ → the middle of the bell in output voxels, whose first has its index 0.
+
+    'authors': the input voxel in which the joint lies, over 2. 'port': where it is, continuously, with the middle of
+    output voxel m at m. `size` counts input voxels.
+    """
+    if one_of("convention", convention, CHOICES["convention"]) == "authors":
+        return ((n + 1) * (size / 2)).floor() / 2
+    return voxels.to_voxels(n, size // 2)
+
+
+def from_places(places: torch.Tensor, size: int, convention: str) -> torch.Tensor:
+    """Places (..., 3) in output voxels → coordinates: the middle of input voxel 2m ('authors'), of output voxel m ('port')."""
+    if one_of("convention", convention, CHOICES["convention"]) == "authors":
+        return voxels.from_voxels(2 * places, size)
+    return voxels.from_voxels(places, size // 2)
+
+
+# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Output(NamedTuple):
+    """What the network says; s = size/2, J joints. One of the two is None."""
+
+    likelihood: torch.Tensor | None = None      # (B, J, s, s, s), stored [z][y][x]; linear, no sigmoid
+    joints: torch.Tensor | None = None          # (B, J, 3) in the cube, of the coordinate variants
+
+
+class V2VPoseNet(Method):
+    """3.4 M parameters at the paper's width, whatever the size; 44³ voxels for each joint from 88³."""
+
+    def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
+        super().__init__("v2v_posenet", variant, skeleton, config)
+        joints, c, s = len(skeleton), config.width, config.size // 2
+        d = 3 if config.input == "voxels" else 2
+        self.stem = nn.Sequential(
+            conv_bn_relu(1, c, 7, dimensions=d), max_pool(d), Residual(c, 2 * c, d), Residual(2 * c, 2 * c, d),
+            Residual(2 * c, 2 * c, d))
+        self.encoder_decoder = EncoderDecoder((2 * c, 4 * c, 8 * c), dimensions=d)
+        self.last = nn.Sequential(*(conv_bn_relu(2 * c, 2 * c, dimensions=d) for _ in range(2)))
+        if config.output == "likelihood":                       # in two dimensions the slices of depth are channels
+            self.head = conv(2 * c, joints * s ** (3 - d), dimensions=d)
+        else:
+            self.head = nn.Sequential(
+                nn.Flatten(), nn.Linear(2 * c * s**d, config.hidden), nn.ReLU(inplace=True),
+                nn.Linear(config.hidden, config.hidden), nn.ReLU(inplace=True), nn.Linear(config.hidden, 3 * joints))
+        self._initialise()
+        self.to(memory_format=torch.channels_last if d == 2 else torch.channels_last_3d)
+
+    def _initialise(self) -> None:
+        """Section 7: normal kernels; biases zero; batch norms as PyTorch makes them."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+                nn.init.normal_(module.weight, std=self.config.initial_std)
+                nn.init.zeros_(module.bias)
+
+    def encode(self, crops: Crops) -> torch.Tensor:
+        """(B, 1, size, size, size) occupancy (Section 5), or (B, 1, size, size) depth in [-1, 1], background +1."""
+        if self.config.input == "voxels":
+            return voxels.occupancy(crops, self.config.size)
+        return prepare.image(crops, self.config.size)
+
+    def forward(self, x: torch.Tensor) -> list[Output]:
+        sides = (self.config.size,) * (3 if self.config.input == "voxels" else 2)
+        if x.shape[1:] != (1, *sides):
+            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, {', '.join(map(str, (1, *sides)))})")
+        y = self.head(self.last(self.encoder_decoder(self.stem(x))))
+        if self.config.output == "coordinates":
+            return [Output(joints=y.unflatten(1, (-1, 3)))]
+        return [Output(y if y.ndim == 5 else y.unflatten(1, (len(self.skeleton), -1)))]
+
+    # ── Targets ──
+
+    def targets(self, crops: Crops) -> Output:
+        """Eq. 1: a bell of height 1 around each joint, or its logarithm for the cross entropy; or the coordinates."""
+        n = self._to_normalised(self._true_joints(crops), crops)
+        if self.config.output == "coordinates":
+            return Output(joints=n)
+        draw = log_bells if self.config.loss == "cross_entropy" else bells
+        places = to_places(n, self.config.size, self.config.convention)
+        return Output(draw(places, self.config.size // 2, self.config.sigma))
+
+    def _to_normalised(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
+        """Points (B, N, 3) mm → (B, N, 3) in [-1, 1]³: of the cube; of the picture, where maps lie over its pixels."""
+        return (prepare.to_view if self._over_pixels else prepare.xyz_to_cube)(xyz, crops)
+
+    def _to_xyz(self, n: torch.Tensor, crops: Crops) -> torch.Tensor:
+        """The inverse of `_to_normalised`."""
+        return (prepare.from_view if self._over_pixels else prepare.cube_to_xyz)(n, crops)
+
+    @property
+    def _over_pixels(self) -> bool:
+        return (self.config.input, self.config.output) == ("depth", "likelihood")
+
+    # ── Loss ──
+
+    def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
+        """Eq. 2 of the likelihood, or the same of coordinates: their mean or, a frame's, sum; or the cross entropy.
+
+        The cross entropy takes both volumes for logarithms of distributions over a joint's voxels, and is the mean over
+        joints. A joint outside the cube counts too: its bell is highest at the face that is nearest to it.
+        """
+        output, true = y[-1], self.targets(crops)
+        name = "likelihood" if output.joints is None else "joints"
+        found, target = getattr(output, name), getattr(true, name)
+        found = found.to(target.dtype)
+        if self.config.loss == "cross_entropy":
+            found, target = found.flatten(2), target.flatten(2)
+            error = (found.logsumexp(-1) - (target.softmax(-1) * found).sum(-1)).mean()
+        else:
+            error = F.mse_loss(found, target)
+            if self.config.loss == "sum":                                                  # Eq. 2, mean over frames
+                error = error * found[0].numel()
+        return {name: error, "total": error}
+
+    # ── Decode ──
+
+    def decode(self, y: list[Output], crops: Crops, **read_out) -> torch.Tensor:
+        """(B, J, 3) mm in the camera frame; `read_out` replaces `read_out`, `k` and `sharpness` of the configuration."""
+        for name in read_out:
+            one_of("option of v2v_posenet's read-out", name, READ_OUT)
+        config, output = replace(self.config, **read_out) if read_out else self.config, y[-1]
+        if output.joints is not None:
+            return prepare.cube_to_xyz(output.joints.to(crops.centre.dtype), crops)
+        volume = output.likelihood.to(crops.centre.dtype)
+        if config.read_out == "top_k":
+            places = top_k(volume, config.k)
+        elif config.read_out == "soft_arg_max":
+            places = soft_arg_max(volume, config.sharpness)
+        else:
+            places = arg_max(volume)
+        return self._to_xyz(from_places(places, config.size, config.convention), crops)
+
+
+READ_OUT = ("read_out", "k", "sharpness")
+"""What may change once a network is trained. The convention may not: it is that of the targets."""
+
+# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+
+VARIANTS = {
+    "paper": ("88³ voxels to likelihoods, the last epoch's weights (Tables 2 to 5)", {}),
+    "crude_centre": ("The same, in cubes around the centre of mass (Table 2)", {}),
+    "epoch_ensemble": ("The same, places averaged over the networks of all epochs (Table 2)", {}),
+    "voxels_likelihood": ("48³ voxels to likelihoods (Table 1)", {"size": 48}),
+    "voxels_coordinates": ("48³ voxels to coordinates (Table 1)", {"size": 48, "output": "coordinates"}),
+    "depth_likelihood": ("48² pixels to likelihoods, twice as wide (Table 1)", {"size": 48, "input": "depth", "width": 32}),
+    "depth_coordinates": ("48² pixels to coordinates (Table 1)",
+                          {"size": 48, "input": "depth", "output": "coordinates"}),
+    "squared_error": ("The paper's loss and arg-max, on a CPU as well", {}),
+    "small": ("For exercises: a quarter of the width on 24³ voxels", {"size": 24, "width": 4, "sigma": 1.0}),
+}
+TABLE_1 = tuple(name for name in VARIANTS if name.startswith(("voxels", "depth")))
+
+
+def create(skeleton: Skeleton, variant: str, **overrides) -> V2VPoseNet:
+    """The variant, with fields of its configuration replaced."""
+    accepted = [field.name for field in fields(Config)]
+    for name in overrides:
+        one_of("option of v2v_posenet", name, accepted)
+    return V2VPoseNet(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
+
+
+# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+
+# mm: side of the cube, which stands in the code only.
+CUBES = {"synthetic": 250.0, "nyu": 250.0, "msra": 200.0, "icvl": 200.0, "hands17": 250.0, "itop": 2000.0}
+DATASETS = tuple(CUBES)
+
+SMALL = {"width": 8, "size": 32, "sigma": 1.0, "hidden": 256}
+"""Half the width on 32³ voxels: every network under 'ablation' and 'laptop', those of Table 1 on 24³ (24²)."""
+
+
+def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+    """How the variant is trained on a data set.
+
+    'paper': Section 7, and the constants of RMSProp that the code leaves at Torch's. Shifts are the code's, up to 4 input
+    voxels along each axis, where the text says 8. Points that are scaled by 0.8 to 1.2 are points seen in a cube
+    of 1/0.8 to 1/1.2 times the side.
+    The others are ours, as for the other methods: a rate that falls to zero along half a cosine, mild augmentation, and
+    cross entropy with soft-argmax in the port's convention: where a voxel measures 16 mm, arg-max and whole input voxels
+    would set the error. 'epoch_ensemble' keeps its rate, as the paper does: networks that no longer
+    change are not worth averaging.
+    """
+    cube = CUBES[dataset]
+    if profile == "paper":
+        size = {**vars(Config()), **VARIANTS[variant][1]}["size"]
+        return Recipe(
+            profile, "rmsprop", lr=2.5e-4, betas=(0.0, 0.99), schedule="exponential", batch=8, epochs=10,
+            epoch_frames=72_757 if dataset == "synthetic" else None,
+            augmentation={"rotation": (-radians(40), radians(40)), "scale": (1 / 1.2, 1 / 0.8),
+                          "translation": 4 * cube / size},
+            cube_train=(cube,), cube_test=cube, keep_epochs=True)
+    network, epochs, parts = dict(SMALL), 10, 1
+    if profile == "smoke":
+        network, epochs, epoch_frames = {"width": 4, "size": 24, "sigma": 1.0, "hidden": 256}, 4, 1_200
+    elif profile == "ablation":
+        epoch_frames = 1_200
+    else:
+        epoch_frames, parts = 12_000 if variant == "small" else 4_000, 2
+    if variant == "small":
+        network = {}
+    elif variant in TABLE_1:
+        network["size"] = 24
+    if variant == "depth_likelihood":
+        network["width"] *= 2
+    if "coordinates" not in variant and variant != "squared_error":
+        network |= {"loss": "cross_entropy", "read_out": "soft_arg_max"}
+    constant = variant == "epoch_ensemble"
+    return Recipe(
+        profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled",
+        schedule="exponential" if constant else "cosine", warmup=100, warmup_from=0.05, batch=8 * parts, epochs=epochs,
+        epoch_frames=epoch_frames, augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
+        cube_train=(cube,), cube_test=cube, network={**network, "convention": "port"}, keep_epochs=constant, parts=parts)
