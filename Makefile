@@ -35,6 +35,7 @@ bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/scoring.py
 	@$(BIN)/python tests/benchmarks/loading.py
 	@$(BIN)/python tests/benchmarks/mean_shift.py
+	@$(BIN)/python tests/benchmarks/voxels.py
 
 lab: .venv/.book
 	@$(BIN)/jupyter lab book

@@ -216,6 +216,8 @@ class V2VPoseNet(Method):
             return prepare.cube_to_xyz(output.joints.to(crops.centre.dtype), crops)
         volume = output.likelihood.to(crops.centre.dtype)
         if config.read_out == "top_k":
+            if config.loss == "cross_entropy":                                             # logarithms: heights again
+                volume = volume.flatten(2).softmax(-1).reshape(volume.shape)
             places = top_k(volume, config.k)
         elif config.read_out == "soft_arg_max":
             places = soft_arg_max(volume, config.sharpness)
