@@ -338,21 +338,21 @@ def test_one_step_of_the_papers_own_network():
     assert all(name.endswith("bias") for name in still)
 
 
-def test_small_learns_a_handful_of_crops():
-    """8 crops of discs by heart: soft-argmax comes within half the spread of the joints in 40 updates."""
+def test_small_learns_two_crops():
+    """By heart: what the cross entropy exceeds its least by falls to half within 80 updates."""
     recipe = papers.recipe("v2v_posenet", profile="smoke", variant="small")
     torch.manual_seed(0)
-    method = papers.create("v2v_posenet", "nyu14", "small", **recipe.network)
-    crops = blobs(8, joints=14, reach=60.0, turned=False)
+    method = papers.create("v2v_posenet", "nyu14", "small", **{**recipe.network, "size": 16})
+    crops = blobs(2, joints=14, reach=60.0, turned=False)
+    least = method.loss([method.targets(crops)], crops)["total"].item()
     optimiser = torch.optim.AdamW(method.parameter_groups(1e-3), lr=5e-3)
     x, curve = method.encode(crops), []
-    for _ in range(40):
-        y = method(x)
-        loss = method.loss(y, crops)["total"]
+    for _ in range(80):
+        loss = method.loss(method(x), crops)["total"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        curve.append((method.decode(y, crops).detach() - crops.joints).norm(dim=-1).mean().item())
+        curve.append(loss.item() - least)
     assert min(curve[-5:]) < curve[0] / 2
 
 
