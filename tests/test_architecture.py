@@ -10,7 +10,7 @@ import pytest
 from handpose_lib import provenance
 
 FLOORS = [
-    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "provenance", "storage", "matlab"},
+    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "plausibility", "provenance", "storage", "matlab"},
     {"synth", "datasets", "published", "records"},
     {"prepare", "nets"},
     {"papers"},

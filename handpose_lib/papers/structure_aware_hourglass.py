@@ -1,0 +1,355 @@
+"""Structure-Aware 3D Hourglass (Huang et al., BMVC 2018).
+
+Voxels in, one 3D heat map per joint out, from two stacked hourglasses. The first also has to predict one heat map per
+*bone*; these maps are supervised and passed on, so that the second can learn how joints and bones agree. A joint is the
+weighted mean of the K voxels that respond most.
+
+Coordinates: joints in a cube, [-1, 1]³, and from there in voxels of the maps, the middle of the first voxel at 0. Equation
+numbers are the paper's. It has no released code; where its text is silent, the backbone is that of the stacked hourglass
+(Newell et al., ECCV 2016), and every choice is an option of `Config`.
+"""
+
+from dataclasses import dataclass, fields, replace
+from math import inf, pi
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .. import metrics, prepare
+from ..errors import HandPoseError, one_of
+from ..frames import Crops
+from ..nets.heatmap import at
+from ..nets.likelihood import bells, top_k, tubes
+from ..nets.volume import Bottleneck, Hourglass, Residual, conv, conv_bn_relu
+from ..prepare import voxels
+from ..skeleton import Skeleton
+from .method import Method, Recipe
+
+# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+
+RESIDUALS = {"bottleneck": Bottleneck, "full": Residual}
+CHOICES = {
+    "dimensions": (3, 2),
+    "head": ("heatmaps", "coordinates"),
+    "cube": ("cloud", "fixed"),
+    "residual": tuple(RESIDUALS),
+    "merge": ("convolved", "plain"),
+    "bone_map": ("segment", "middle"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the paper's; from `depth` on it is silent, and they are the stacked hourglass's or the book's.
+
+    size            voxels along each side of the input; the maps are size/2
+    channels        width of the hourglasses
+    stacks          number of hourglasses
+    dimensions      3: voxels in. 2: the depth image in, and everything two-dimensional (B3 to B5)
+    head            'heatmaps', or 'coordinates' from two fully connected layers at each stack (B1, B3)
+    bones           heat maps of the bones at all stacks but the last
+    cube            'cloud': a frame's own, which just holds its points (Section 3.1, MSRA). 'fixed': the crop's
+    sigma_joints    standard deviation of the maps of joints, and of those of bones, in voxels of the maps
+    sigma_bones
+    depth           how often each hourglass halves its map
+    residual        residual modules: pre-activation 'bottleneck', or 'full' with two 3×3×3 of the whole width
+    residuals       how many of them between an hourglass and its 1×1×1 layers: the figure may be read as 1 or 2
+    merge           next input = input + features + 1×1×1 of the maps. 'convolved': the features through a 1×1×1 as
+                    well. 'plain': as they are
+    bone_map        bell of the distance to the bone, a 'segment', or only to its 'middle'
+    peak            height of the targets
+    k               voxels in the weighted mean that reads a joint out (Eq. 3)
+    hidden, pool    of the fully connected layers: hidden units, and the side to which their input is averaged
+    """
+
+    size: int = 64
+    channels: int = 128
+    stacks: int = 2
+    dimensions: int = 3
+    head: str = "heatmaps"
+    bones: bool = True
+    cube: str = "cloud"
+    sigma_joints: float = 1.0
+    sigma_bones: float = 0.5
+    depth: int = 4
+    residual: str = "bottleneck"
+    residuals: int = 1
+    merge: str = "convolved"
+    bone_map: str = "segment"
+    peak: float = 1.0
+    k: int = 27
+    hidden: int = 1024
+    pool: int = 4
+
+    def __post_init__(self):
+        for name, accepted in CHOICES.items():
+            one_of(name, getattr(self, name), accepted)
+        for name, unit in (("channels", 2), ("stacks", 1), ("depth", 1), ("size", 2 ** (self.depth + 1)),
+                           ("residuals", 1), ("k", 1), ("hidden", 1), ("pool", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < unit or value % unit:
+                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
+        if self.side % self.pool:
+            raise HandPoseError(f"pool {self.pool}: accepted are divisors of the side of the maps, {self.side}")
+        if self.k > self.side**self.dimensions:
+            raise HandPoseError(f"k {self.k}: accepted are 1 to {self.side**self.dimensions}, the voxels of a map")
+        for name in ("sigma_joints", "sigma_bones", "peak"):
+            if not 0 < getattr(self, name) < inf:
+                raise HandPoseError(f"{name} {getattr(self, name)!r}: accepted is a finite number > 0")
+
+    @property
+    def side(self) -> int:
+        """Voxels along each side of the maps."""
+        return self.size // 2
+
+
+# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Output(NamedTuple):
+    """What one stack says of J joints and M bones; maps have s = size/2 voxels a side, and no z axis in two dimensions."""
+
+    joints: torch.Tensor            # (B, J, s, s, s) heat maps [z][y][x]; (B, J, 3) in the cube from a head 'coordinates'
+    bones: torch.Tensor | None      # (B, M, s, s, s); None at the last stack and without bones
+
+
+class StructureAwareHourglass(Method):
+    """3.6 M parameters at the paper's size; maps of 32³ from 64³ voxels."""
+
+    def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
+        super().__init__("structure_aware_hourglass", variant, skeleton, config)
+        c, d, joints, links = config.channels, config.dimensions, len(skeleton), config.stacks - 1
+        bones = len(skeleton.bones) if config.bones else 0
+        self.stem = conv_bn_relu(1, c, 3, stride=2, dimensions=d)
+        self.stacks = nn.ModuleList([*(Stack(config, joints, bones) for _ in range(links)), Stack(config, joints, 0)])
+        self.links = nn.ModuleList(Link(config, joints + bones) for _ in range(links))
+        self.register_buffer("ends", torch.tensor(skeleton.bones).T, persistent=False)     # (2, M) child, parent
+        self.to(memory_format={2: torch.channels_last, 3: torch.channels_last_3d}[d])
+
+    def encode(self, crops: Crops) -> torch.Tensor:
+        """(B, 1, size, size, size), 1 where a point is; in two dimensions (B, 1, size, size) depth in [-1, 1]."""
+        see = voxels.occupancy if self.config.dimensions == 3 else prepare.image
+        return see(self.seen(crops), self.config.size)
+
+    def seen(self, crops: Crops) -> Crops:
+        """The crops with the cube in which the network sees them, and its maps are (Section 3.1)."""
+        return voxels.fit_cloud(crops) if self.config.cube == "cloud" else crops
+
+    def forward(self, x: torch.Tensor) -> list[Output]:
+        shape = (1, *[self.config.size] * self.config.dimensions)
+        if tuple(x.shape[1:]) != shape:
+            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, {', '.join(map(str, shape))})")
+        x = self.stem(x)
+        y = []
+        for stack, link in zip(self.stacks, [*self.links, None]):
+            features, maps, output = stack(x)
+            y.append(output)
+            if link is not None:
+                x = link(x, features, maps)
+        return y
+
+    # ── Targets ──
+
+    def targets(self, crops: Crops) -> Output:
+        """A bell about every joint and one about every bone (Sections 3.3 and 3.4); or the joints in the cube."""
+        config, joints = self.config, self._true_joints(crops)
+        to_cube = prepare.xyz_to_cube if config.dimensions == 3 else prepare.to_view
+        n = to_cube(joints, self.seen(crops))
+        if config.head == "coordinates":
+            return Output(n, None)
+        places = voxels.to_voxels(n, config.side)[..., :config.dimensions]
+        child, parent = places[:, self.ends[0]], places[:, self.ends[1]]
+        if config.bone_map == "segment":
+            bones = tubes(parent, child, config.side, config.sigma_bones)
+        else:
+            bones = bells((parent + child) / 2, config.side, config.sigma_bones)
+        return Output(config.peak * bells(places, config.side, config.sigma_joints), config.peak * bones)
+
+    # ── Loss ──
+
+    def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
+        """'joints' (Eq. 1) over all stacks + 'bones' (Eq. 2) over all but the last.
+
+        Squared differences, summed over all but the batch, over which the mean is taken.
+        """
+        true = self.targets(crops)
+        terms = {"joints": sum(_squares(output.joints, true.joints) for output in y)}
+        if any(output.bones is not None for output in y):
+            terms["bones"] = sum(_squares(output.bones, true.bones) for output in y[:-1])
+        return {**terms, "total": sum(terms.values())}
+
+    # ── Decode ──
+
+    def decode(self, y: list[Output], crops: Crops, k: int | None = None) -> torch.Tensor:
+        """(B, J, 3) mm in the camera frame, from the last stack, by its `k` highest voxels (None: the configuration's).
+
+        Two-dimensional maps know no depth. Their joints get that of the surface which the image shows at their
+        place, or of the cube's centre where it shows none; `xy_error` leaves it out.
+        """
+        config, crops, n = self.config, self.seen(crops), y[-1].joints
+        if config.head == "heatmaps":
+            n = voxels.from_voxels(top_k(n, config.k if k is None else k), config.side)     # Eq. 3
+            if config.dimensions == 2:
+                n = torch.cat((n, self._surface(n, crops)), -1)
+        from_cube = prepare.cube_to_xyz if config.dimensions == 3 else prepare.from_view
+        return from_cube(n.to(crops.centre.dtype), crops)
+
+    def _surface(self, n: torch.Tensor, crops: Crops) -> torch.Tensor:
+        """(B, J, 1) depth in the cube that the image has at the places n (B, J, 2)."""
+        size = self.config.size
+        depth = prepare.image(crops, size, background=0.0)
+        return at(depth, voxels.to_voxels(n, size)[:, None]).transpose(1, 2).to(n.dtype)
+
+
+class Stack(nn.Module):
+    """An hourglass and what follows it (Fig. 1): returns features, maps of all joints and bones, and the output."""
+
+    def __init__(self, config: Config, joints: int, bones: int):
+        super().__init__()
+        c, d, self.joints, self.bones = config.channels, config.dimensions, joints, bones
+        block = RESIDUALS[config.residual]
+        self.hourglass = nn.Sequential(_hourglass(config), *(block(c, c, d) for _ in range(config.residuals)))
+        if config.head == "coordinates":
+            self.last, self.head = nn.Identity(), Coordinates(config, joints)
+        else:
+            self.last, self.head = conv_bn_relu(c, c, dimensions=d), conv(c, joints + bones, dimensions=d)
+
+    def forward(self, x):
+        features = self.last(self.hourglass(x))
+        maps = self.head(features)
+        return features, maps, Output(maps[:, :self.joints], maps[:, self.joints:] if self.bones else None)
+
+
+class Coordinates(nn.Module):
+    """Two fully connected layers (B1, B3): (B, C, s, s, s) → (B, J, 3). Their sizes are ours.
+
+    The features are averaged before: 128 × 32³ of them, and 1024 hidden units, would be four billion weights.
+    """
+
+    def __init__(self, config: Config, joints: int):
+        super().__init__()
+        mean = {2: nn.AvgPool2d, 3: nn.AvgPool3d}[config.dimensions]
+        self.layers = nn.Sequential(
+            mean(config.side // config.pool), nn.Flatten(),
+            nn.Linear(config.channels * config.pool**config.dimensions, config.hidden), nn.ReLU(inplace=True),
+            nn.Linear(config.hidden, 3 * joints))
+
+    def forward(self, x):
+        return self.layers(x).unflatten(1, (-1, 3))
+
+
+class Link(nn.Module):
+    """What the next stack sees: its predecessor's input, features and maps (coordinates are none)."""
+
+    def __init__(self, config: Config, maps: int):
+        super().__init__()
+        c, d = config.channels, config.dimensions
+        self.features = conv(c, c, dimensions=d) if config.merge == "convolved" else nn.Identity()
+        self.maps = conv(maps, c, dimensions=d) if config.head == "heatmaps" else None
+
+    def forward(self, x, features, maps):
+        x = x + self.features(features)
+        return x if self.maps is None else x + self.maps(maps)
+
+
+def _hourglass(config: Config) -> nn.Module:
+    """The stacked hourglass's, of the residual modules that the configuration names."""
+    c, d = config.channels, config.dimensions
+    hourglass = Hourglass(c, config.depth, d)
+    if config.residual != "bottleneck":
+        for name, module in [*hourglass.named_modules()]:
+            if isinstance(module, Bottleneck):
+                parent, _, own = name.rpartition(".")
+                setattr(hourglass.get_submodule(parent), own, RESIDUALS[config.residual](c, c, d))
+    return hourglass
+
+
+def _squares(value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    return F.mse_loss(value.to(true.dtype), true, reduction="sum") / len(true)
+
+
+# ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
+    """Mean distance over joints and frames without depth, mm, of (N, J, 3) mm: the measure of B4 and B5 (Table 1)."""
+    return metrics.mean_joint_error(*(F.pad(places[..., :2], (0, 1)) for places in (predicted, joints))).item()
+
+
+# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+
+VARIANTS = {
+    "paper": ("Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1 and 2)", {}),
+    "direct_3d": ("B1: voxels in, coordinates from fully connected layers (Table 1)",
+                  {"head": "coordinates", "bones": False}),
+    "no_bones": ("B2: 3D heat maps of the joints alone (Table 1)", {"bones": False}),
+    "direct_2d": ("B3: depth image in, coordinates from fully connected layers (Table 1)",
+                  {"dimensions": 2, "head": "coordinates", "bones": False}),
+    "heatmap_2d": ("B4: depth image in, 2D heat maps of the joints; judged in xy (Table 1)",
+                   {"dimensions": 2, "bones": False}),
+    "heatmap_2d_bones": ("B5: depth image in, 2D heat maps of joints and bones; judged in xy (Table 1)",
+                         {"dimensions": 2}),
+    "own_cube": ("Proposed, every frame in a cube of its own on any data set (Section 3.1)", {"cube": "cloud"}),
+    "small": ("For exercises: 16 channels on 32³ voxels", {"channels": 16, "size": 32, "depth": 2, "hidden": 128}),
+}
+
+
+def create(skeleton: Skeleton, variant: str, **overrides) -> StructureAwareHourglass:
+    """The variant, with fields of its configuration replaced."""
+    accepted = [field.name for field in fields(Config)]
+    for name in overrides:
+        one_of("option of structure_aware_hourglass", name, accepted)
+    return StructureAwareHourglass(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
+
+
+# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+
+# mm, of the cube in training and test. NYU: the paper gives none; 250 is what its average voxel of 8 mm comes to in
+# 32³. MSRA: wide enough to hold the cut-out hand whole, whose points then decide the cube that is seen. ICVL, HANDS2017
+# and ITOP, which the paper leaves out, and synthetic frames: as the other methods of this book.
+CUBES = {"synthetic": 250.0, "nyu": 250.0, "msra": 300.0, "icvl": 250.0, "hands17": 250.0, "itop": 2000.0}
+DATASETS = tuple(CUBES)
+CUT_OUT = ("msra",)
+"""Data sets that show a hand and nothing else. Elsewhere a cube holds points of a forearm or of a room as well, whose box
+says little about the hand: there the cube is the crop's, as the paper has it on NYU."""
+
+SMALL = {"channels": 32, "size": 32, "depth": 2, "hidden": 256}
+"""A quarter of the channels on voxels twice as wide, some hundred times less arithmetic: every variant's network on a CPU."""
+
+
+def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+    """How the variant is trained on a data set.
+
+    'paper': Section 4.2. Its rate 'decays 0.3 every 5 epochs', read as falls to 0.3 of it and not by 30 %; its rotation
+    is about the camera's axis, since none is named; RMSProp's other constants are PyTorch's.
+    The others are ours: the paper's rate is far too low for minutes. As for the other methods, more rate, falling to zero
+    along half a cosine, decoupled weight decay, mild augmentation, and a narrower network on coarser voxels.
+    """
+    cube = CUBES[dataset]
+    seen = {} if dataset in CUT_OUT or variant == "own_cube" else {"cube": "fixed"}
+    if profile == "paper":
+        return Recipe(
+            profile, "rmsprop", lr=1e-5, betas=(0.0, 0.99), schedule="exponential", gamma=0.3, every=5, batch=16,
+            epochs=20, epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
+            augmentation={"rotation": (-pi / 6, pi / 6), "scale": (1.0, 1.0), "translation": 0.0, "aspect": (0.8, 1.2)},
+            cube_train=(cube,), cube_test=cube, network=seen)
+    network, batch = SMALL, 8  # of few frames, many updates make more than large batches
+    if profile == "smoke":
+        network, epochs, epoch_frames = {**SMALL, "channels": 16}, 4, 800
+    elif profile == "ablation":
+        network, epochs, epoch_frames = {**SMALL, "channels": 16}, 10, 1_200
+    else:
+        epochs, epoch_frames, batch = 10, 1_600, 16
+    if variant == "small":
+        network = {}
+    return Recipe(
+        profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
+        warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,
+        augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
+        cube_train=(cube,), cube_test=cube, network={**network, **seen}, parts=2 if profile == "laptop" else 1)
+
+
+SYNTHETIC_EPOCH = 72_757
+"""Frames that make an epoch of endless synthetic ones: as many as NYU's training set has."""
