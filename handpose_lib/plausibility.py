@@ -38,16 +38,15 @@ def bone_length_error(predicted, joints, skeleton):
 def bone_length_spread(joints, skeleton, subjects=None):
     """Standard deviation of each bone's length over the frames of one person, `(M,)` mm.
 
-    `subjects` names the person of every frame (None: one for all); the squares are averaged over all frames, each about
-    the mean of its person.
+    `subjects` (N,) the number of each frame's person (None: one for all); the squares are averaged over all frames, each
+    about the mean of its person.
     """
     lengths = bone_lengths(joints, skeleton)
-    subjects = ["one"] * len(lengths) if subjects is None else list(subjects)
-    if len(subjects) != len(lengths):
-        raise HandPoseError(f"{len(subjects)} subjects for {len(lengths)} frames: accepted is one for each")
-    for person in set(subjects):
-        rows = [row for row, name in enumerate(subjects) if name == person]
-        lengths[rows] -= lengths[rows].mean(0)
+    subjects = torch.zeros(len(lengths)) if subjects is None else torch.as_tensor(subjects)
+    if subjects.shape != (len(lengths),):
+        raise HandPoseError(f"subjects of shape {tuple(subjects.shape)}: accepted is one for each of {len(lengths)} frames")
+    for person in subjects.unique():
+        lengths[subjects == person] -= lengths[subjects == person].mean(0)
     return lengths.square().mean(0).sqrt()
 
 

@@ -122,7 +122,7 @@ def test_lengths_of_one_person_do_not_spread():
     """Two people: the spread is nothing within each, and that of their difference without their names."""
     hand, small = skeleton.get("msra21"), hands("msra21", n=1)
     frames = torch.cat((moved(small.expand(6, -1, -1)), moved(1.2 * small.expand(6, -1, -1), 2)))
-    people = ["a"] * 6 + ["b"] * 6
+    people = [3] * 6 + [8] * 6
     assert plausibility.bone_length_spread(frames, hand, people).max() < 1e-9
     torch.testing.assert_close(plausibility.bone_length_spread(frames, hand),
                                0.1 * plausibility.bone_lengths(small, hand)[0])
@@ -147,7 +147,7 @@ def test_noise_makes_hands_implausible():
     (lambda hand, j: plausibility.bone_lengths(j[:0], hand), ["(0, 21, 3)", "at least one"]),
     (lambda hand, j: plausibility.out_of_plane(j * math.nan, hand), ["not finite"]),
     (lambda hand, j: plausibility.bone_length_error(j[:3], j, hand), ["3 predicted", "9 true"]),
-    (lambda hand, j: plausibility.bone_length_spread(j, hand, ["a"]), ["1 subjects", "9 frames"]),
+    (lambda hand, j: plausibility.bone_length_spread(j, hand, [1]), ["(1,)", "9 frames"]),
 ])
 def test_errors_name_what_is_accepted(call, names):
     with pytest.raises(HandPoseError) as error:
