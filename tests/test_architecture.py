@@ -10,11 +10,12 @@ import pytest
 from handpose_lib import provenance
 
 FLOORS = [
-    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "plausibility", "provenance", "storage", "matlab"},
+    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "plausibility", "body_parts",
+     "provenance", "storage", "matlab"},
     {"synth", "datasets", "published", "records"},
     {"prepare", "nets"},
     {"papers"},
-    {"training", "evaluation", "ensemble", "packed", "detection"},
+    {"training", "evaluation", "ensemble", "packed", "detection", "localisation"},
     {"tables", "figures", "widgets", "checks"},
 ]
 # On these floors a room may call its neighbour; on the others rooms know nothing of each other.

@@ -1,0 +1,65 @@
+"""mAP at 10 cm by part of the body, against counting by hand and against the printed table."""
+
+import pytest
+import torch
+
+from handpose_lib import body_parts, metrics
+from handpose_lib.errors import HandPoseError
+
+#: V2V-PoseNet, Table 5, front and top view, in the order of the parts; the last is the printed mean.
+PRINTED = {"front": (98.29, 99.07, 97.18, 80.42, 67.26, 98.73, 93.23, 91.80, 87.6, 88.74),
+           "top": (98.4, 98.91, 96.87, 79.16, 62.44, 97.78, 86.91, 83.28, 69.62, 83.44)}
+
+
+def poses(frames=6, seed=0):
+    return 300 * torch.randn(frames, 15, 3, generator=torch.Generator().manual_seed(seed)) + torch.tensor([0.0, 0.0, 3000.0])
+
+
+def test_every_joint_has_one_part():
+    assert sorted(number for numbers in body_parts.PARTS.values() for number in numbers) == list(range(15))
+    assert {part: [body_parts.JOINTS[number] for number in numbers] for part, numbers in body_parts.PARTS.items()} == {
+        "head": ["head"], "neck": ["neck"], "shoulders": ["right shoulder", "left shoulder"],
+        "elbows": ["right elbow", "left elbow"], "hands": ["right hand", "left hand"], "torso": ["torso"],
+        "hips": ["right hip", "left hip"], "knees": ["right knee", "left knee"], "feet": ["right foot", "left foot"]}
+
+
+@pytest.mark.parametrize("view", PRINTED)
+def test_the_mean_is_the_one_that_the_paper_prints(view):
+    """Of the nine printed rows, weighted by how often people have the part; they are rounded to 0.01 or 0.1."""
+    *rows, mean = PRINTED[view]
+    weights = [len(numbers) for numbers in body_parts.PARTS.values()]
+    assert sum(w * row for w, row in zip(weights, rows, strict=True)) / sum(weights) == pytest.approx(mean, abs=0.015)
+
+
+def test_precision_by_hand():
+    """A third of the left knees is 101 mm off, all heads are 100 mm off, one foot in six."""
+    true = poses()
+    said = true.clone()
+    said[:2, 12, 0] += 101.0
+    said[:, 0, 1] -= 100.0
+    said[3, 14, 2] += 500.0
+    found = body_parts.precision(said.double(), true.double())
+    wanted = {part: 1.0 for part in body_parts.PARTS} | {"knees": 1 - 2 / 12, "feet": 1 - 1 / 12, "mean": 1 - 3 / 90}
+    # 100 mm count as within; in 32 bits a head may land a ten-thousandth of a mm beyond them.
+    found_again = body_parts.precision(said.double(), true.double(), threshold=100.001)
+    assert found_again == pytest.approx(wanted)
+    assert found["head"] <= 1 and found["knees"] == found_again["knees"]
+
+
+def test_the_mean_is_metrics_own():
+    true, said = poses(), poses(seed=1) * 0.1 + poses() * 0.9
+    found = body_parts.precision(said, true)
+    assert found["mean"] == pytest.approx(metrics.mean_average_precision(said, true).item())
+    assert list(found) == [*body_parts.PARTS, "mean"] and 0 < found["mean"] < 1
+    assert body_parts.precision(said, true, threshold=1e5) == {name: 1.0 for name in found}
+
+
+def test_bad_input():
+    with pytest.raises(HandPoseError, match="21 joints.*15"):
+        body_parts.precision(torch.ones(2, 21, 3), torch.ones(2, 21, 3))
+    with pytest.raises(HandPoseError, match="threshold -1"):
+        body_parts.precision(poses(), poses(), threshold=-1)
+    with pytest.raises(HandPoseError, match="must be the same"):
+        body_parts.precision(poses(3), poses(2))
+    with pytest.raises(HandPoseError, match="not finite"):
+        body_parts.precision(poses() * float("nan"), poses())
