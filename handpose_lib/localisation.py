@@ -12,7 +12,7 @@ Ours is the unit of that offset: a place in the view, two coordinates in the ima
 in mm. The crop shows where a point is in the image, and not how far from the optical axis the hand is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -200,6 +200,41 @@ def summary(found: dict[str, torch.Tensor]) -> dict[str, float]:
     """Of what `misses` returns, as plain numbers: mean and median in mm, and the share of frames that refining brings closer."""
     measures = {f"{name}_{kind}_mm": getattr(apart, kind)().item() for name, apart in found.items() for kind in ("mean", "median")}
     return {**measures, "closer": (found["refined"] < found["crude"]).float().mean().item()}
+
+
+# ── In front of a data set ───────────────────────────────────────────────────────────────────────
+
+
+class Located:
+    """A data set whose stored reference points are found in its images: `Stored(Located(train, refine), cube, "stored")`.
+
+    `method` of `prepare.locate` finds a crude centre, `refine`, a function as `prepare.locate` takes it, improves on it, or
+    None leaves it. So a method is trained and tested with refined centres, whatever the set has. Errors: as of `locate`.
+    """
+
+    def __init__(self, dataset, refine=None, method: str = "mass"):
+        self._whole, self._refine, self._method = dataset, refine, one_of("method to locate a hand", method, METHODS)
+        self.name, self.camera, self.skeleton = dataset.name, dataset.camera, dataset.skeleton
+        self.synthetic, self.fingerprint = dataset.synthetic, dataset.fingerprint
+        self.protocol = {**dataset.protocol, "centres": method if refine is None else f"{method}, refined"}
+
+    def __len__(self):
+        return len(self._whole)
+
+    def __getitem__(self, index):
+        return self.frames([index])[0]
+
+    def frames(self, indices):
+        frames = self._whole.frames(indices)
+        found = prepare.locate(torch.stack([frame.depth for frame in frames]), self.camera, self._method, refine=self._refine,
+                               ids=[frame.id for frame in frames])
+        return [replace(frame, centre=centre) for frame, centre in zip(frames, found, strict=True)]
+
+    def joints(self):
+        return self._whole.joints()
+
+    def describe(self):
+        return f"{self._whole.describe()}, centres {self.protocol['centres']}"
 
 
 # ── Keeping ──────────────────────────────────────────────────────────────────────────────────────
