@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from . import evaluation, paths, prepare, provenance, synth, training
 from .errors import DataError, HandPoseError, one_of
+from .frames import Crops
 from .prepare.locate import METHODS, as_cameras
 from .storage import read_json, read_tensors, write_json, write_tensors
 
@@ -81,30 +82,26 @@ class Refiner(nn.Module):
                 nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
                 nn.init.zeros_(part.bias)
         nn.init.zeros_(self.head[-1].weight)  # an untrained network leaves the centre where it is
+        self.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def forward(self, depth: torch.Tensor, cameras: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
         """(B, H, W) mm, (B, 4) and (B, 3) mm → (B, 3) mm. Errors: shapes that do not fit, a centre behind the camera."""
-        crops = self.crops(depth, cameras, centre)
+        crops = prepare.crop(depth, cameras, centre, self.config.cube, margin=1.0)
         return prepare.from_view(self.offsets(crops)[:, None], crops)[:, 0]
 
-    def crops(self, depth: torch.Tensor, cameras: torch.Tensor, centre: torch.Tensor):
-        """What lies around the centres, as `Crops`."""
-        return prepare.crop(depth, cameras, centre, self.config.cube, margin=1.0)
-
-    def offsets(self, crops) -> torch.Tensor:
+    def offsets(self, crops: Crops) -> torch.Tensor:
         """(B, 3) where in the view, in halves of the cube from its middle, the mean of the joints is said to be."""
         image = prepare.image(crops, SIZE)
         return self.head(torch.cat([branch(_middle(image, side)).flatten(1)
                                     for branch, side in zip(self.branches, self.windows)], 1))
 
-    def loss(self, depth: torch.Tensor, cameras: torch.Tensor, centre: torch.Tensor, joints: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Scalars 'total', and 'error_mm', the mean distance from the true centre, for joints (B, J, 3) mm.
+    def loss(self, crops: Crops) -> dict[str, torch.Tensor]:
+        """Scalars 'total', and 'error_mm', the mean distance from the true centre, for crops with joints.
 
-        A crude centre from which the true one is not even in the cube is none that could be refined, and does not count.
+        A crop in which the true centre is not even in the cube is none that could be refined, and does not count.
         """
-        crops = self.crops(depth, cameras, centre)
-        said, true = self.offsets(crops), prepare.true_centre(joints)
+        said, true = self.offsets(crops), prepare.true_centre(crops.joints)
         wanted = prepare.to_view(true[:, None], crops)[:, 0]
         counts = (wanted.abs() <= 1).all(1)
         apart = F.huber_loss(said, wanted.where(counts[:, None], 0), reduction="none", delta=0.1).sum(1)
@@ -134,32 +131,38 @@ def _middle(image: torch.Tensor, side: int) -> torch.Tensor:
 # ── Training ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def train(refiner: Refiner, frames: int = 40_000, *, seed: int = 0, batch: int = 32, rate: float = 1e-3, method: str = "mass",
-          protocol: str = "msra", distribution="wide_view", device="auto", progress: bool = True) -> list[dict]:
-    """Train in place on synthetic frames, none seen twice; the curve of the loss in about fifty entries.
+def train(refiner: Refiner, frames: int = 12_000, *, seed: int = 0, batch: int = 16, views: int = 2, rate: float = 1e-3,
+          method: str = "mass", protocol: str = "msra", distribution="wide_view", device="auto", progress: bool = True) -> list[dict]:
+    """Train in place on synthetic frames, each rendered once; the curve of the loss in about fifty entries.
 
-    Each frame is seen from two centres, as in DeepPrior++: the one that `method` of `prepare.locate` finds, and the true
-    one with noise. Errors: names that are not known, a loss that is no longer a number.
+    Every frame is cut around two centres, as in DeepPrior++: the one that `method` of `prepare.locate` finds, and the true
+    one with noise. Each batch is good for `views` updates, in which it is seen turned by any angle, in cubes of somewhat
+    other sides, and half of it in a mirror, which makes left hands of right ones. Errors: names that are not known, a
+    loss that is no longer a number.
     """
     one_of("method to locate a hand", method, METHODS)
     place = evaluation.find_device(device)
     refiner.to(place).train()
     optimiser = torch.optim.AdamW(refiner.parameters(), lr=rate, weight_decay=1e-4, fused=True)
-    steps = max(2, frames // batch)
+    steps = views * max(2, frames // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
 
-    def render(step):
-        given = synth.frames(range(step * batch, (step + 1) * batch), seed=training.mix(seed, "localisation", 0) % (1 << 31),
+    def render(number):
+        given = synth.frames(range(number * batch, (number + 1) * batch), seed=training.mix(seed, "localisation", 0) % (1 << 31),
                              protocol=protocol, distribution=distribution, subjects=SUBJECTS)
-        noise = NOISE * torch.randn(batch, 3, generator=training.generator(seed, "crude centre", step))
-        return given, torch.cat((prepare.locate(given.depth, given.camera, method), prepare.true_centre(given.joints) + noise))
+        noise = NOISE * torch.randn(batch, 3, generator=training.generator(seed, "crude centre", number))
+        centre = torch.cat((prepare.locate(given.depth, given.camera, method), prepare.true_centre(given.joints) + noise))
+        depth, joints = (torch.cat((values, values)) for values in (given.depth, given.joints))
+        return prepare.crop(depth, given.camera, centre, refiner.config.cube, joints)
 
+    batches = evaluation.in_background(render, range(steps // views))
+    seen = (crops for crops in batches for _ in range(views))
     curve, sums = [], 0
-    for step, (given, centre) in enumerate(tqdm(evaluation.in_background(render, range(steps)), total=steps, unit="step",
-                                                desc="train refinement", disable=not progress), start=1):
+    for step, crops in enumerate(tqdm(seen, total=steps, desc="train refinement", unit="step", disable=not progress), start=1):
         torch.manual_seed(training.mix(seed, "network", step))
-        depth, joints = (torch.cat((values, values)).to(place) for values in (given.depth, given.joints))
-        losses = refiner.loss(depth, as_cameras(given.camera, depth), centre.to(place), joints)
+        crops = prepare.augment(crops, training.generator(seed, "augment", step), translation=0.0)
+        flips = torch.randint(2, (len(crops),), generator=training.generator(seed, "mirror", step))
+        losses = refiner.loss(replace(crops, mirror=crops.mirror * (1 - 2 * flips)).to(place))
         losses["total"].backward()
         optimiser.step()
         optimiser.zero_grad()

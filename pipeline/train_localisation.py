@@ -23,8 +23,9 @@ from handpose_lib.synth import DISTRIBUTIONS, PROTOCOLS  # noqa: E402
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=40_000, help="synthetic frames to train on, each once")
-    parser.add_argument("--batch", type=int, default=32, help="frames; each is seen from two centres")
+    parser.add_argument("--frames", type=int, default=12_000, help="synthetic frames to train on, each rendered once")
+    parser.add_argument("--batch", type=int, default=16, help="frames; each is cut around two centres")
+    parser.add_argument("--views", type=int, default=2, help="updates that each batch is good for")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its peak")
     parser.add_argument("--network", choices=localisation.NETWORKS, default="three windows")
     parser.add_argument("--width", type=int, default=256, help="of the hidden layers; DeepPrior++ has 1024")
@@ -43,14 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     refiner = localisation.Refiner(localisation.Config(chosen.network, chosen.cube, chosen.width, chosen.dropout))
     frames = {"method": chosen.method, "protocol": chosen.protocol, "distribution": chosen.distribution}
     start = time.perf_counter()
-    curve = localisation.train(refiner, chosen.frames, seed=chosen.seed, batch=chosen.batch, rate=chosen.rate, device=chosen.device,
-                               **frames)
+    curve = localisation.train(refiner, chosen.frames, seed=chosen.seed, batch=chosen.batch, views=chosen.views, rate=chosen.rate,
+                               device=chosen.device, **frames)
     seconds = time.perf_counter() - start
     measures = localisation.summary(localisation.misses(refiner, chosen.held_out, **frames))
     device = evaluation.device_facts(next(refiner.parameters()).device)
     folder = localisation.save(refiner, {
-        "training": {"frames": chosen.frames, "batch": chosen.batch, "rate": chosen.rate, "seed": chosen.seed, "seconds": seconds,
-                     **frames},
+        "training": {"frames": chosen.frames, "batch": chosen.batch, "views": chosen.views, "rate": chosen.rate,
+                     "seed": chosen.seed, "seconds": seconds, **frames},
         "curve": curve, "device": device, "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "held_out": {"frames": chosen.held_out, "subjects": list(localisation.HELD_OUT), "synthetic": True, **measures},
     }, chosen.out)

@@ -1,5 +1,7 @@
 """Refining a centre: its network, its laws, its errors, and that it learns."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -19,6 +21,10 @@ def frames(count=4, protocol="msra", distribution="wide_view", seed=3):
 def crude(rendered):
     """Places near the hands, with their cameras."""
     return rendered.joints.mean(1) + torch.tensor([20.0, -15.0, 10.0]), rendered.camera.intrinsics(rendered.depth).expand(len(rendered), 4)
+
+
+def crops(rendered, centre):
+    return prepare.crop(rendered.depth, rendered.camera, centre, TINY.cube, rendered.joints, margin=1.0)
 
 
 def opinionated(config=TINY):
@@ -100,36 +106,46 @@ def test_a_finer_camera_of_the_same_scene_gives_the_same_answer():
 def test_gradients_reach_every_parameter_and_the_loss_is_that_of_the_truth():
     rendered, refiner = frames(), opinionated()
     centre, cameras = crude(rendered)
-    losses = refiner.loss(rendered.depth, cameras, centre, rendered.joints)
+    losses = refiner.loss(crops(rendered, centre))
     losses["total"].backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in refiner.parameters())
     apart = (refiner(rendered.depth, cameras, centre) - rendered.joints.mean(1)).norm(dim=1)
     assert losses["error_mm"].item() == pytest.approx(apart.mean().item(), rel=1e-4)
-    still = Refiner(TINY).loss(rendered.depth, cameras, rendered.joints.mean(1), rendered.joints)
+    still = Refiner(TINY).loss(crops(rendered, rendered.joints.mean(1)))
     assert still["error_mm"] < 1e-3 and still["total"] < 1e-8            # what is right already costs nothing
 
 
 def test_a_centre_that_lost_the_hand_does_not_count():
     rendered, refiner = frames(), opinionated()
-    centre, cameras = crude(rendered)
-    lost = torch.cat((centre[:3], centre[3:] + torch.tensor([0.0, 0.0, 400.0])))
-    both, kept = (refiner.loss(rendered.depth[:n], cameras[:n], lost[:n], rendered.joints[:n]) for n in (4, 3))
+    centre = crude(rendered)[0]
+    seen = crops(rendered, torch.cat((centre[:3], centre[3:] + torch.tensor([0.0, 0.0, 400.0]))))
+    both, kept = (refiner.loss(seen.index(slice(0, n))) for n in (4, 3))
     for name in both:
         assert both[name].item() == pytest.approx(kept[name].item(), rel=1e-4)
-    none = refiner.loss(rendered.depth[3:], cameras[3:], lost[3:], rendered.joints[3:])
+    none = refiner.loss(seen.index(slice(3, 4)))
     assert none["total"] == 0 and none["error_mm"] == 0
+
+
+def test_turned_and_mirrored_the_truth_is_the_same_place():
+    """An answer that is right in one view is right in every view of the same crop: the loss of the truth is 0."""
+    rendered = frames()
+    seen = crops(rendered, rendered.joints.mean(1))
+    seen = prepare.augment(replace(seen, mirror=-seen.mirror), torch.Generator().manual_seed(0), translation=0.0)
+    losses = Refiner(TINY).loss(seen)
+    assert losses["error_mm"] < 1e-3 and losses["total"] < 1e-8
+    moved = replace(seen, centre=seen.centre + torch.tensor([0.0, 0.0, 30.0]))
+    assert Refiner(TINY).loss(moved)["error_mm"].item() == pytest.approx(30, rel=0.1)   # and nearly so along the ray
 
 
 def test_it_learns_a_handful_of_centres():
     """8 crops by heart, 60 updates: a fifth of the distance is left."""
     torch.manual_seed(0)
     rendered, refiner = frames(8), Refiner(Config(width=64))
-    centre = prepare.locate(rendered.depth, rendered.camera)
-    cameras = rendered.camera.intrinsics(rendered.depth).expand(8, 4)
+    seen = crops(rendered, prepare.locate(rendered.depth, rendered.camera))
     optimiser = torch.optim.AdamW(refiner.parameters(), lr=2e-3)
     curve = []
     for _ in range(60):
-        losses = refiner.loss(rendered.depth, cameras, centre, rendered.joints)
+        losses = refiner.loss(seen)
         optimiser.zero_grad()
         losses["total"].backward()
         optimiser.step()
@@ -145,7 +161,7 @@ def test_training_is_the_same_twice_and_judged_on_others():
         curves.append(localisation.train(refiner, frames=12, batch=4, device="cpu", progress=False))
         torch.rand(1)                                                  # what was drawn elsewhere changes nothing
     assert curves[0] == curves[1] and not refiner.training
-    assert [entry["step"] for entry in curves[0]] == [1, 2, 3] and set(curves[0][0]) == {"step", "error_mm", "total"}
+    assert [entry["step"] for entry in curves[0]] == [1, 2, 3, 4, 5, 6] and set(curves[0][0]) == {"step", "error_mm", "total"}
     found = localisation.misses(refiner, frames=8)
     assert {name: apart.shape for name, apart in found.items()} == {"crude": (8,), "refined": (8,)}
     assert set(localisation.SUBJECTS).isdisjoint(localisation.HELD_OUT)
@@ -165,7 +181,7 @@ def test_the_recorded_network_brings_centres_closer_on_a_held_out_person():
         refiner = localisation.load()
     else:
         refiner = Refiner()
-        localisation.train(refiner, frames=512, batch=16, device="cpu", progress=False)
+        localisation.train(refiner, frames=512, batch=8, device="cpu", progress=False)
     found = localisation.summary(localisation.misses(refiner, frames=64, seed=11))
     assert found["refined_mean_mm"] < found["crude_mean_mm"] and found["closer"] > 0.5
 
