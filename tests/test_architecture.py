@@ -10,7 +10,7 @@ import pytest
 from handpose_lib import provenance
 
 FLOORS = [
-    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "plausibility", "body_parts",
+    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "plausibility", "body_parts", "viewpoint",
      "provenance", "storage", "matlab"},
     {"synth", "datasets", "published", "records"},
     {"prepare", "nets"},
