@@ -164,6 +164,27 @@ def point_cloud(points, joints=None, skeleton=None, axes=None, title="", colour=
     return _described(axes, f"point cloud of {len(points)} points" + (" with a skeleton" if joints is not None else ""))
 
 
+def voxels(volume, axes=None, title="", view=(14, -62)):
+    """The voxels of `volume` (D, H, W) of 0 and 1, stored [z][y][x], upright and seen from near the camera; near ones are lighter.
+
+    `axes` must be 3D when given; `view` as of `point_cloud`.
+    """
+    if axes is None:
+        axes = plt.figure(figsize=(4.6, 4.4)).add_subplot(projection="3d")
+    filled = _array(volume, 3, "volume").permute(2, 0, 1).flip(2) > 0                 # x to the right, z away, −y up
+    away = torch.arange(filled.shape[1])[None, :, None].expand_as(filled)
+    first, last = (int(end) for end in away[filled].aminmax()) if filled.any() else (0, 0)
+    paint = plt.get_cmap("cividis_r")((0.1 + 0.8 * (away - first) / max(last - first, 1)).numpy())
+    axes.voxels(filled.numpy(), facecolors=paint, edgecolor="#00000022", linewidth=0.2)
+    across, deep, high = filled.shape
+    axes.set_box_aspect(filled.shape, zoom=1.1)
+    axes.set(title=title, xlabel="x", ylabel="z", zlabel="−y", xlim=(0, across), ylim=(0, deep), zlim=(0, high), xticks=[], yticks=[], zticks=[])
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.labelpad = -12
+    axes.view_init(*view)
+    return _described(axes, f"{int(filled.sum())} filled voxels of {filled.numel()}")
+
+
 # -- what networks see and say ----------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from mpl_toolkits.mplot3d import Axes3D
 
 from handpose_lib import figures, skeleton
 from handpose_lib.camera import preset, xyz_to_uvd
@@ -100,6 +101,22 @@ def test_depth_grid_has_one_picture_each_and_leaves_the_last_places_empty(depth,
     assert "5 depth images" in figures.alt(figure)
 
 
+def test_voxels_stand_where_they_were_filled_the_nearer_the_lighter(monkeypatch):
+    volume, drawn = torch.zeros(4, 5, 6), {}                                # [z][y][x]
+    volume[0, 4, 1], volume[3, 0, 5] = 1, 1                                 # near, low, left; far, high, right
+    monkeypatch.setattr(Axes3D, "voxels", lambda _, filled, **look: drawn.update(filled=filled, **look))
+    axes = figures.voxels(volume)
+    assert np.argwhere(drawn["filled"]).tolist() == [[1, 0, 0], [5, 3, 4]], "x to the right, z away, and up is −y"
+    near, far = drawn["facecolors"][1, 0, 0], drawn["facecolors"][5, 3, 4]
+    assert near[:3].sum() > far[:3].sum()
+    assert [getattr(axes, f"get_{a}lim")() for a in "xyz"] == [(0, 6), (0, 4), (0, 5)]
+    assert figures.alt(axes.figure) == "2 filled voxels of 120"
+
+
+def test_a_cube_without_a_filled_voxel_can_be_drawn():
+    pixels(figures.voxels(torch.zeros(2, 2, 2)).figure)
+
+
 def test_point_cloud_is_upright_and_to_scale(joints):
     axes = figures.point_cloud(joints, joints, MSRA)
     x, depth_axis, up = (np.asarray(values) for values in axes.collections[0]._offsets3d)
@@ -166,6 +183,7 @@ def test_a_tensor_with_a_gradient_can_be_drawn(depth):
     (lambda d, j: figures.depth_image(d, joints=j), "need camera and skeleton"),
     (lambda d, j: figures.depth_image(d, CAMERA, j[:14], MSRA), "14 joints for msra21"),
     (lambda d, j: figures.point_cloud(j, j), "need a skeleton"),
+    (lambda d, j: figures.voxels(d), "accepted are 3 axes"),
     (lambda d, j: figures.offset_field(torch.zeros(4, 8, 8)), "accepted are \\(2, h, w\\)"),
     (lambda d, j: figures.success_curve(torch.zeros(3), torch.zeros(3), by="best"), "'worst' and 'mean'"),
     (lambda d, j: figures.depth_grid([]), "at least one"),
