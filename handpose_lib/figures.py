@@ -177,7 +177,7 @@ def voxels(volume, axes=None, title="", view=(14, -62)):
     paint = plt.get_cmap("cividis_r")((0.1 + 0.8 * (away - first) / max(last - first, 1)).numpy())
     axes.voxels(filled.numpy(), facecolors=paint, edgecolor="#00000022", linewidth=0.2)
     across, deep, high = filled.shape
-    axes.set_box_aspect(filled.shape, zoom=1.1)
+    axes.set_box_aspect(filled.shape, zoom=1.0)
     axes.set(title=title, xlabel="x", ylabel="z", zlabel="−y", xlim=(0, across), ylim=(0, deep), zlim=(0, high), xticks=[], yticks=[], zticks=[])
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.labelpad = -12

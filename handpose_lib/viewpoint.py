@@ -64,7 +64,7 @@ def error_over(angle: torch.Tensor, errors: torch.Tensor, edges: Sequence[float]
         raise HandPoseError(f"angles of shape {tuple(angle.shape)} and errors {tuple(errors.shape)}: accepted is one of each per frame")
     if len(edges) < 2 or not bool((edges.diff() > 0).all()):
         raise HandPoseError(f"edges {edges.tolist()}: accepted are at least two that rise")
-    bins = torch.bucketize(angle.double(), edges, right=True) - 1
+    bins = torch.bucketize(angle.double().contiguous(), edges, right=True) - 1
     inside = (bins >= 0) & (bins < len(edges) - 1)
     count = torch.bincount(bins[inside], minlength=len(edges) - 1)
     total = torch.zeros(len(edges) - 1, dtype=torch.float64, device=angle.device).index_add_(0, bins[inside], errors[inside].double())
