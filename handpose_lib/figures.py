@@ -19,7 +19,7 @@ import math
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.collections import LineCollection
-from mpl_toolkits.mplot3d.art3d import Line3DCollection
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from handpose_lib import camera as cameras
 from handpose_lib.errors import HandPoseError
@@ -172,10 +172,10 @@ def voxels(volume, axes=None, title="", view=(14, -62)):
     if axes is None:
         axes = plt.figure(figsize=(4.6, 4.4)).add_subplot(projection="3d")
     filled = _array(volume, 3, "volume").permute(2, 0, 1).flip(2) > 0                 # x to the right, z away, −y up
-    away = torch.arange(filled.shape[1])[None, :, None].expand_as(filled)
-    first, last = (int(end) for end in away[filled].aminmax()) if filled.any() else (0, 0)
-    paint = plt.get_cmap("cividis_r")((0.1 + 0.8 * (away - first) / max(last - first, 1)).numpy())
-    axes.voxels(filled.numpy(), facecolors=paint, edgecolor="#00000022", linewidth=0.2)
+    faces, at = _faces(filled)
+    away = at[:, 1] - at[:, 1].min() if len(at) else at[:, 1]
+    paint = plt.get_cmap("cividis_r")((0.1 + 0.8 * away / away.amax().clamp_min(1)).numpy() if len(at) else [])
+    axes.add_collection3d(Poly3DCollection(faces.numpy(), facecolors=paint, edgecolors="#00000022", linewidths=0.2, shade=len(at) > 0))
     across, deep, high = filled.shape
     axes.set_box_aspect(filled.shape, zoom=1.0)
     axes.set(title=title, xlabel="x", ylabel="z", zlabel="−y", xlim=(0, across), ylim=(0, deep), zlim=(0, high), xticks=[], yticks=[], zticks=[])
@@ -183,6 +183,20 @@ def voxels(volume, axes=None, title="", view=(14, -62)):
         axis.labelpad = -12
     axes.view_init(*view)
     return _described(axes, f"{int(filled.sum())} filled voxels of {filled.numel()}")
+
+
+def _faces(filled):
+    """The sides of the true cells of (X, Y, Z) that border on an empty one: corners (F, 4, 3), and the cells (F, 3)."""
+    padded, sides = torch.nn.functional.pad(filled, (1,) * 6), []
+    square = torch.tensor(((0, 0), (1, 0), (1, 1), (0, 1)))
+    for axis in range(3):
+        for side in (0, 1):
+            beyond = padded.roll(1 - 2 * side, axis)[1:-1, 1:-1, 1:-1]
+            at = (filled & ~beyond).nonzero()
+            corner = torch.full((4, 3), side)
+            corner[:, (axis + 1) % 3], corner[:, (axis + 2) % 3] = (square if side else square.flip(0)).T  # seen from outside
+            sides.append((at[:, None] + corner, at))
+    return tuple(torch.cat(parts) for parts in zip(*sides))
 
 
 # -- what networks see and say ----------------------------------------------------------------

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
-from mpl_toolkits.mplot3d import Axes3D
 
 from handpose_lib import figures, skeleton
 from handpose_lib.camera import preset, xyz_to_uvd
@@ -102,15 +101,28 @@ def test_depth_grid_has_one_picture_each_and_leaves_the_last_places_empty(depth,
 
 
 def test_voxels_stand_where_they_were_filled_the_nearer_the_lighter(monkeypatch):
-    volume, drawn = torch.zeros(4, 5, 6), {}                                # [z][y][x]
+    volume, drawn, collection = torch.zeros(4, 5, 6), {}, figures.Poly3DCollection       # [z][y][x]
     volume[0, 4, 1], volume[3, 0, 5] = 1, 1                                 # near, low, left; far, high, right
-    monkeypatch.setattr(Axes3D, "voxels", lambda _, filled, **look: drawn.update(filled=filled, **look))
+    monkeypatch.setattr(figures, "Poly3DCollection", lambda faces, **look: drawn.update(faces=faces, **look) or collection(faces, **look))
     axes = figures.voxels(volume)
-    assert np.argwhere(drawn["filled"]).tolist() == [[1, 0, 0], [5, 3, 4]], "x to the right, z away, and up is −y"
-    near, far = drawn["facecolors"][1, 0, 0], drawn["facecolors"][5, 3, 4]
-    assert near[:3].sum() > far[:3].sum()
+    near = (drawn["faces"][:, :, 0] <= 2).all(1)
+    assert len(near) == 12 and near.sum() == 6, "each alone shows its six sides"
+    for chosen, corner in ((near, [1, 0, 0]), (~near, [5, 3, 4])):           # x to the right, z away, and up is −y
+        corners = drawn["faces"][chosen].reshape(-1, 3)
+        assert corners.min(0).tolist() == corner and corners.max(0).tolist() == [c + 1 for c in corner]
+    assert drawn["facecolors"][near, :3].sum(1).min() > drawn["facecolors"][~near, :3].sum(1).max()
     assert [getattr(axes, f"get_{a}lim")() for a in "xyz"] == [(0, 6), (0, 4), (0, 5)]
     assert figures.alt(axes.figure) == "2 filled voxels of 120"
+
+
+def test_sides_between_two_voxels_are_not_drawn_and_all_face_outwards():
+    filled = torch.rand(5, 6, 7, generator=torch.Generator().manual_seed(0)) < 0.4
+    faces, at = figures._faces(filled)
+    padded = torch.nn.functional.pad(filled, (1,) * 6)
+    assert len(faces) == sum((padded.int().diff(dim=axis) != 0).sum() for axis in range(3)), "one for each change along an axis"
+    a, b, c, _ = faces.double().unbind(1)
+    normal, outwards = torch.linalg.cross(b - a, c - b), faces.double().mean(1) - (at + 0.5)
+    assert torch.equal(normal, 2 * outwards)
 
 
 def test_a_cube_without_a_filled_voxel_can_be_drawn():
