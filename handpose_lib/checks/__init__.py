@@ -31,15 +31,20 @@ typical mistake would give, so that the hint appears exactly when it fits.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from handpose_lib import errors
+from handpose_lib import errors, paths, storage
 
-__all__ = ["Broken", "Verdict", "check", "equal", "exercise", "holds", "names", "normal", "require", "shaped", "uniform"]
+__all__ = ["Broken", "Progress", "Verdict", "check", "equal", "exercise", "holds", "load", "names", "normal", "progress", "require",
+           "shaped", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ def check(name: str, function: Callable, seed: int | None = None) -> Verdict:
         test(_Student(function), torch.Generator().manual_seed(seed))
     except Broken as broken:
         return Verdict(name, broken.law, broken.hint, seed)
+    if _in_a_notebook():
+        _remember(name)
     return Verdict(name, seed=seed)
 
 
@@ -98,6 +105,44 @@ def require(name: str, function: Callable, seed: int | None = None) -> Verdict:
 def names(chapter: str | None = None) -> list[str]:
     """The exercises that have a check, of every chapter imported so far or of one."""
     return sorted(name for name, entry in _REGISTRY.items() if chapter in (None, entry.chapter))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What has been solved: chapter -> exercise -> yes or no. Shown with a line for each chapter."""
+
+    chapters: Mapping[str, Mapping[str, bool]]
+
+    def __str__(self) -> str:
+        if not self.chapters:
+            return "No exercises."
+        wide = max(map(len, self.chapters))
+        lines = [f"{chapter:{wide}}  {sum(solved.values())} of {len(solved)}   " + "  ".join(f"{'✔' if done else '·'} {name}" for name, done in solved.items())
+                 for chapter, solved in self.chapters.items()]
+        total = [done for solved in self.chapters.values() for done in solved.values()]
+        return "\n".join([*lines, f"{'together':{wide}}  {sum(total)} of {len(total)}"])
+
+    __repr__ = __str__
+
+
+def progress(chapter: str | None = None) -> Progress:
+    """What has been solved so far, in every chapter or in one, in notebooks that keep their data in the same folder.
+
+    `check` notes an exercise when it finds an answer right in a notebook, in `progress.json` of the data
+    folder; `require` notes nothing, so that executing the solutions of the book solves nothing.
+    """
+    known = [module.name for module in pkgutil.iter_modules(__path__)]
+    if chapter is not None:
+        known = [errors.one_of("chapter", chapter, known)]
+    for name in known:
+        load(name)
+    solved = _solved()
+    return Progress({name: {one: one in solved for one in names(name)} for name in known})
+
+
+def load(chapter: str) -> None:
+    """Register the exercises of a chapter: what importing its module does."""
+    importlib.import_module(f"{__name__}.{chapter}")
 
 
 # -- for the authors of checks ----------------------------------------------------------------
@@ -188,6 +233,31 @@ class _Student:
                 holds(torch.equal(value, copy), "it changes one of its inputs",
                       "work on a copy, and avoid operations in place such as x += 1")
         return result
+
+
+def _in_a_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+def _notes() -> Path:
+    return paths.data() / "progress.json"
+
+
+def _solved() -> set[str]:
+    try:
+        return set(storage.read_json(_notes())["solved"])
+    except (errors.DataError, KeyError, TypeError):  # nothing noted yet, or not by us
+        return set()
+
+
+def _remember(name: str) -> None:
+    solved = _solved()
+    if name not in solved:
+        try:
+            storage.write_json(_notes(), {"solved": sorted(solved | {name})})
+        except OSError:  # a folder that cannot be written costs the note, not the answer
+            pass
 
 
 def _close(value: torch.Tensor, expected: torch.Tensor, atol: float, rtol: float) -> bool:
