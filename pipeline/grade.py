@@ -29,6 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde, GenerateFeedback
+from nbgrader.preprocessors import CheckCellMetadata, SaveAutoGrades
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -195,9 +198,7 @@ def take_answers(submission: Submission, released: list[dict]) -> None:
             submission.remarks.append(f"{exercise.name}: {len(touched)} cells answer it, the last one counts")
         elif last["id"] != exercise.answer:
             submission.remarks.append(f"{exercise.name}: found in another cell by the name of the function")
-        around = [isolated.Cell("".join(cell["source"])) for cell in submission.chapter.notebook["cells"]
-                  if cell["cell_type"] == "code" and "hide-input" in cell["metadata"].get("tags", [])]
-        around += [isolated.Cell(source) for id, source in fresh.items() if id not in answer_ids and is_code(released, id)]
+        around = [isolated.Cell(source) for id, source in fresh.items() if id not in answer_ids and is_code(released, id)]
         around += [isolated.Cell(cell["source"], "definitions" if cell["id"] in fresh else "definitions and variables")
                    for cell in code if cell is not last and not any(cell is other for other in candidates)]
         submission.answers.append(Answer(exercise, last["source"], cells=[*around, isolated.Cell(last["source"], "everything")]))
@@ -250,10 +251,6 @@ def imported(chapter: exercises.Chapter) -> set[str]:
 
 def with_nbgrader(submissions: list[Submission], course: Path, feedback: Path) -> dict[tuple, tuple[float, float]]:
     """Autograde fresh copies of the assignments that hold the answers; {(submission, exercise's label): (points, of)}."""
-    from nbgrader.api import Gradebook
-    from nbgrader.converters import Autograde, GenerateFeedback
-    from nbgrader.preprocessors import CheckCellMetadata, SaveAutoGrades
-
     names = safe_names({submission.student for submission in submissions})
     copies = {}
     for submission in submissions:
@@ -299,10 +296,11 @@ def safe_names(students: set[str]) -> dict[str, str]:
 
 
 def fresh_copy(submission: Submission, course: Path) -> nbformat.NotebookNode:
-    """The assignment with the student's answers in it; remarks stand at the top."""
+    """The exercises of the assignment with the student's answers in them; remarks stand at the top."""
     chapter = submission.chapter
     notebook = nbformat.read(course / "release" / chapter.assignment / f"{chapter.assignment}.ipynb", as_version=4)
     sources = {(answer.exercise.answer or f"{answer.exercise.cell}-words"): answer.source for answer in submission.answers if answer.source}
+    notebook.cells = notebook.cells[:1] + [cell for cell in notebook.cells[2:] if "nbgrader" in cell.metadata]
     for cell in notebook.cells:
         cell.source = sources.get(cell.id, cell.source)
     if submission.remarks:

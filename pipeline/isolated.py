@@ -30,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,16 @@ _CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in multiproc
 _STARTING = threading.Lock()
 
 
+def _start(process) -> None:
+    """Start it without the script that runs here: it needs nothing of that, and would import it every time."""
+    with _STARTING:
+        script, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = script
+
+
 # -- the grader's side ------------------------------------------------------------------------
 
 
@@ -116,9 +127,8 @@ class _Process:
         self.printed, self.attempts = "", []
         self._late = self._full = self._gone = False
         ours, theirs = _CONTEXT.Pipe()
-        with _STARTING:
-            self._process = _CONTEXT.Process(target=_work, args=(theirs, folder, limits), daemon=True)
-            self._process.start()
+        self._process = _CONTEXT.Process(target=_work, args=(theirs, folder, limits), daemon=True)
+        _start(self._process)
         theirs.close()
         self._wire = _Wire(ours)
         self._timer = threading.Timer(START, self._out_of_time)
