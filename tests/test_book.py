@@ -15,7 +15,7 @@ from handpose_lib import provenance
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(path for path in (PROJECT / "book").rglob("*.ipynb") if not {"records", ".ipynb_checkpoints"} & set(path.parts))
-CHAPTERS = [path for path in NOTEBOOKS if not path.stem.startswith("train_")]
+CHAPTERS = [path for path in NOTEBOOKS if not path.stem.startswith("train_") and path.parent.name != "teaching"]
 DRAWS = re.compile(r"\bplt\.(subplots|figure|show|imshow|plot)\(")
 
 
