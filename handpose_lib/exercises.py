@@ -95,7 +95,7 @@ def toc() -> dict[str, str]:
 
 def chapters() -> list[str]:
     """The chapters that have exercises, by their names in the table of contents."""
-    return [page for page in toc() if (file := _file(page)).exists() and "{exercise" in file.read_text(encoding="utf-8")]
+    return [page for page in toc() if (file := _file(page)).exists() and "```{exercise" in file.read_text(encoding="utf-8")]
 
 
 def chapter(name: str) -> Chapter:

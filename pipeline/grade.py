@@ -180,6 +180,7 @@ def take_answers(submission: Submission, released: list[dict]) -> None:
     """Find the answer to each exercise, by the id of its cell or by the name of its function."""
     fresh = {cell["id"]: "".join(cell["source"]) for cell in released}
     code = [cell for cell in submission.cells if cell["cell_type"] == "code"]
+    known = {source.strip() for source in fresh.values()}  # even where the ids were lost
     answer_ids = {exercise.answer for exercise in submission.chapter.exercises}
     for exercise in submission.chapter.exercises:
         if not exercise.name:
@@ -200,7 +201,7 @@ def take_answers(submission: Submission, released: list[dict]) -> None:
             submission.remarks.append(f"{exercise.name}: found in another cell by the name of the function")
         around = [isolated.Cell(source) for id, source in fresh.items() if id not in answer_ids and is_code(released, id)]
         around += [isolated.Cell(cell["source"], "definitions" if cell["id"] in fresh else "definitions and variables")
-                   for cell in code if cell is not last and not any(cell is other for other in candidates)]
+                   for cell in code if cell["source"].strip() not in known and cell is not last and not any(cell is other for other in candidates)]
         submission.answers.append(Answer(exercise, last["source"], cells=[*around, isolated.Cell(last["source"], "everything")]))
     for exercise in submission.chapter.exercises:
         name = assignment.check_id(exercise)
@@ -277,8 +278,8 @@ def with_nbgrader(submissions: list[Submission], course: Path, feedback: Path) -
         for (student, chapter), submission in copies.items():
             page = course / "feedback" / student / chapter / f"{chapter}.html"
             if page.exists():
-                (feedback / student).mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(page, feedback / student / page.name)
+                (feedback / submission.student).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(page, feedback / submission.student / page.name)
             for mark in gradebook.find_submission_notebook(chapter, chapter, student).grades:
                 points[id(submission), mark.name] = (mark.score, mark.max_score)
     return points

@@ -42,7 +42,7 @@ from safetensors.torch import save as tensors_to_bytes
 from handpose_lib import checks, errors, paths
 
 START = 600.0           # seconds for a process to start, on a machine with much else to do
-PATIENCE = 5            # times the seconds of computing that may pass on the clock
+PATIENCE = 10           # times the seconds of computing that may pass on the clock
 LONGEST = 64 * 2**20    # bytes of one message
 PRINTED = 4000          # characters kept of what an answer prints
 FILES = 16 * 2**20      # bytes of a file that an answer may write in its own folder
@@ -424,6 +424,8 @@ def _guard(folder: str, hidden: Sequence[str], attempts: list[str]) -> None:
 
     def below(path: str, folders: Sequence[str]) -> bool:
         return any(path == one or path.startswith(one.rstrip(os.sep) + os.sep) for one in folders)
+
+    sys.path[:] = [path for path in sys.path if below(os.path.realpath(path), readable)]  # an import looks through all of these
 
     def allowed(event: str, arguments: tuple) -> bool:
         if event.startswith(_NEVER):

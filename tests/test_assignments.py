@@ -18,7 +18,7 @@ from pipeline import assignment, grade, isolated
 
 CHAPTERS = exercises.chapters()
 SMALL = "depth_cameras"  # two exercises with checks, two questions; needs no data
-LIMITS = {"seconds": 2.0, "memory": 1.0}
+LIMITS = {"seconds": 3.0, "memory": 0.25}
 
 
 @pytest.fixture(scope="module")
