@@ -31,7 +31,6 @@ typical mistake would give, so that the hint appears exactly when it fits.
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 import secrets
 import sys
@@ -142,7 +141,8 @@ def progress(chapter: str | None = None) -> Progress:
 
 def load(chapter: str) -> None:
     """Register the exercises of a chapter: what importing its module does."""
-    importlib.import_module(f"{__name__}.{chapter}")
+    # Not by importlib: `provenance` would take this for a package any of whose modules any chapter may need.
+    __import__(f"{__name__}.{chapter}")
 
 
 # -- for the authors of checks ----------------------------------------------------------------
