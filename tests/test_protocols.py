@@ -152,3 +152,17 @@ def test_training_notebooks_take_every_set_of_their_paper(folders, tmp_path, pat
                 method = space["method"].eval()
                 decoded = method.decode(method(method.encode(crops)), crops)
             assert decoded.shape == crops.joints.shape and decoded.isfinite().all()
+
+
+def test_frames_rendered_while_training_are_those_of_the_set(folders, tmp_path):
+    """Its camera and its joints, for hands; of bodies none are rendered on the fly."""
+    for name, count in (("nyu", 14), ("icvl", 16), ("hands17", 21)):
+        space = {}
+        with matplotlib.rc_context():
+            exec(code(NOTEBOOKS[0], "data", {"dataset": name, "root": str(folders / name), "frames": "on_the_fly"}), space)
+        crops = space["source"].batch(0, 1, 0)
+        assert crops.joints.shape == (1, count, 3) and torch.equal(crops.camera[0], space["test"].camera.intrinsics(crops.camera))
+    with matplotlib.rc_context():
+        exec(code(NOTEBOOKS[0], "data", {"dataset": "itop", "root": str(folders / "itop"), "frames": "on_the_fly"}), space)
+    with pytest.raises(HandPoseError, match="unknown protocol 'itop'"):
+        space["source"].batch(0, 1, 0)
