@@ -21,8 +21,7 @@ def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     _check_drawing(size, sigma, places)
     steps = torch.arange(size, dtype=places.dtype, device=places.device)
     each = (-(steps - places[..., None]).square() / (2 * sigma**2)).exp()                  # (B, J, 3, size)
-    x, *others = _profiles(each)
-    return math.prod(reversed(others)) * x                                 # the small ones first: one large product
+    return math.prod(_profiles(each))                                      # x · y first: one large product, with z
 
 
 def log_bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
@@ -99,8 +98,7 @@ def _profiles(each: torch.Tensor):
 
 def _total(each: torch.Tensor) -> torch.Tensor:
     """(B, J, axes, size) terms of each axis → their sum at every voxel."""
-    x, *others = _profiles(each)
-    return sum(reversed(others)) + x
+    return sum(_profiles(each))
 
 
 def _places(index: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
