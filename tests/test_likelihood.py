@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from handpose_lib.errors import HandPoseError
-from handpose_lib.nets.likelihood import arg_max, bells, log_bells, soft_arg_max, top_k, tubes
+from handpose_lib.nets.likelihood import TINY, arg_max, bells, log_bells, soft_arg_max, top_k, tubes
 
 
 def places(batch=3, joints=4, size=9, axes=3, seed=0, margin=0.0):
@@ -42,7 +42,7 @@ def test_bells_as_loops(axes, sigma):
         for j in range(3):
             for index, v in voxels(6, axes):
                 d2 = sum((p - q) ** 2 for p, q in zip(v, middle[b, j].tolist()))
-                assert drawn[b, j][index].item() == pytest.approx(exp(-d2 / (2 * sigma**2)), rel=1e-9, abs=1e-15)
+                assert drawn[b, j][index].item() == pytest.approx(exp(-d2 / (2 * sigma**2)), rel=1e-9, abs=TINY)
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -79,6 +79,11 @@ def test_a_tube_does_not_know_its_direction_and_holds_the_bells_of_its_ends():
     torch.testing.assert_close(tubes(a, b, 9, 1.0), tubes(b, a, 9, 1.0))
     tube = tubes(a, b, 9, 1.0)
     assert (tube >= bells(a, 9, 1.0) - 1e-12).all() and (tube >= bells(b, 9, 1.0) - 1e-12).all()
+
+
+def test_no_number_is_too_small_for_float32():
+    drawn = bells(places(4, 21, 44).float(), 44, 1.7)
+    assert drawn[drawn > 0].min() >= torch.finfo(torch.float32).tiny
 
 
 def test_a_place_outside_draws_its_tail():

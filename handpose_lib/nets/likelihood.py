@@ -12,6 +12,10 @@ import torch
 from ..errors import HandPoseError
 
 
+TINY = 1e-12
+"""Heights of a bell below are 0: products of three would reach numbers so small that processors become slow."""
+
+
 def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     """exp(−|v − place|² / 2σ²) for every voxel v: places (B, J, 3) → (B, J, size, size, size), (B, J, 2) → maps.
 
@@ -21,6 +25,7 @@ def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     _check_drawing(size, sigma, places)
     steps = torch.arange(size, dtype=places.dtype, device=places.device)
     each = (-(steps - places[..., None]).square() / (2 * sigma**2)).exp()                  # (B, J, 3, size)
+    each = each.masked_fill(each < TINY, 0)
     return math.prod(_profiles(each))                                      # x · y first: one large product, with z
 
 
