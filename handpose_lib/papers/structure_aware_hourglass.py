@@ -62,6 +62,7 @@ class Config:
     peak            height of the targets
     k               voxels in the weighted mean that reads a joint out (Eq. 3)
     hidden, pool    of the fully connected layers: hidden units, and the side to which their input is averaged
+    initial_std     spread of the initial weights of the maps, which begin near zero, as most voxels of a target are
     """
 
     size: int = 64
@@ -82,6 +83,7 @@ class Config:
     k: int = 27
     hidden: int = 1024
     pool: int = 4
+    initial_std: float = 0.001
 
     def __post_init__(self):
         for name, accepted in CHOICES.items():
@@ -95,7 +97,7 @@ class Config:
             raise HandPoseError(f"pool {self.pool}: accepted are divisors of the side of the maps, {self.side}")
         if self.k > self.side**self.dimensions:
             raise HandPoseError(f"k {self.k}: accepted are 1 to {self.side**self.dimensions}, the voxels of a map")
-        for name in ("sigma_joints", "sigma_bones", "peak"):
+        for name in ("sigma_joints", "sigma_bones", "peak", "initial_std"):
             if not 0 < getattr(self, name) < inf:
                 raise HandPoseError(f"{name} {getattr(self, name)!r}: accepted is a finite number > 0")
 
@@ -215,6 +217,8 @@ class Stack(nn.Module):
             self.last, self.head = nn.Identity(), Coordinates(config, joints)
         else:
             self.last, self.head = conv_bn_relu(c, c, dimensions=d), conv(c, joints + bones, dimensions=d)
+            nn.init.normal_(self.head.weight, 0.0, config.initial_std)
+            nn.init.zeros_(self.head.bias)
 
     def forward(self, x):
         features = self.last(self.hourglass(x))
