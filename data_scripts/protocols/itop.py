@@ -49,4 +49,4 @@ def render(indices: list[int], view: str, person: int, settings: dict) -> body.R
     return body.frames(indices, seed=settings["seed"], view=view, subjects=[person], clean=clean)
 
 
-PROTOCOL = Protocol("itop", "frames of each person and view", {"smoke": 24, "laptop": 400}, 99_999, facts, total, write)
+PROTOCOL = Protocol("itop", "frames of each person and view", {"smoke": 24, "laptop": 125}, 99_999, facts, total, write)
