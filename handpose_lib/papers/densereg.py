@@ -423,20 +423,21 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
             epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
             augmentation={"rotation": (-pi, pi), "scale": (0.9, 1.1), "translation": 0.0, "aspect": (0.9, 1.1)},
             cube_train=(cube,), cube_test=cube, network=body)
-    network, batch = {"dropout": 0.0, "normalisation": "batch", "initial_std": 0.03, **body}, 8
+    network, batch, rate = {"dropout": 0.0, "normalisation": "batch", "initial_std": 0.03, **body}, 8, 2e-3
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "stacks": 1, **network}, 4, 1_200
     elif profile == "ablation":
         network, epochs, epoch_frames = {**SMALL, **network}, 10, 1_200
     elif variant == "small":
-        network, epochs, epoch_frames, batch = {**SMALL, **network}, 10, 6_000, 16
+        network = {**SMALL, **network, "channels": 48, "depth": 3}  # 12 × 12 maps have no fourth half
+        epochs, epoch_frames, batch, rate = 10, 7_040, 32, 4e-3
     else:
         network, epochs, epoch_frames = {**network, "size": SMALL["size"], "tau": SMALL["tau"]}, 10, 1_000
     return Recipe(
-        profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
+        profile, "adamw", lr=rate, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
         warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,
         augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
-        cube_train=(cube,), cube_test=cube, network=network, parts=batch // 8)
+        cube_train=(cube,), cube_test=cube, network=network, parts=2 if batch > 8 else 1)
 
 
 SYNTHETIC_EPOCH = 72_757
