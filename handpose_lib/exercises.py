@@ -124,6 +124,7 @@ def parse(notebook: dict, name: str, part: str = "") -> Chapter:
                     title = title or heading[2:].strip()
                 else:
                     section = heading.lstrip("# ").strip()
+                    section = title if section == "Exercises" else section
             minutes = minutes or int((re.search(r"\b(\d+) minutes", source) or [0, 0])[1])
             if "{solution-start}" in source:
                 solution = []

@@ -18,6 +18,7 @@ in a process of its own (see isolated.py), so that no submission concerns anothe
 import argparse
 import ast
 import csv
+import io
 import json
 import os
 import re
@@ -35,7 +36,7 @@ from nbgrader.preprocessors import CheckCellMetadata, SaveAutoGrades
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from handpose_lib import checks, errors, exercises, paths
+from handpose_lib import checks, errors, exercises, paths, storage
 from pipeline import assignment, isolated
 
 LARGEST = 50 * 2**20  # bytes of a submitted notebook
@@ -97,16 +98,20 @@ def grade(folder: Path, out: Path, chapters: list[str] | None = None, seconds: f
     known = [exercises.chapter(name) for name in chapters or exercises.chapters()]
     submissions = collected(folder, known, complete=bool(chapters))
     graded = [chapter for chapter in known if any(submission.chapter is chapter for submission in submissions)]
-    course = out / "course"
-    released = {chapter.name: json.loads(file.read_text(encoding="utf-8"))["cells"]
-                for chapter, file in zip(graded, assignment.release(graded, course, gradebook=True))}
-    for submission in submissions:
-        if submission.cells:
-            take_answers(submission, released[submission.chapter.name])
     limits = isolated.Limits(seconds, memory, hidden=[str(paths.project() / "book"), str(folder.resolve()), str(out.resolve())])
-    judge_all([answer for submission in submissions for answer in submission.answers if answer.cells], graded, limits, jobs)
-    points = with_nbgrader([submission for submission in submissions if submission.cells], course, out / "feedback")
-    return write_tables(submissions, points, out)
+    try:
+        course = out / "course"
+        released = {chapter.name: json.loads(file.read_text(encoding="utf-8"))["cells"]
+                    for chapter, file in zip(graded, assignment.release(graded, course, gradebook=True))}
+        for submission in submissions:
+            if submission.cells:
+                take_answers(submission, released[submission.chapter.name])
+        judge_all([answer for submission in submissions for answer in submission.answers if answer.cells], graded, limits, jobs)
+        points = with_nbgrader([submission for submission in submissions if submission.cells], course, out / "feedback")
+        return write_tables(submissions, points, out)
+    except BaseException:  # half a grading is none
+        shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 # ---------------------------------------------------------------------- what was handed in
@@ -355,11 +360,11 @@ def write_tables(submissions: list[Submission], points: dict, out: Path) -> list
         per_chapter.append({"student": submission.student, "chapter": chapter, "points": total, "of": worth,
                             "status": ", ".join(dict.fromkeys(states)) or "graded", "remarks": "; ".join(submission.remarks)})
     for name, rows in (("grades.csv", per_chapter), ("exercises.csv", per_exercise)):
-        out.mkdir(parents=True, exist_ok=True)
-        with open(out / name, "w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, list(rows[0]) if rows else ["student"])
-            table.writeheader()
-            table.writerows(rows)
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(rows[0]) if rows else ["student"], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        storage.write_text(out / name, text.getvalue())
     return per_chapter
 
 
