@@ -9,7 +9,7 @@
     grades.csv       one line per student and chapter: points, status, remarks
     exercises.csv    one line per exercise: points, status, and the line that the check answered
     feedback/        <student>/<chapter>.html
-    course/          nbgrader's own folder, with solutions: for the instructor, for questions answered in words
+    course/          a course folder of nbgrader, with solutions: for the instructor, to mark answers in words
 
 From a submission only the answers are taken and put into a fresh copy of the assignment; each is judged
 in a process of its own (see isolated.py), so that no submission concerns another.
@@ -101,6 +101,7 @@ def grade(folder: Path, out: Path, chapters: list[str] | None = None, seconds: f
     limits = isolated.Limits(seconds, memory, hidden=[str(paths.project() / "book"), str(folder.resolve()), str(out.resolve())])
     try:
         course = out / "course"
+        storage.write_text(course / "nbgrader_config.py", f"c = get_config()\nc.CourseDirectory.course_id = {assignment.COURSE!r}\n")
         released = {chapter.name: json.loads(file.read_text(encoding="utf-8"))["cells"]
                     for chapter, file in zip(graded, assignment.release(graded, course, gradebook=True))}
         for submission in submissions:

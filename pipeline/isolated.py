@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import io
 import json
 import multiprocessing
@@ -89,7 +90,11 @@ def judge(name: str, function: str, cells: Sequence[Cell], limits: Limits = Limi
 
 
 def prepare(modules: Sequence[str]) -> None:
-    """Import modules once, in the process that all others are copies of (where the system can copy processes)."""
+    """Name what answers will import: it is loaded before a student's code runs, at no cost of its time.
+
+    Where the system can copy processes, it is loaded once, in the process that all others are copies of.
+    """
+    _MODULES[:] = modules
     if _CONTEXT.get_start_method() == "forkserver":
         _CONTEXT.set_forkserver_preload(["torch", "handpose_lib.checks", *modules])
 
@@ -100,6 +105,7 @@ _SAID = {
     "died": "its process ended; look for exit() and the like",
 }
 _CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+_MODULES: list[str] = []
 _STARTING = threading.Lock()
 
 
@@ -127,7 +133,7 @@ class _Process:
         self.printed, self.attempts = "", []
         self._late = self._full = self._gone = False
         ours, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_work, args=(theirs, folder, limits), daemon=True)
+        self._process = _CONTEXT.Process(target=_work, args=(theirs, folder, limits, list(_MODULES)), daemon=True)
         _start(self._process)
         theirs.close()
         self._wire = _Wire(ours)
@@ -281,13 +287,18 @@ class _Wire:
 # -- the other process ------------------------------------------------------------------------
 
 
-def _work(connection, folder: str, limits: Limits) -> None:
+def _work(connection, folder: str, limits: Limits, modules: list[str]) -> None:
     """Load the cells, then call the function as often as asked."""
     wire, printed, attempts = _Wire(connection), _Printed(), []
     function = None
     os.chdir(folder)
     _settle(folder, printed)
     wire.receive()
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError:  # whoever needs it will be told
+            pass
     _limit(limits)
     _guard(folder, limits.hidden, attempts)
     wire.send("started", {"printed": "", "attempts": []})
