@@ -8,7 +8,7 @@ A chapter asks for a function and the reader hands it over by the name of the ex
 
 `check` never raises: it returns a `Verdict`, which is one line of text and is true or false.
 `require` raises an AssertionError with that line: for solutions, which must fail the build of
-the book when they are wrong, and for automatic grading.
+the book when they are wrong. `progress()` shows what a reader has solved, in which chapter.
 
 How to write a check
 --------------------
