@@ -1,12 +1,14 @@
-"""Finding the hand among other things: a small hourglass that detects its joints in the whole image.
+"""Finding the hand among other things: a small hourglass that detects its joints in the whole image, and a second look.
 
     detector = detection.load()                                     # the trained one of the book's records
     centre = prepare.locate(depth, camera, detector=detector)       # (B, 3) mm
     detection.rates({"detector": detector, "mass": None})           # how often, on frames full of other things
 
 After DenseReg (section 4.3), which finds the hands of NYU with a joint detector of one stack: a 2D heat
-map per joint of the image as a whole, and the median of their peaks is the hand. Depth is ours: one
+map per joint of the image as a whole, and the median of their peaks is the hand. Two things are ours. One
 more map says how far the hand's centre lies behind what a pixel shows, and the median over the joints counts.
+And a second network looks at cubes at the camera's own resolution, as DeepPrior++ (section 3) corrects its reference points: it
+says which of the places where joints agree is the hand, and where in its cube the mean of the joints is.
 """
 
 from dataclasses import dataclass, replace
@@ -20,10 +22,11 @@ from tqdm.auto import tqdm
 from . import evaluation, paths, prepare, provenance, synth, training
 from .camera import uvd_to_xyz, xyz_to_uvd
 from .errors import DataError, HandPoseError, one_of
+from .frames import Crops
 from .nets.blocks import Conv, conv_bn_relu, initialise
 from .nets.bottleneck import Bottleneck, BottleneckHourglass
 from .nets.heatmap import cones, peaks
-from .prepare.locate import METHODS, as_cameras
+from .prepare.locate import METHODS, NEAR, as_cameras
 from .storage import read_json, read_tensors, write_json, write_tensors
 
 FOCAL = 120.0
@@ -39,8 +42,19 @@ REACH = 200.0
 SURE = 0.5
 """A joint counts if its peak has this share of the highest one."""
 
+AGREE, PLACES = 120.0, 3
+"""mm within which joints speak of one hand; how many places besides the median get a second look."""
+CUBE, SIZE = 300.0, 64
+"""Side in mm of the cube of a second look, and of its image in pixels."""
+LOOKS = 2
+"""How often the second network looks: at all the places, then again at the cube around its answer."""
+ASTRAY, LOST = 30.0, 75.0
+"""mm along each axis (standard deviation) by which cubes miss the hand when a second look is learnt; mm from which there is no hand in one."""
+
 CLUTTERED = replace(synth.WIDE, distance=(300.0, 700.0), wall=0.4, person=0.35, table=0.35, held=0.15, near=0.25, beside=0.2)
 """Hands of every kind, seven of eight with something else in view: behind, below, in front or touching."""
+THINGS = ("wall", "person", "table", "held", "near", "beside")
+"""What there may be in a cluttered frame besides a hand: fields of `synth.Distribution`."""
 SUBJECTS, HELD_OUT = tuple(range(8)), (8,)
 WITHIN = 30.0
 """mm from the mean of the joints that count as found."""
@@ -74,17 +88,40 @@ class Detector(nn.Module):
         initialise(self, 0.02)
         for head in (self.joints, self.behind):
             nn.init.zeros_(head.weight)  # nothing is said before something is known
+        self.look = _look(c)
         self.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def forward(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
         """(B, H, W) mm and (B, 4) → (B, 3) mm. Images may be of different cameras, if of one size."""
+        rows = torch.arange(len(depth), device=depth.device)
+        places = torch.stack(self.places(depth, cameras), 1)                              # (B, P, 3)
+        many = places.shape[1]
+        for _ in range(LOOKS):
+            crops = prepare.crop(depth.repeat_interleave(many, 0), cameras.repeat_interleave(many, 0), places.flatten(0, 1), CUBE)
+            place, sure = self.look_at(crops)
+            surest = sure.unflatten(0, (-1, many)).argmax(1)
+            places = _in_front(prepare.from_view(place[:, None], crops)).unflatten(0, (-1, many))[rows, surest]  # (B, 1, 3)
+            many = 1
+        return places[:, 0]
+
+    @torch.no_grad()
+    def find(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
+        """As `forward`, but without a second look."""
+        return self.places(depth, cameras)[0]
+
+    @torch.no_grad()
+    def places(self, depth: torch.Tensor, cameras: torch.Tensor) -> list[torch.Tensor]:
+        """Where the hand may be, (B, 3) mm each: the median of the joints, and `PLACES` where most of them agree."""
         steps = _steps(cameras)
-        centre = depth.new_zeros(len(depth), 3)
+        found = [depth.new_zeros(len(depth), 3) for _ in range(1 + PLACES)]
         for step in steps.unique().tolist():
             rows = (steps == step).nonzero()[:, 0]
-            centre[rows] = self.read(*self.maps(depth[rows], step), cameras[rows], step)
-        return centre
+            maps = self.maps(depth[rows], step)
+            median = self.read(*maps, cameras[rows], step)
+            for place, centre in zip(found, (median, *self.agreements(*maps, cameras[rows], step, median)), strict=True):
+                place[rows] = centre
+        return found
 
     def maps(self, depth: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, H, W) mm, thinned out by `step` → heat (B, J, h, w), behind (B, h, w) in 100 mm, seen (B, h, w) mm.
@@ -99,18 +136,38 @@ class Detector(nn.Module):
         seen = -F.max_pool2d(-F.pad(away[:, None], _up_to(away, 4), value=torch.inf), 4)[:, 0]
         return self.joints(x), self.behind(x)[:, 0], seen
 
-    def read(self, heat, behind, seen, cameras, step) -> torch.Tensor:
-        """The maps of a batch → (B, 3) mm: the median of the joints, those with a high peak."""
+    def joint_points(self, heat, behind, seen, cameras, step) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of each joint: pixel and depth of the hand's centre behind it (B, J, 3), height of its peak (B, J), whether it sees a surface."""
         place = peaks(heat, RADIUS)                                                       # (B, J, 2)
-        top = heat.flatten(2).amax(2)
-        sure = top >= SURE * top.amax(1, keepdim=True)
         index = (place[..., 1].round().long() * heat.shape[-1] + place[..., 0].round().long()).clamp(0, heat[0, 0].numel() - 1)
         depth = (seen + 100 * behind).flatten(1).gather(1, index)                         # (B, J)
-        uv = _median(_pixels(place, step), sure[..., None].expand_as(place))
-        z = _median(depth, sure & depth.isfinite())
+        return torch.cat((_pixels(place, step), depth[..., None]), -1), heat.flatten(2).amax(2), depth.isfinite()
+
+    def read(self, heat, behind, seen, cameras, step) -> torch.Tensor:
+        """The maps of a batch → (B, 3) mm: the median of the joints, those with a high peak."""
+        uvd, top, sees = self.joint_points(heat, behind, seen, cameras, step)
+        sure = top >= torch.minimum(SURE * top.amax(1, keepdim=True), top.amax(1, keepdim=True))  # the best one, even below 0
+        uv = _median(uvd[..., :2], sure[..., None].expand(-1, -1, 2))
+        z = _median(uvd[..., 2], sure & sees)
         # Nothing measured at any joint: the nearest thing of all is the best that can be said.
         z = torch.where(z.isnan(), seen.flatten(1).amin(1).clamp_max(FAR), z)
-        return uvd_to_xyz(torch.cat((uv, z.clamp_min(1)[:, None]), 1)[:, None], cameras, check=False)[:, 0]
+        return uvd_to_xyz(_in_front(torch.cat((uv, z[:, None]), 1))[:, None], cameras, check=False)[:, 0]
+
+    def agreements(self, heat, behind, seen, cameras, step, otherwise: torch.Tensor) -> list[torch.Tensor]:
+        """`PLACES` times (B, 3) mm: where most joints agree, where most of the others do, and so on; `otherwise` if none is left."""
+        uvd, top, sees = self.joint_points(heat, behind, seen, cameras, step)
+        points = uvd_to_xyz(_in_front(uvd.where(sees[..., None], FAR)), cameras, check=False)
+        weight, apart, rows = top.clamp_min(0) * sees, torch.cdist(points, points), torch.arange(len(points), device=points.device)
+        found = []
+        for _ in range(PLACES):
+            best = (weight[:, None] * (1 - apart / AGREE).clamp_min(0)).sum(2).masked_fill(weight <= 0, -1).argmax(1)
+            near = apart[rows, best] < AGREE
+            share = weight * near
+            total = share.sum(1, keepdim=True)
+            mean = (share[..., None] * points).sum(1) / total.clamp_min(1e-9)
+            found.append(torch.where(total > 1e-6, mean, otherwise))
+            weight = weight * ~near
+        return found
 
     def loss(self, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor) -> dict[str, torch.Tensor]:
         """Scalars 'heat' and 'depth' per frame, and 'total', for images of one focal length with joints (B, J, 3) mm."""
@@ -123,6 +180,30 @@ class Detector(nn.Module):
         apart = F.huber_loss(behind, offset.where(counts, 0), reduction="none", delta=0.1) * counts
         terms = {"heat": (heat - true).square().sum() / (2 * len(depth)), "depth": apart.sum() / len(depth)}
         return {**terms, "total": terms["heat"] + terms["depth"]}
+
+    def look_at(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where in the view of each cube the hand's centre is, (B, 3) normalised, and how sure it is that there is one, (B,) log odds."""
+        said = self.look(prepare.image(crops, SIZE).contiguous(memory_format=torch.channels_last))
+        return said[:, :3], said[:, 3]
+
+    def look_loss(self, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor, looks: int,
+                  generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Scalars 'place' and 'sure' per cube, and 'total', of `looks` cubes in each image, turned at random.
+
+        The first of them is put on anything that stands out, the others miss the hand by `ASTRAY`.
+        """
+        mean, depth, cameras = prepare.true_centre(joints).repeat(looks, 1), depth.repeat(looks, 1, 1), cameras.repeat(looks, 1)
+        at = mean + ASTRAY * torch.randn(mean.shape, generator=generator).to(mean)
+        at[: len(joints)] = _standing_out(depth[: len(joints)], cameras[: len(joints)], generator)
+        crops = prepare.augment(prepare.crop(depth, cameras, _in_front(at), CUBE), generator, translation=0.0)
+        place, sure = self.look_at(crops)
+        hand = ((at - mean).norm(dim=1) < LOST).to(sure)
+        true = prepare.to_view(mean[:, None], crops)[:, 0]
+        apart = F.huber_loss(place * (CUBE / 20), true * (CUBE / 20), reduction="none").sum(1)  # in 10 mm
+        near = ((at - mean).norm(dim=1) < 1.5 * LOST).to(sure)
+        terms = {"place": (apart * near).sum() / near.sum().clamp_min(1),
+                 "sure": F.binary_cross_entropy_with_logits(sure, hand)}
+        return {**terms, "total": terms["place"] + terms["sure"]}
 
 
 def image(depth: torch.Tensor) -> torch.Tensor:
@@ -140,24 +221,45 @@ def image(depth: torch.Tensor) -> torch.Tensor:
 # ── Training ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def train(detector: Detector, frames: int = 40_000, *, seed: int = 0, batch: int = 8, rate: float = 2e-3,
+def train(detector: Detector, frames: int = 20_000, *, seed: int = 0, batch: int = 8, rate: float = 2e-3,
           distribution=CLUTTERED, device="auto", progress: bool = True) -> list[dict]:
-    """Train in place on synthetic frames, none seen twice; the curve of the loss in about fifty entries."""
+    """Train the first look in place on synthetic frames, none seen twice; the curve of the loss in about fifty entries."""
+
+    def loss(step, depth, cameras, joints):
+        return detector.loss(depth, cameras, joints)
+
+    detector.train()
+    return _train(detector, loss, frames, "detector", seed, batch, rate, distribution, device, progress)
+
+
+def train_look(detector: Detector, frames: int = 8_000, *, seed: int = 0, batch: int = 8, looks: int = 4, rate: float = 3e-3,
+               distribution=CLUTTERED, device="auto", progress: bool = True) -> list[dict]:
+    """Train the second look in place, as `train` the first: at `looks` cubes in each frame. Neither needs the other."""
+
+    def loss(step, depth, cameras, joints):
+        return detector.look_loss(depth, cameras, joints, looks, training.generator(seed, "second look", step))
+
+    detector.look.train()
+    return _train(detector, loss, frames, "second look", seed, batch, rate, distribution, device, progress)
+
+
+def _train(detector, loss, frames, purpose, seed, batch, rate, distribution, device, progress) -> list[dict]:
     place = evaluation.find_device(device)
-    detector.to(place).train()
-    optimiser = torch.optim.AdamW(detector.parameters(), lr=rate, weight_decay=1e-4, fused=True)
+    detector.to(place)
+    part = detector.look if purpose == "second look" else detector
+    optimiser = torch.optim.AdamW(part.parameters(), lr=rate, weight_decay=1e-4, fused=True)
     steps = max(2, frames // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
 
     def render(step):
-        return synth.frames(range(step * batch, (step + 1) * batch), seed=training.mix(seed, "detector", 0) % (1 << 31),
+        return synth.frames(range(step * batch, (step + 1) * batch), seed=training.mix(seed, purpose, 0) % (1 << 31),
                             distribution=distribution, subjects=SUBJECTS)
 
     curve, sums = [], 0
-    for step, given in enumerate(tqdm(evaluation.in_background(render, range(steps)), total=steps, desc="train detector",
+    for step, given in enumerate(tqdm(evaluation.in_background(render, range(steps)), total=steps, desc=f"train {purpose}",
                                       unit="step", disable=not progress), start=1):
         depth, joints = given.depth.to(place), given.joints.to(place)
-        losses = detector.loss(depth, as_cameras(given.camera, depth), joints)
+        losses = loss(step, depth, as_cameras(given.camera, depth), joints)
         losses["total"].backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -166,7 +268,7 @@ def train(detector: Detector, frames: int = 40_000, *, seed: int = 0, batch: int
         if step % max(1, steps // 50) == 0 or step == steps:
             entry = dict(zip(losses, (sums / (step - (curve[-1]["step"] if curve else 0))).tolist(), strict=True))
             if not all(map(torch.isfinite, map(torch.tensor, entry.values()))):
-                raise HandPoseError(f"training of the detector diverged by step {step}; a rate below {rate:g} may help")
+                raise HandPoseError(f"training of the {purpose} diverged by step {step}; a rate below {rate:g} may help")
             curve.append({"step": step, **entry})
             sums = 0
     detector.eval()
@@ -193,7 +295,8 @@ def misses(ways: dict, frames: int = 512, *, seed: int = 1, distribution=CLUTTER
                              subjects=subjects)
         true = prepare.true_centre(given.joints)
         for name, way in ways.items():
-            place = next(way.parameters()).device if isinstance(way, nn.Module) else given.depth.device
+            owner = getattr(way, "__self__", way)  # of a detector's method
+            place = next(owner.parameters()).device if isinstance(owner, nn.Module) else given.depth.device
             method = name if way is None else "mass"
             centre = prepare.locate(given.depth.to(place), given.camera, method, detector=way)
             found[name].append((centre.to(true) - true).norm(dim=1))
@@ -203,6 +306,13 @@ def misses(ways: dict, frames: int = 512, *, seed: int = 1, distribution=CLUTTER
 def rates(ways: dict, within: float = WITHIN, **options) -> dict[str, float]:
     """The share of frames in which each way finds the hand `within` so many mm; `options` as of `misses`."""
     return {name: (apart <= within).float().mean().item() for name, apart in misses(ways, **options).items()}
+
+
+def only(*things: str):
+    """`CLUTTERED` with these of the `THINGS` in every frame, and none of the others."""
+    for thing in things:
+        one_of("thing beside a hand", thing, THINGS)
+    return replace(CLUTTERED, **{thing: float(thing in things) for thing in THINGS})
 
 
 # ── Keeping ──────────────────────────────────────────────────────────────────────────────────────
@@ -239,6 +349,33 @@ def load(source=None) -> Detector:
 
 
 # ── Helpers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _look(c: int) -> nn.Sequential:
+    """(B, 1, SIZE, SIZE) → (B, 4), 0 as long as nothing has been learnt."""
+    network = nn.Sequential(
+        conv_bn_relu(1, c // 2, kernel=5, stride=2), conv_bn_relu(c // 2, c, kernel=3, stride=2), conv_bn_relu(c, c, kernel=3),
+        conv_bn_relu(c, c, kernel=3, stride=2), conv_bn_relu(c, c, kernel=3), conv_bn_relu(c, 2 * c, kernel=3, stride=2),
+        nn.Flatten(), nn.Linear(2 * c * (SIZE // 16) ** 2, 2 * c), nn.ReLU(inplace=True), nn.Linear(2 * c, 4))
+    nn.init.zeros_(network[-1].weight)
+    nn.init.zeros_(network[-1].bias)
+    return network
+
+
+def _standing_out(depth: torch.Tensor, cameras: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(B, 3) mm, a measured point of each image, drawn the more often the more it stands out from what is around it."""
+    step = int(_steps(cameras)[0])
+    thin = depth[:, ::step, ::step]
+    weight = (image(thin)[:, 1].clamp_min(0) + 1e-3) * ((thin > 0) & (thin < FAR)) + 1e-9  # anything, where nothing is measured
+    index = torch.multinomial(weight.flatten(1).cpu(), 1, generator=generator).to(depth.device)
+    v, u = index.div(thin.shape[-1], rounding_mode="floor"), index % thin.shape[-1]
+    uvd = torch.cat((step * u, step * v, thin.flatten(1).gather(1, index)), 1)
+    return uvd_to_xyz(_in_front(uvd)[:, None], cameras, check=False)[:, 0]
+
+
+def _in_front(points: torch.Tensor) -> torch.Tensor:
+    """(..., 3), the last coordinate depth in mm: none nearer to the camera than a hand can be."""
+    return torch.cat((points[..., :2], points[..., 2:].clamp_min(NEAR)), -1)
 
 
 def _steps(cameras: torch.Tensor) -> torch.Tensor:

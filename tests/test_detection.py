@@ -1,10 +1,12 @@
 """The hand detector: its geometry, its law, its errors, and that it learns."""
 
+import math
+
 import pytest
 import torch
 
 from handpose_lib import detection, prepare, synth
-from handpose_lib.camera import preset, xyz_to_uvd
+from handpose_lib.camera import preset, uvd_to_xyz, xyz_to_uvd
 from handpose_lib.detection import Config, Detector
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.nets.heatmap import cones
@@ -36,6 +38,84 @@ def test_reading_true_maps_finds_the_hand(protocol, step):
     mean = rendered.joints.mean(1)
     assert (found - mean).norm(dim=1).max() < 20
     assert (found - mean)[:, 2].abs().max() < 0.5                      # depth is told exactly
+
+
+@torch.no_grad()
+def test_where_joints_agree_comes_first_and_what_is_left_after_it():
+    """Two groups of joints 300 mm apart: the larger one, then the other, then nothing, for which the median stands in."""
+    detector, camera = Detector(TINY), torch.tensor([[240.0, 240.0, 160.0, 120.0]])
+    heat, behind, seen = torch.zeros(1, 21, 30, 40), torch.zeros(1, 30, 40), torch.full((1, 30, 40), 500.0)
+    for joint in range(21):
+        heat[0, joint, 8 + joint % 2, 10 if joint < 12 else 32] = 1.0
+    uv = torch.tensor([[10.0, 8.5], [32.0, 8.5]]) * 8 + 3.0
+    groups = [uvd_to_xyz(torch.tensor([[[u, v, 500.0]]]), camera)[:, 0] for u, v in uv.tolist()]
+    median = detector.read(heat, behind, seen, camera, 2)
+    first, second, third = detector.agreements(heat, behind, seen, camera, 2, otherwise=median)
+    assert (first - groups[0]).norm() < 2 and (second - groups[1]).norm() < 2      # 9 joints: 5 of one row, 4 of the other
+    assert torch.equal(third, median)
+    seen[0, 8:10, 10] = torch.inf                                                  # the larger group sees no surface
+    first = detector.agreements(heat, behind, seen, camera, 2, otherwise=median)[0]
+    assert (first - groups[1]).norm() < 2
+    silent = detector.read(heat - 2, behind, seen, camera, 2)                      # a network that is sure of nothing
+    assert silent.isfinite().all()
+    assert all(torch.equal(place, silent) for place in detector.agreements(heat - 2, behind, seen, camera, 2, otherwise=silent))
+
+
+class Oracle:
+    """A second look that knows where the hands are."""
+
+    def __init__(self, mean):
+        self.mean = mean
+
+    def look_at(self, crops):
+        mean = self.mean.repeat_interleave(len(crops) // len(self.mean), 0)
+        place = prepare.to_view(mean[:, None], crops)[:, 0]
+        return place, -(crops.centre - mean).norm(dim=1)
+
+
+@torch.no_grad()
+def test_the_second_look_chooses_among_the_places_and_moves_to_the_hand(monkeypatch):
+    detector, rendered = Detector(TINY).eval(), frames(4)
+    cameras = rendered.camera.intrinsics(rendered.depth).expand(4, 4)
+    mean = rendered.joints.mean(1)
+    monkeypatch.setattr(detector, "look_at", Oracle(mean).look_at)
+    torch.testing.assert_close(detector(rendered.depth, cameras), mean, atol=1e-2, rtol=0)
+    right = torch.tensor([0, 1, 2, 3])                                             # which of the places is the hand
+    places = [torch.where((right == k)[:, None], mean + 10, mean + 200) for k in range(4)]
+    monkeypatch.setattr(detector, "places", lambda depth, cameras: places)
+    monkeypatch.setattr(detector, "look_at", lambda crops: (torch.zeros(len(crops), 3), Oracle(mean).look_at(crops)[1]))
+    torch.testing.assert_close(detector(rendered.depth, cameras), mean + 10, atol=1e-2, rtol=0)
+
+
+def test_a_second_look_learns_where_the_hand_is_and_where_none_is():
+    """8 frames by heart, 40 updates: both terms of the loss fall, and what it says of cubes without a hand is lower."""
+    torch.manual_seed(0)
+    detector, rendered = Detector(Config(channels=16, depth=2)), frames(8)
+    cameras = rendered.camera.intrinsics(rendered.depth).expand(8, 4)
+    optimiser = torch.optim.AdamW(detector.look.parameters(), lr=3e-3)
+    curve = []
+    for step in range(40):
+        loss = detector.look_loss(rendered.depth, cameras, rendered.joints, 4, torch.Generator().manual_seed(step))
+        optimiser.zero_grad()
+        loss["total"].backward()
+        optimiser.step()
+        curve.append({name: term.item() for name, term in loss.items()})
+    first, last = ({name: sum(entry[name] for entry in part) / 5 for name in curve[0]} for part in (curve[:5], curve[-5:]))
+    assert last["place"] < 0.8 * first["place"] and last["sure"] < 0.9 * first["sure"]
+    assert all(p.grad is None for name, p in detector.named_parameters() if not name.startswith("look"))
+
+
+@torch.no_grad()
+def test_what_the_loss_of_a_second_look_asks_for():
+    """A network that says 0 is wrong by what the cubes miss the hand, and has even odds."""
+    detector, rendered = Detector(TINY).eval(), frames(4)
+    cameras = rendered.camera.intrinsics(rendered.depth).expand(4, 4)
+    loss = detector.look_loss(rendered.depth, cameras, rendered.joints, 1, torch.Generator().manual_seed(0))
+    assert loss["sure"].item() == pytest.approx(math.log(2))
+    points = detection._standing_out(rendered.depth, cameras, torch.Generator().manual_seed(1))
+    pixels = xyz_to_uvd(points[:, None], cameras)[:, 0]
+    u, v = pixels[:, 0].round().long(), pixels[:, 1].round().long()
+    torch.testing.assert_close(rendered.depth[torch.arange(4), v, u], pixels[:, 2])    # a point that was measured
 
 
 def test_maps_of_the_network_have_the_shape_of_the_true_ones():
@@ -97,7 +177,7 @@ def test_it_learns_a_handful_of_images():
         optimiser.step()
         curve.append(loss.item())
     assert curve[-1] < curve[0] / 2
-    apart = (detector(rendered.depth, cameras) - rendered.joints.mean(1)).norm(dim=1)   # as it trains: too few updates for running statistics
+    apart = (detector.find(rendered.depth, cameras) - rendered.joints.mean(1)).norm(dim=1)   # as it trains: too few updates for running statistics
     assert apart.max() < detection.WITHIN
 
 
@@ -106,8 +186,13 @@ def test_training_counts_its_steps_and_is_judged_on_others():
     curve = detection.train(detector, frames=24, batch=4, distribution="wide_view", device="cpu", progress=False)
     assert [entry["step"] for entry in curve] == [1, 2, 3, 4, 5, 6] and set(curve[0]) == {"step", "heat", "depth", "total"}
     assert not detector.training
-    found = detection.rates({"detector": detector, "mass": None}, frames=8, distribution="wide_view")
-    assert set(found) == {"detector", "mass"} and all(0 <= rate <= 1 for rate in found.values())
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    curve = detection.train_look(detector, frames=8, batch=4, looks=2, distribution="wide_view", device="cpu", progress=False)
+    assert [entry["step"] for entry in curve] == [1, 2] and set(curve[0]) == {"step", "place", "sure", "total"}
+    assert {name.split(".")[0] for name, value in detector.state_dict().items() if not torch.equal(value, before[name])} == {"look"}
+    assert not detector.training and not detector.look.training
+    found = detection.rates({"detector": detector, "first look": detector.find, "mass": None}, frames=8, distribution="wide_view")
+    assert set(found) == {"detector", "first look", "mass"} and all(0 <= rate <= 1 for rate in found.values())
     assert set(detection.SUBJECTS).isdisjoint(detection.HELD_OUT)
 
 
@@ -142,7 +227,15 @@ def test_what_is_damaged_is_named(tmp_path, damage):
         detection.load(tmp_path)
 
 
+def test_a_scene_has_what_it_is_asked_for():
+    scene = detection.only("table", "held")
+    assert [getattr(scene, thing) for thing in detection.THINGS] == [0, 0, 1, 1, 0, 0]
+    assert scene.distance == detection.CLUTTERED.distance
+
+
 def test_bad_input():
+    with pytest.raises(HandPoseError, match="sofa.*wall, person"):
+        detection.only("sofa")
     with pytest.raises(HandPoseError, match="channels 12.*multiples of 8"):
         Config(channels=12)
     with pytest.raises(HandPoseError, match="centre.*mass, outline"):
