@@ -291,7 +291,7 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     elif profile == "ablation":
         epoch_frames = 800
     else:
-        epoch_frames, parts = 5_000 if variant == "small" else 2_200, 2
+        epoch_frames, parts = 4_500 if variant == "small" else 1_800, 2
     if variant == "small":
         network = {"initial_std": SMALL["initial_std"]}
     elif variant in TABLE_1 or profile == "ablation":
