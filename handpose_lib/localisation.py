@@ -131,7 +131,7 @@ def _middle(image: torch.Tensor, side: int) -> torch.Tensor:
 # ── Training ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def train(refiner: Refiner, frames: int = 12_000, *, seed: int = 0, batch: int = 16, views: int = 2, rate: float = 1e-3,
+def train(refiner: Refiner, frames: int = 8_000, *, seed: int = 0, batch: int = 16, views: int = 2, rate: float = 1e-3,
           method: str = "mass", protocol: str = "msra", distribution="wide_view", device="auto", progress: bool = True) -> list[dict]:
     """Train in place on synthetic frames, each rendered once; the curve of the loss in about fifty entries.
 

@@ -23,7 +23,7 @@ from handpose_lib.synth import DISTRIBUTIONS, PROTOCOLS  # noqa: E402
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=12_000, help="synthetic frames to train on, each rendered once")
+    parser.add_argument("--frames", type=int, default=8_000, help="synthetic frames to train on, each rendered once")
     parser.add_argument("--batch", type=int, default=16, help="frames; each is cut around two centres")
     parser.add_argument("--views", type=int, default=2, help="updates that each batch is good for")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its peak")
