@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from handpose_lib import errors, exercises, storage
 
 COURSE = "handpose"  # nbgrader wants a name for the course
-TODO = "put your code here, in place of this line"
+ASKS = "put your code here, in place of this line"
 HOW = """```{{note}}
 This is an assignment of {points:g} points. Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tells whether
 the answer is right, or else which law is broken. Cells that are locked are needed for the grading; cells of your own may be added anywhere.
@@ -96,7 +96,7 @@ def configuration(course: Path, assignment: str):
     config.CourseDirectory.root = str(course.resolve())
     config.CourseDirectory.course_id = COURSE
     config.CourseDirectory.assignment_id = assignment
-    config.ClearSolutions.code_stub = {"python": f'# YOUR CODE HERE\nraise NotImplementedError("{TODO}")'}
+    config.ClearSolutions.code_stub = {"python": f'# YOUR CODE HERE\nraise NotImplementedError("{ASKS}")'}
     return config
 
 

@@ -71,7 +71,7 @@ def test_text_ids_and_locks_of_a_student_version(handout, name):
         assert cell.id in answers or now[cell.id].source == cell.source
     for exercise in answers.values():
         answer, check = now[exercise.answer], now[assignment.check_id(exercise)]
-        assert answer.metadata.nbgrader.solution and answer.metadata.get("editable", True) and assignment.TODO in answer.source
+        assert answer.metadata.nbgrader.solution and answer.metadata.get("editable", True) and assignment.ASKS in answer.source
         assert check.metadata.nbgrader.grade and check.metadata.nbgrader.points == exercise.points and exercise.check in check.source
         assert check.metadata.editable is check.metadata.deletable is False
     again = [cell.id for cell in assignment.instructor_version(chapter).cells]
@@ -88,7 +88,7 @@ def test_an_unsolved_exercise_says_what_to_do(handout, name):
         if exercise.name:
             space = {"checks": checks}
             exec(now[exercise.answer], space)
-            with pytest.raises(AssertionError, match=f"✘ {exercise.name}: .*{assignment.TODO}"):
+            with pytest.raises(AssertionError, match=f"✘ {exercise.name}: .*{assignment.ASKS}"):
                 exec(now[assignment.check_id(exercise)], space)
 
 
@@ -101,7 +101,7 @@ def run_notebook(notebook, tmp_path, monkeypatch):
 def test_a_student_version_runs_to_its_first_exercise(handout, tmp_path, monkeypatch):
     """In a kernel; that the cells before the exercises of every chapter run is what building the book shows."""
     notebook = student_version(handout, SMALL)
-    with pytest.raises(CellExecutionError, match=assignment.TODO):
+    with pytest.raises(CellExecutionError, match=assignment.ASKS):
         run_notebook(notebook, tmp_path, monkeypatch)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     failed = next(cell for cell in code if any(output.output_type == "error" for output in cell.outputs))
