@@ -5,6 +5,7 @@
 Executed notebooks are never put into `book/`, so a build leaves the working tree as it was.
 """
 
+import json
 import shutil
 import sys
 from importlib.metadata import distribution
@@ -24,10 +25,12 @@ def main(executed: Path, source: Path) -> None:
     shutil.rmtree(source, ignore_errors=True)
     for name in ("_config.yml", "_toc.yml", "book/references.bib"):
         place(Path(name), source / name)
+    places = places_in_book()
     for page in toc():
         notebook = executed / f"{page.removeprefix('book/')}.ipynb"
         if notebook.exists():
             place(notebook, source / f"{page}.ipynb")
+            write_place(source / f"{page}.ipynb", places[page])
         else:
             place(Path(f"{page}.md"), source / f"{page}.md")
     shutil.copytree(BOOK / "_static", source / BOOK / "_static")  # pictures, as the pages name them
@@ -38,8 +41,25 @@ def main(executed: Path, source: Path) -> None:
 
 def toc() -> list[str]:
     """Every page of the book, in reading order, without its ending."""
-    contents = yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8"))
-    return [contents["root"]] + [page["file"] for part in contents["parts"] for page in part["chapters"]]
+    return [contents()["root"], *places_in_book()]
+
+
+def places_in_book() -> dict[str, str]:
+    """Where each page stands: 'Foundations, 5 of 8'."""
+    return {page["file"]: f"{part['caption']}, {number} of {len(part['chapters'])}"
+            for part in contents()["parts"] for number, page in enumerate(part["chapters"], 1)}
+
+
+def contents() -> dict:
+    return yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8"))
+
+
+def write_place(notebook: Path, where: str) -> None:
+    """Put a page's place in the book under its title."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    title, *rest = "".join(content["cells"][0]["source"]).split("\n")
+    content["cells"][0]["source"] = "\n".join([title, "", f"*{where}*", *rest])
+    notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def installed(package: str, name: str) -> Path:

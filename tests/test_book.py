@@ -116,6 +116,15 @@ def test_chapter_says_what_one_learns_and_how_long_it_takes(path):
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name)
+def test_chapter_says_what_comes_before_it(path):
+    """Right after the minutes, where a reader decides whether to start here."""
+    after = re.split(r"\d+ minutes[^.]*\.", prose(path), maxsplit=1)[1].lstrip()
+    before = re.match(r"It needs no chapter before it|\[[^]]+\]\((\S+\.ipynb)\)", after)
+    assert before, f"after the minutes: {after[:60]!r}"
+    assert before[1] is None or (path.parent / before[1]).resolve() in {other.resolve() for other in CHAPTERS}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=name)
 def test_chapter_has_two_exercises_and_each_a_folded_solution(path):
     text = prose(path)
     exercises = re.findall(r"\{exercise(?:-start)?\}.*?\n:label: (\S+)", text, re.DOTALL)

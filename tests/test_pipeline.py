@@ -10,7 +10,7 @@ import sys
 import nbformat
 import pytest
 
-from pipeline import check, execute
+from pipeline import check, execute, stage
 
 # Two modules that load no torch: the kernels start quickly.
 CHAPTERS = {"foundations/one": 'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__', "foundations/two": "from handpose_lib import provenance\nprovenance.__name__"}
@@ -184,3 +184,19 @@ def test_a_stored_error_is_found(tmp_path, monkeypatch, capsys):
     error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
     status, said = report_on(tmp_path, monkeypatch, capsys, GOOD, [error])
     assert status == 1 and "left an error: ValueError: no" in said
+
+
+# ---------------------------------------------------------------------- what the site is built from
+
+
+def test_a_page_says_where_in_the_book_it_stands(tmp_path, monkeypatch, project):
+    monkeypatch.chdir(project)
+    places = stage.places_in_book()
+    assert list(places) == stage.toc()[1:] and places["book/foundations/depth_cameras"].startswith("Foundations, 1 of ")
+    notebook = write_notebook(tmp_path / "page.ipynb", "1 + 1")
+    content = nbformat.read(notebook, as_version=4)
+    content.cells.insert(0, nbformat.v4.new_markdown_cell("# Title\n\nText.", id="title"))
+    nbformat.write(content, notebook)
+    stage.write_place(notebook, "Part, 2 of 3")
+    after = nbformat.read(notebook, as_version=4)
+    assert after.cells[0].source == "# Title\n\n*Part, 2 of 3*\n\nText." and after.cells[1:] == content.cells[1:]
