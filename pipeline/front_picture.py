@@ -1,31 +1,25 @@
-"""Draws the picture of the front page and of README.md, from the best recorded network.
+"""Draws the picture of the front page and of README.md, with the trained JGR-P2O that comes with the book.
 
-    python pipeline/front_picture.py [folder of records]
+    python pipeline/front_picture.py
 
 What it shows: one synthetic depth image with the noise of a sensor, the crop that a network gets, what
 the network says, and the same joints in space. Made by hand when the records changed, and committed.
 """
 
-import sys
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.ticker import MaxNLocator
 
-from handpose_lib import figures, metrics, papers, paths, prepare, records, skeleton, synth
+from handpose_lib import figures, metrics, paths, prepare, pretrained, synth
 from handpose_lib.camera import depth_to_points
 
 TARGET = paths.project() / "book" / "_static" / "front.png"
 CANDIDATES = range(7000, 7064)
 
 
-def main(root: Path) -> None:
-    record = min((r for r in records.find(root, synthetic=True) if r["files"]["weights"]), key=lambda r: r.error_mm)
-    joints_of = skeleton.get(record["protocol"]["joints"])
-    method = papers.create(record["method"], joints_of.name, record["variant"], **record["training"]["config"])
-    records.load_weights(record, method)
-    method.eval()
+def main() -> None:
+    method, record = pretrained.load("jgr_p2o")
+    joints_of = method.skeleton
 
     cube = record["protocol"]["cube"]
     frames = synth.frames(CANDIDATES, seed=3, protocol="msra", distribution=synth.WIDE_VIEW, subjects=[8])
@@ -59,4 +53,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else paths.records())
+    main()
