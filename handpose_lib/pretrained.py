@@ -1,15 +1,21 @@
 """Trained networks that come with the book: for each paper the best small one that a committed run has left.
 
-    network, record = pretrained.load("jgr_p2o")
-    network.decode(network(network.encode(crops)), crops)      # (B, 21, 3) mm
-    record["protocol"]["cube"], record.error_mm                # the cube it expects, and what it reached
+    trained = pretrained.load("jgr_p2o")
+    trained.joints(depth, camera, centre, hands)       # (B, 21, 3) mm
+    trained.record.error_mm                            # on a person whom it has never seen
+
+    network, record = trained                          # the same step by step
+    crops = prepare.crop(depth, camera, centre, record["protocol"]["cube"], hands=hands)
+    network.decode(network(network.encode(crops)), crops)
 
 They have seen synthetic hands only. What made each of them stands in its record.
 """
 
 from typing import NamedTuple
 
-from . import papers, paths, records
+import torch
+
+from . import papers, paths, prepare, records
 from .errors import HandPoseError, one_of
 from .papers.method import Method
 
@@ -17,6 +23,12 @@ from .papers.method import Method
 class Pretrained(NamedTuple):
     network: Method     # in evaluation mode, on the CPU
     record: records.Record
+
+    @torch.no_grad()
+    def joints(self, depth, camera, centre, hands=None) -> torch.Tensor:
+        """(B, 21, 3) mm of the hands in depth images (B, H, W) mm, in cubes around `centre` (B, 3) mm; `hands` as in `prepare.crop`."""
+        crops = prepare.crop(depth, camera, centre, self.record["protocol"]["cube"], hands=hands)
+        return self.network.decode(self.network(self.network.encode(crops)), crops)
 
 
 def names() -> list[str]:
