@@ -1,8 +1,4 @@
-"""Pictures that move: points in space, sliders, and a hand to pose.
-
-Everything here but `hand_poser` is a pure function that makes a page's own picture: it works with no
-kernel behind it and with no network. `hand_poser` is a thin layer of sliders over the synthetic hand and
-needs a running kernel.
+"""What a page carries: points in space, pictures behind a slider. Neither a kernel nor a network is needed.
 
 * `space` draws points and skeletons to be turned with the mouse, as a plotly figure.
 * `slider` puts several such figures behind one slider.
@@ -23,10 +19,8 @@ import plotly.graph_objects as go
 import torch
 from IPython.display import HTML, display
 
-from handpose_lib import camera as cameras
-from handpose_lib import figures, skeleton
+from handpose_lib import figures
 from handpose_lib.errors import HandPoseError
-from handpose_lib.synth import hand, raycast
 
 FONT = {"size": 14, "color": "#222222"}
 
@@ -164,58 +158,13 @@ def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
 </script>""")
 
 
-def png(figure, dpi=90) -> bytes:
-    """A matplotlib figure as PNG with a white, opaque background; the figure is closed."""
+def png(figure, dpi=90, quick=False) -> bytes:
+    """A matplotlib figure as PNG with a white, opaque background; the figure is closed. `quick`: hardly compressed, in less time."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None},
+                   pil_kwargs={"compress_level": 1} if quick else {})
     plt.close(figure)
     return buffer.getvalue()
-
-
-# -- a hand to pose -----------------------------------------------------------------------------------------
-
-
-def hand_picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0):
-    """A posed hand as the camera sees it, with its skeleton: the pure function behind `hand_poser`.
-
-    `pose` (26,) as in `synth.hand.DOF`; `subject` the number of a person. Returns a matplotlib figure.
-    """
-    lens = cameras.preset(camera)
-    posed = hand.posed(hand.subject(subject), torch.as_tensor(pose, dtype=torch.float32)[None], forearm=forearm)
-    depth = raycast.depth(posed.solids(), lens)[0]
-    axes = figures.depth_image(depth, lens, posed.joints("msra21")[0] if overlay else None, skeleton.get("msra21"))
-    return axes.figure
-
-
-def hand_poser(pose=None, subject=0, camera="msra"):
-    """Sliders for the 26 degrees of freedom, in their groups, beside the hand that they pose.
-
-    An ipywidget: it needs a running kernel. Its `pose` attribute is the present pose (26,), mm and rad.
-    """
-    import ipywidgets  # only the live layer needs it
-
-    pose = torch.tensor([0.0, 60.0, 400.0] + [0.0] * 23) if pose is None else torch.as_tensor(pose).float().clone()
-    picture = ipywidgets.Image(format="png", layout={"width": "460px", "object_fit": "contain"})
-    overlay = ipywidgets.Checkbox(value=True, description="skeleton")
-    sliders = {}
-    for number, name in enumerate(hand.DOF):
-        unit = 1.0 if number < 3 else 180 / torch.pi  # millimetres, or degrees
-        low, high = (hand.LIMITS[number] * unit).tolist()
-        sliders[name] = ipywidgets.FloatSlider(float(pose[number]) * unit, min=low, max=high, step=1, description=name,
-                                               readout_format=".0f", style={"description_width": "150px"})
-    groups = ipywidgets.Accordion([ipywidgets.VBox([sliders[name] for name in members]) for members in hand.GROUPS.values()],
-                                  titles=tuple(hand.GROUPS), selected_index=3)
-    box = ipywidgets.HBox([ipywidgets.VBox([groups, overlay]), picture])
-
-    def draw(_=None):
-        degrees = [slider.value for slider in sliders.values()]
-        box.pose = torch.tensor(degrees[:3] + [value * torch.pi / 180 for value in degrees[3:]])
-        picture.value = png(hand_picture(box.pose, subject, camera, overlay.value))
-
-    for control in (*sliders.values(), overlay):
-        control.observe(draw, "value")
-    draw()
-    return box
 
 
 # -- helpers ------------------------------------------------------------------------------------------------
