@@ -37,6 +37,7 @@ bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/loading.py
 	@$(BIN)/python tests/benchmarks/mean_shift.py
 	@$(BIN)/python tests/benchmarks/voxels.py
+	@$(BIN)/python tests/benchmarks/widgets.py
 
 lab: .venv/.book
 	@$(BIN)/jupyter lab book

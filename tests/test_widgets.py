@@ -276,6 +276,12 @@ def test_a_sensor_of_strength_0_is_clean(frames, sensor):
     assert sensor_noise.curve(frames, sensor, strengths=(0.0,)).item() == 0
 
 
+@pytest.mark.parametrize("sensor", synth.sensors.SENSORS)
+def test_a_frame_has_the_same_noise_alone_and_among_others(frames, sensor):
+    alone = sensor_noise.measured(frames, sensor, 2.0, slice(1, 2))
+    assert torch.equal(alone, sensor_noise.measured(frames, sensor, 2.0)[1:2])
+
+
 def test_roughness_is_the_spread_where_both_have_measured():
     clean = torch.tensor([[[400.0, 400.0, 0.0, 400.0]]])
     assert sensor_noise.roughness(clean, torch.tensor([[[403.0, 396.0, 9.0, 0.0]]])).item() == pytest.approx(math.sqrt((9 + 16) / 2))

@@ -6,7 +6,7 @@ import torch
 
 from handpose_lib import figures, metrics, skeleton
 from handpose_lib.errors import one_of
-from handpose_lib.synth import sensors
+from handpose_lib.synth import hashing, sensors
 
 from . import canvas
 from .live import Live, choice, count, number
@@ -14,10 +14,17 @@ from .live import Live, choice, count, number
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """At which the curve is measured; 1 is a camera as one meets it."""
 
+SEED = 3
+"""Of the noise."""
 
-def measured(rendered, sensor="time of flight", strength=1.0):
-    """The exact depth of the hands of `rendered` frames (B, H, W) mm as `sensor` measures it, one of `sensors.SENSORS`; itself at strength 0."""
-    return sensors.SENSORS[one_of("sensor", sensor, sensors.SENSORS)](rendered.hand_depth, rendered.camera, 3, strength)
+
+def measured(rendered, sensor="time of flight", strength=1.0, rows=slice(None)):
+    """The exact depth of the hands of `rendered` frames (B, H, W) mm as `sensor` measures it, one of `sensors.SENSORS`; itself at strength 0.
+
+    `rows`: of some frames only, which have the same noise alone and among all.
+    """
+    sense = sensors.SENSORS[one_of("sensor", sensor, sensors.SENSORS)]
+    return sense(rendered.hand_depth[rows], rendered.camera, hashing.keys(SEED, range(len(rendered)))[rows], strength)
 
 
 def roughness(clean, noisy):
@@ -45,12 +52,13 @@ def picture(rendered, sensor="time of flight", strength=1.0, network=None, row=0
     `known`: the curve, where it was computed before.
     """
     known = curve(rendered, sensor, network, strengths) if known is None else known
-    depth, bones = measured(rendered, sensor, strength), skeleton.get("msra21")
-    said = None if network is None else _said(network, rendered, depth)[row]
+    one, bones = slice(row, row + 1), skeleton.get("msra21")
+    depth = measured(rendered, sensor, strength, one)
+    said = None if network is None else _said(network, rendered, depth, one)[0]
     figure, (left, right) = canvas.panels(3.0, 3.4, height=3.0, numbered=(1,))
     # The grey scale is that of the clean frame, so that flying pixels cannot change it.
     clean = rendered.hand_depth[row]
-    figures.depth_image(depth[row], rendered.camera, rendered.joints[row] if network else None, bones, said, left,
+    figures.depth_image(depth[0], rendered.camera, rendered.joints[row] if network else None, bones, said, left,
                         f"{sensor}, strength {strength:.1f}", zoom=8, near=float(clean[clean > 0].min()), far=float(clean.max()))
     right.plot(strengths, known.tolist(), "-o", color=figures.BLUE, markersize=4)
     right.axvline(strength, color=figures.VERMILION, linewidth=1.5, linestyle="--")
@@ -73,6 +81,6 @@ def live(rendered, network=None):
     return Live(functools.partial(picture, rendered, network=network), controls, read=read)
 
 
-def _said(network, rendered, depth):
+def _said(network, rendered, depth, rows=slice(None)):
     """(B, J, 3) mm, in cubes around the true means, so that only what the network sees changes."""
-    return network.joints(depth, rendered.camera, rendered.joints.mean(1), rendered.hands)
+    return network.joints(depth, rendered.camera, rendered.joints[rows].mean(1), rendered.hands[rows])
