@@ -31,12 +31,13 @@ def picture(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0), row=0, size=96
     crops, bones = moved(rendered, centre, side, offset), skeleton.get(joints)
     one, lens = crops.index(slice(row, row + 1)), rendered.camera
     figure, (left, right) = canvas.panels(3.6, 2.8, height=2.8)
-    figures.depth_image(rendered.depth[row], axes=left, title=f"cube of {side:.0f} mm")
+    figures.depth_image(rendered.depth[row], axes=left)
+    canvas.title(left, f"cube of {side:.0f} mm")
     left.spines[:].set_visible(True)
     half = torch.tensor((lens.fx, lens.fy)) * one.cube / 2 / one.centre[0, 2]
     canvas.square(left, xyz_to_uvd(one.centre[0], lens)[:2], half, figures.VERMILION)
-    canvas.crop_image(right, prepare.image(one, size)[0, 0],
-                      f"{outside(crops).mean():.1%} of all joints lie outside;\none pixel is {side / size:.1f} mm wide")
+    canvas.crop_image(right, prepare.image(one, size)[0, 0])
+    canvas.title(right, f"{outside(crops).mean():.1%} of all joints lie outside;\none pixel is {side / size:.1f} mm wide")
     figures.bones(prepare.to_view(one.joints, one)[0, :, :2], bones, right)
     figure.set_label(f"a synthetic hand with the square of a cube of {side:.0f} mm around it, and the network's view of that cube with the skeleton")
     return figure

@@ -30,13 +30,13 @@ def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=
     lens = cameras.preset(camera)
     posed = hand.posed(hand.subject(subject), pose[None], forearm=forearm)
     depth, joints = raycast.depth(posed.solids(), lens), posed.joints("msra21")
-    said, title = None, ""
+    said, text = None, ""
     if network is not None:
         said = network.joints(depth, lens, joints.mean(1))[0]
-        title = f"dashed: {network.key}, {(said - joints[0]).norm(dim=-1).mean():.0f} mm off"
+        text = f"dashed: {network.key}, {(said - joints[0]).norm(dim=-1).mean():.0f} mm off"
     figure, (axes,) = canvas.panels(4.4, height=4.4 * lens.height / lens.width)
-    figures.depth_image(depth[0], lens, joints[0] if overlay else None, skeleton.get("msra21"), said, axes, title)
-    axes.title.set_fontsize(9)
+    figures.depth_image(depth[0], lens, joints[0] if overlay else None, skeleton.get("msra21"), said, axes)
+    canvas.title(axes, text, fontsize=9)
     return figure
 
 

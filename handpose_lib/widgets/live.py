@@ -11,6 +11,9 @@ from handpose_lib.errors import HandPoseError
 
 from .pages import png
 
+DPI = 72
+"""Coarser than on a page: what is drawn at every move of a slider should be there at once."""
+
 
 class Live(ipywidgets.HBox):
     """Controls beside the picture that they turn: `picture(**values)` is drawn again whenever one of them changes.
@@ -41,7 +44,7 @@ class Live(ipywidgets.HBox):
             arguments = self._read({name: control.value for name, control in self.controls.items()})
             figure = self._picture(**arguments)
             self.image.tooltip = figures.alt(figure)
-            self.image.value = png(figure, dpi=80, quick=True)
+            self.image.value = png(figure, dpi=DPI, quick=True)
             self.arguments, self.message.value = arguments, ""
         except HandPoseError as error:
             self.message.value = html.escape(str(error))

@@ -52,14 +52,17 @@ def picture(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5"):
     middle = cameras.xyz_to_uvd(crops.centre[0], CAMERA)[:2]
     half = CAMERA.fx * CUBE / 2 / crops.centre[0, 2]
     figure, (left, window, cube) = canvas.panels(3.2, 2.4, 2.4, height=2.4)
-    figures.depth_image(depth, axes=left, title=f"what the camera sees: {distance:.0f} mm")
+    figures.depth_image(depth, axes=left)
+    canvas.title(left, f"what the camera sees: {distance:.0f} mm")
     left.spines[:].set_visible(True)
     canvas.square(left, middle, WINDOW / 2, figures.BLUE)
     canvas.square(left, middle, half, figures.VERMILION)
-    figures.depth_image(depth, axes=window, title=f"blue: {WINDOW} × {WINDOW} pixels")
+    figures.depth_image(depth, axes=window)
+    canvas.title(window, f"blue: {WINDOW} × {WINDOW} pixels")
     u, v = middle.tolist()
     window.set(xlim=(u - WINDOW / 2, u + WINDOW / 2), ylim=(v + WINDOW / 2, v - WINDOW / 2))
-    canvas.crop_image(cube, prepare.image(crops, WINDOW)[0, 0], f"red: cube of {CUBE:.0f} mm;\nperspective: {distortion(crops)[0]:.1f} mm")
+    canvas.crop_image(cube, prepare.image(crops, WINDOW)[0, 0])
+    canvas.title(cube, f"red: cube of {CUBE:.0f} mm;\nperspective: {distortion(crops)[0]:.1f} mm")
     figures.bones(prepare.to_view(crops.joints, crops)[0, :, :2], HAND, cube)
     figures.bones(prepare.xyz_to_cube(crops.joints, crops)[0, :, :2], HAND, cube, "dashed")
     figure.set_label(f"a synthetic hand {distance:.0f} mm from the camera and {aside:.0f} degrees aside: its depth image, a window of fixed pixels "

@@ -18,8 +18,9 @@ def picture(method, stage, crops, row=0, joint=0):
     places = 2 * (stage.pixels[row, :2] + stage.offsets[row, :2, joint]).flatten(1) - 1               # (2, h·w) in the view
     image, true = method.encode(one)[0, 0], prepare.to_view(one.joints, one)[0, joint, :2]
     figure, panels = canvas.panels(3.2, 3.2, height=3.2)
-    for axes, title in zip(panels, (f"{name}: who is heard", "what they say")):
-        canvas.crop_image(axes, image, title)
+    for axes, text in zip(panels, (f"{name}: who is heard", "what they say")):
+        canvas.crop_image(axes, image)
+        canvas.title(axes, text)
     left, right = panels
     canvas.over(left, weights)
     right.scatter(*places.tolist(), s=(200 * weights.flatten() / weights.max()).tolist(), color=figures.SKY, alpha=0.7, linewidths=0, label="a pixel's word")

@@ -53,12 +53,13 @@ def picture(n, cube, size=44, sigma=1.7, k=27, noise=0.0, joint=0):
     for place, mark, colour in zip(found.values(), "+x*", figures.CYCLE):
         left.plot(*place[joint, :2].tolist(), mark, markersize=9, markeredgewidth=2, color=colour)
     reach, (u, v, _) = max(4.0, 4 * sigma), middle.tolist()
-    left.set(title=f"{size}³ voxels of {cube / size:.1f} mm, σ = {sigma:.1f}", xticks=[], yticks=[],
-             xlim=(u - reach, u + reach), ylim=(v + reach, v - reach))
+    left.set(xticks=[], yticks=[], xlim=(u - reach, u + reach), ylim=(v + reach, v - reach))
+    canvas.title(left, f"{size}³ voxels of {cube / size:.1f} mm, σ = {sigma:.1f}")
     off = [((place - true).norm(dim=-1).mean() * cube / size).item() for place in found.values()]
     bars = right.barh(range(len(off)), off, height=0.45, color=figures.CYCLE[: len(off)])
     right.bar_label(bars, [f" {error:.2f} mm" for error in off])
-    right.set(title=f"mean error over {len(n)} joints", xlabel="mm", yticks=[], xlim=(0, 1.5 * max(*off, cube / size)))
+    canvas.title(right, f"mean error over {len(n)} joints")
+    right.set(xlabel="mm", yticks=[], xlim=(0, 1.5 * max(*off, cube / size)))
     right.set_ylim(len(off) - 0.6, -0.6)
     for row, name in enumerate(found):
         right.text(0.02, row - 0.36, name, transform=right.get_yaxis_transform(), va="center", fontsize=10)

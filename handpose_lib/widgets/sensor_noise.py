@@ -58,12 +58,13 @@ def picture(rendered, sensor="time of flight", strength=1.0, network=None, row=0
     figure, (left, right) = canvas.panels(3.0, 3.4, height=3.0, numbered=(1,))
     # The grey scale is that of the clean frame, so that flying pixels cannot change it.
     clean = rendered.hand_depth[row]
-    figures.depth_image(depth[0], rendered.camera, rendered.joints[row] if network else None, bones, said, left,
-                        f"{sensor}, strength {strength:.1f}", zoom=8, near=float(clean[clean > 0].min()), far=float(clean.max()))
+    figures.depth_image(depth[0], rendered.camera, rendered.joints[row] if network else None, bones, said, left, zoom=8,
+                        near=float(clean[clean > 0].min()), far=float(clean.max()))
+    canvas.title(left, f"{sensor}, strength {strength:.1f}")
     right.plot(strengths, known.tolist(), "-o", color=figures.BLUE, markersize=4)
     right.axvline(strength, color=figures.VERMILION, linewidth=1.5, linestyle="--")
-    right.set(xlabel="strength of the sensor", ylim=(0, 1.1 * max(float(known.max()), 1e-3)), xlim=(-0.1, max(strengths) + 0.1),
-              title=f"{'joint error' if network else 'roughness of the depth'} (mm),\nmean of {len(rendered.joints)} synthetic frames")
+    right.set(xlabel="strength of the sensor", ylim=(0, 1.1 * max(float(known.max()), 1e-3)), xlim=(-0.1, max(strengths) + 0.1))
+    canvas.title(right, f"{'joint error' if network else 'roughness of the depth'} (mm),\nmean of {len(rendered.joints)} synthetic frames")
     right.grid(True)
     figure.set_label(f"a synthetic hand as {sensor} of strength {strength:.1f} measures it, and a curve of the error over the strength")
     return figure

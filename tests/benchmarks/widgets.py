@@ -31,16 +31,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works
 from handpose_lib import evaluation, figures, papers, prepare, skeleton, synth, widgets  # noqa: E402
 from handpose_lib import camera as cameras  # noqa: E402
 from handpose_lib.synth import hand, raycast  # noqa: E402
-from handpose_lib.widgets import crop_cube, hand_to_pose, mean_shift, perspective, read_out, sensor_noise  # noqa: E402
+from handpose_lib.widgets import crop_cube, hand_to_pose, live, mean_shift, perspective, read_out, sensor_noise  # noqa: E402
 
-STATED_MS, ROUNDS, DPI = 100, 7, 80
+STATED_MS, ROUNDS = 100, 9
 
 
 def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     figures.style()
     pictures = of_geometry()
-    jobs = {name: (lambda draw=draw: widgets.png(draw(), DPI, quick=True)) for name, draw in pictures.items()}
+    jobs = {name: (lambda draw=draw: widgets.png(draw(), live.DPI, quick=True)) for name, draw in pictures.items()}
     jobs["hand to pose, by default"] = by_default
     sizes = {name: len(job()) for name, job in jobs.items()}                # the first call fills caches
     times, drawing = in_turns(jobs)
