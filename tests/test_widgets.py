@@ -245,12 +245,11 @@ def test_the_noise_of_a_likelihood_is_always_the_same_and_none_is_none():
 def test_the_path_of_mean_shift_ends_where_the_library_does(start):
     generator = torch.Generator().manual_seed(3)
     votes, weights = 30 * torch.randn(20, 3, generator=generator), torch.rand(20, generator=generator)
-    begin = mean_shift.at_the_edge(votes) if start == "edge" else None
+    begin = mean_shift.at_the_edge(votes, weights) if start == "edge" else None
     way = mean_shift.path(votes, weights, 15.0, 60, begin)
     assert way.shape == (61, 3)
     assert torch.equal(way[0], begin if start == "edge" else densest(votes, log_weights(weights), 15.0))
     assert torch.allclose(way[-1], library_mean_shift(votes, weights, 15.0, 60, begin), atol=1e-3)
-    # At a mode the gradient of the density vanishes: one more step stays.
     density = (weights * torch.exp(-(votes - way[:, None]).square().sum(-1) / (2 * 15.0**2))).sum(-1)
     assert (density.diff() > -1e-6).all(), "no step goes down"
 

@@ -30,9 +30,10 @@ def path(votes, weights, sigma=40.0, steps=10, start=None):
     return torch.stack(way)
 
 
-def at_the_edge(votes):
-    """(3,) the vote farthest to the right, from which there is something to walk."""
-    return votes[votes[:, 0].argmax()]
+def at_the_edge(votes, weights):
+    """(3,) of the votes (K, 3) that weigh at least a tenth of the heaviest, the one farthest to the right: from there it has to walk."""
+    heavy = votes[weights >= weights.max() / 10]
+    return heavy[heavy[:, 0].argmax()]
 
 
 def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, step=10):
@@ -45,7 +46,7 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
     one, rows = crops.index(slice(row, row + 1)), slice(row, row + 1)
     stage = stage._replace(**{name: value[rows] for name, value in stage._asdict().items() if value is not None})
     votes, weights = (t[0, joint] for t in method.votes(stage, one, replace(method.config, candidates=candidates)))
-    way = path(votes, weights, sigma, step, at_the_edge(votes))
+    way = path(votes, weights, sigma, step, at_the_edge(votes, weights))
     true = (prepare.xyz_to_cube(one.joints, one) * (one.cube / 2)[:, None, None])[0, joint]
 
     figure, (left, right) = canvas.panels(3.0, 3.0, height=3.0, numbered=(1,))
