@@ -57,15 +57,15 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
                          scale=0.12)
     canvas.title(left, f"{method.skeleton.joints[joint]}: how near, and which way")
     canvas.true_joint(left, prepare.to_view(one.joints, one)[0, joint, :2])
-    right.scatter(*votes[:, :2].T.tolist(), s=(20 + 120 * weights / weights.max().clamp_min(1e-6)).tolist(), color=figures.SKY, alpha=0.7, linewidths=0, label="votes")
-    right.plot(*way[:, :2].T.tolist(), "-o", color=figures.VERMILION, markersize=4, label="mean shift")
+    right.scatter(*votes[:, :2].T.tolist(), s=(20 + 120 * weights / weights.max().clamp_min(1e-6)).tolist(), color=figures.BLUE, alpha=0.5, linewidths=0)
+    right.plot(*way[:, :2].T.tolist(), "-o", color=figures.VERMILION, markersize=4)
     right.add_patch(plt.Circle(way[-1, :2].tolist(), sigma, fill=False, color=figures.VERMILION, linewidth=1))
-    right.plot(*true[:2].tolist(), "x", color=figures.BLACK, markersize=11, markeredgewidth=3, label="true joint")
+    right.plot(*true[:2].tolist(), "x", color=figures.BLACK, markersize=11, markeredgewidth=3)
     x, y = true[:2].tolist()
     canvas.title(right, f"step {step}: {(way[-1] - true).norm():.1f} mm from the joint")
     right.set(xlabel="x (mm)", ylabel="y (mm)", aspect="equal",
               xlim=(x - 60, x + 60), ylim=(y + 60, y - 60))
-    right.legend(loc="upper left", fontsize=9)
+    canvas.words(right, ("● votes", figures.BLUE), ("● mean shift", figures.VERMILION), ("× true joint", figures.BLACK))
     figure.set_label(f"DenseReg's 3D heat map and directions for the {method.skeleton.joints[joint]} over the crop of a hand; "
                      f"{candidates} votes for it and {step} steps of mean shift")
     return figure

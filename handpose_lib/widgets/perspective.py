@@ -1,6 +1,7 @@
 """Viewpoint and distance: what perspective makes of one and the same pose, and which crop undoes how much of it."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -28,8 +29,9 @@ def scene(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5") -> tuple[t
         raise HandPoseError(f"distance {distance} mm, {aside}° aside: accepted are a distance above 0 and angles between −90° and 90°")
     turn = [torch.tensor([math.radians(angle)]) for angle in (yaw, pitch, 0.0)]
     angles, wanted = poses.preset(gesture).float()[None], torch.tensor([[distance * math.tan(math.radians(aside)), 0.0, distance]])
-    middle = hand.posed(hand.subject(0), poses.assemble(angles, torch.zeros(1, 3), *turn)).joints(HAND.name).mean(1)
-    posed = hand.posed(hand.subject(0), poses.assemble(angles, wanted - middle, *turn), forearm=40.0)
+    posed = hand.posed(hand.subject(0), poses.assemble(angles, torch.zeros(1, 3), *turn), forearm=40.0)
+    shift = wanted - posed.joints(HAND.name).mean(1)
+    posed = replace(posed, keypoints=posed.keypoints + shift, spheres=torch.cat((posed.spheres[..., :3] + shift, posed.spheres[..., 3:]), -1))
     depth, joints = raycast.depth(posed.solids(), CAMERA), posed.joints(HAND.name)
     return depth[0], prepare.crop(depth, CAMERA, wanted, CUBE, joints)
 
@@ -51,18 +53,18 @@ def picture(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5"):
     depth, crops = scene(distance, aside, yaw, pitch, gesture)
     middle = cameras.xyz_to_uvd(crops.centre[0], CAMERA)[:2]
     half = CAMERA.fx * CUBE / 2 / crops.centre[0, 2]
-    figure, (left, window, cube) = canvas.panels(3.2, 2.4, 2.4, height=2.4)
+    figure, (left, window, cube) = canvas.panels(2.93, 2.2, 2.2, height=2.2)
     figures.depth_image(depth, axes=left)
-    canvas.title(left, f"what the camera sees: {distance:.0f} mm")
+    canvas.title(left, f"at {distance:.0f} mm")
     left.spines[:].set_visible(True)
     canvas.square(left, middle, WINDOW / 2, figures.BLUE)
     canvas.square(left, middle, half, figures.VERMILION)
     figures.depth_image(depth, axes=window)
-    canvas.title(window, f"blue: {WINDOW} × {WINDOW} pixels")
+    canvas.title(window, f"blue: {WINDOW} pixels")
     u, v = middle.tolist()
     window.set(xlim=(u - WINDOW / 2, u + WINDOW / 2), ylim=(v + WINDOW / 2, v - WINDOW / 2))
     canvas.crop_image(cube, prepare.image(crops, WINDOW)[0, 0])
-    canvas.title(cube, f"red: cube of {CUBE:.0f} mm;\nperspective: {distortion(crops)[0]:.1f} mm")
+    canvas.title(cube, f"red: {CUBE:.0f} mm; off by {distortion(crops)[0]:.1f} mm")
     figures.bones(prepare.to_view(crops.joints, crops)[0, :, :2], HAND, cube)
     figures.bones(prepare.xyz_to_cube(crops.joints, crops)[0, :, :2], HAND, cube, "dashed")
     figure.set_label(f"a synthetic hand {distance:.0f} mm from the camera and {aside:.0f} degrees aside: its depth image, a window of fixed pixels "
