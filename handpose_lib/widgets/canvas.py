@@ -43,9 +43,9 @@ def crop_image(axes, image):
     axes.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(1, -1), aspect="equal")
 
 
-def over(axes, heat, low=None, high=None):
-    """A map (h, w) laid over the backdrop."""
-    axes.imshow(heat.numpy(), cmap="inferno", alpha=0.6, extent=(-1, 1, 1, -1), vmin=low, vmax=high)
+def over(axes, heat, above, high=None):
+    """A map (h, w) laid over the backdrop where it is more than `above`; brightest at `high`, or at its highest place."""
+    axes.imshow(heat.where(heat > above, torch.nan).numpy(), cmap="inferno", alpha=0.7, extent=(-1, 1, 1, -1), vmin=0, vmax=high)
 
 
 def square(axes, middle, half, colour):

@@ -14,7 +14,7 @@ from . import canvas
 from .live import Live, choice, count, number
 
 SEEN = 0.05
-"""A point with a 3D heat above it has a direction worth an arrow."""
+"""A point with a 3D heat above it is worth a colour and an arrow."""
 
 
 def path(votes, weights, sigma=40.0, steps=10, start=None):
@@ -52,9 +52,10 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
     figure, (left, right) = canvas.panels(3.0, 3.0, height=3.0, numbered=(1,))
     image = prepare.image(one, method.config.size)[0, 0]
     canvas.crop_image(left, image)
-    canvas.over(left, stage.heat3d[0, joint], 0, 1)
+    canvas.over(left, stage.heat3d[0, joint], SEEN, 1)
     figures.offset_field(stage.vectors[0, joint, :2], weight=(stage.heat3d[0, joint] > SEEN) & (stage.depth[0, 0] >= 0), axes=left, step=1,
-                         scale=0.12)
+                         scale=0.14)
+    left.collections[-1].set_facecolor("white")  # arrows over the dark colours of small heat
     canvas.title(left, f"{method.skeleton.joints[joint]}: how near, and which way")
     canvas.true_joint(left, prepare.to_view(one.joints, one)[0, joint, :2])
     right.scatter(*votes[:, :2].T.tolist(), s=(20 + 120 * weights / weights.max().clamp_min(1e-6)).tolist(), color=figures.BLUE, alpha=0.5, linewidths=0)

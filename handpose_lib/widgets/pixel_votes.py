@@ -22,7 +22,7 @@ def picture(method, stage, crops, row=0, joint=0):
         canvas.crop_image(axes, image)
         canvas.title(axes, text)
     left, right = panels
-    canvas.over(left, weights)
+    canvas.over(left, weights, float(weights.max()) / 100)
     right.scatter(*places.tolist(), s=(200 * weights.flatten() / weights.max()).tolist(), color=figures.SKY, alpha=0.7, linewidths=0, label="a pixel's word")
     right.plot(*(2 * stage.joints[row, joint, :2] - 1).tolist(), "x", color=figures.VERMILION, markersize=11, markeredgewidth=3, label="weighted mean")
     canvas.true_joint(right, true)
