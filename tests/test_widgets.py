@@ -21,7 +21,7 @@ import torch
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
-from handpose_lib import metrics, papers, prepare, records, skeleton, synth, widgets
+from handpose_lib import metrics, papers, prepare, pretrained, skeleton, synth, widgets
 from handpose_lib.errors import HandPoseError
 from handpose_lib.nets.mean_shift import densest, log_weights
 from handpose_lib.nets.mean_shift import mean_shift as library_mean_shift
@@ -31,7 +31,6 @@ from handpose_lib.widgets import (
     crop_cube,
     hand_to_pose,
     mean_shift,
-    networks,
     perspective,
     pixel_votes,
     read_out,
@@ -178,8 +177,8 @@ def attention(crops):
 
 @pytest.fixture(scope="module")
 def trained(jgr):
-    """What stands for a recorded network: it need not be good."""
-    return networks.Trained("a network", jgr[0], 250.0)
+    """What stands for a trained network: it need not be good."""
+    return pretrained.Pretrained(jgr[0], pretrained.load("jgr_p2o").record)
 
 
 @pytest.mark.parametrize("name", poses.POSES)
@@ -290,27 +289,8 @@ def test_the_curve_of_a_network_is_its_mean_joint_error(frames, trained):
     curve = sensor_noise.curve(frames, "time of flight", trained, (0.0, 1.0))
     crops = prepare.crop(sensor_noise.measured(frames, "time of flight", 1.0), frames.camera, frames.joints.mean(1), 250.0, frames.joints, frames.hands)
     with torch.no_grad():
-        said = trained.method.decode(trained.method(trained.method.encode(crops)), crops)
+        said = trained.network.decode(trained.network(trained.network.encode(crops)), crops)
     assert curve[1].item() == pytest.approx(float(metrics.mean_joint_error(said, frames.joints)), rel=1e-5)
-
-
-# -- networks -----------------------------------------------------------------------------------------------
-
-
-def test_recorded_networks_load_and_answer(frames):
-    keys = networks.recorded()
-    kept = [run for run in records.find(synthetic=True) if run["files"]["weights"] and run["protocol"]["joints"] == "msra21"]
-    assert sorted(keys) == sorted(run.key for run in kept)
-    for key in keys[:1]:
-        network = networks.load(key)
-        assert network.skeleton.name == "msra21" and not network.method.training
-        assert network.joints(frames.depth, frames.camera, frames.joints.mean(1), frames.hands).shape == (3, 21, 3)
-
-
-def test_without_a_record_there_is_no_network_and_one_clear_error(tmp_path):
-    assert networks.recorded(root=tmp_path) == []
-    with pytest.raises(HandPoseError, match="no run on synthetic frames with its weights"):
-        networks.load("jgr_p2o/laptop/paper-synthetic-s0", tmp_path)
 
 
 # -- live ---------------------------------------------------------------------------------------------------

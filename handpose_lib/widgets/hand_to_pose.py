@@ -7,11 +7,11 @@ import ipywidgets
 import torch
 
 from handpose_lib import camera as cameras
-from handpose_lib import figures, skeleton
+from handpose_lib import figures, pretrained, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.synth import hand, poses, raycast
 
-from . import canvas, networks
+from . import canvas
 from .live import Live, choice, number, tick
 
 RESTING = torch.tensor([0.0, 60.0, 400.0] + [0.0] * 23)
@@ -19,7 +19,7 @@ RESTING = torch.tensor([0.0, 60.0, 400.0] + [0.0] * 23)
 
 
 def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=None):
-    """A posed hand as the camera sees it, with its skeleton, and dashed with that of a `network` (`networks.Trained`).
+    """A posed hand as the camera sees it, with its skeleton, and dashed with that of a `network` (`pretrained.Pretrained`).
 
     `pose` (26,) as in `synth.hand.DOF`, mm and rad; `subject` the number of a person. The network's cube sits at the mean
     of the true joints. Returns a matplotlib figure.
@@ -33,7 +33,7 @@ def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=
     said, text = None, ""
     if network is not None:
         said = network.joints(depth, lens, joints.mean(1))[0]
-        text = f"dashed: {network.key}, {(said - joints[0]).norm(dim=-1).mean():.0f} mm off"
+        text = f"dashed: {network.record.key}, {(said - joints[0]).norm(dim=-1).mean():.0f} mm off"
     figure, (axes,) = canvas.panels(4.4, height=4.4 * lens.height / lens.width)
     figures.depth_image(depth[0], lens, joints[0] if overlay else None, skeleton.get("msra21"), said, axes)
     canvas.title(axes, text, fontsize=9)
@@ -44,7 +44,7 @@ def live(pose=None, subject=0, camera="msra"):
     """Sliders for the 26 degrees of freedom, in their groups, beside the hand that they pose.
 
     `pose` (26,): the first one, mm and rad. The menu of gestures sets the twenty angles of the fingers; the menu of networks
-    holds the recorded ones. Its `arguments["pose"]` is the present pose, its `gesture` the menu.
+    holds those that come with the book. Its `arguments["pose"]` is the present pose, its `gesture` the menu.
     """
     pose = RESTING if pose is None else torch.as_tensor(pose, dtype=torch.float32)
     sliders = {}
@@ -52,10 +52,10 @@ def live(pose=None, subject=0, camera="msra"):
         low, high = (hand.LIMITS[place] * _unit(place)).tolist()
         sliders[name] = number(name, float(pose[place]) * _unit(place), low, high)
     gesture = choice("gesture", [("as the sliders say", ""), *((name, name) for name in poses.POSES)])
-    others = {"network": choice("network", [("none", ""), *((key, key) for key in networks.recorded())]), "overlay": tick("skeleton", True)}
+    others = {"network": choice("network", [("none", ""), *((key, key) for key in pretrained.names())]), "overlay": tick("skeleton", True)}
     groups = ipywidgets.Accordion([ipywidgets.VBox([sliders[name] for name in members]) for members in hand.GROUPS.values()],
                                   titles=tuple(hand.GROUPS), selected_index=3)
-    trained = functools.cache(networks.load)
+    trained = functools.cache(pretrained.load)
 
     def read(values):
         return {"pose": torch.tensor([values[name] / _unit(place) for place, name in enumerate(hand.DOF)]),

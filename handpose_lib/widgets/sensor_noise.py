@@ -35,7 +35,7 @@ def roughness(clean, noisy):
 
 
 def curve(rendered, sensor="time of flight", network=None, strengths=STRENGTHS):
-    """(S,) mm: over `strengths`, the mean joint error of a `network` (`networks.Trained`), or without one the mean roughness of the depth."""
+    """(S,) mm: over `strengths`, the mean joint error of a `network` (`pretrained.Pretrained`), or without one the mean roughness of the depth."""
     values = []
     for strength in strengths:
         depth = measured(rendered, sensor, strength)
