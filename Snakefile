@@ -17,7 +17,7 @@ from pathlib import Path
 from handpose_lib import paths, provenance
 
 sys.path.insert(0, workflow.basedir)
-from pipeline import stage
+from pipeline import browser, stage
 
 
 workdir: workflow.basedir
@@ -43,6 +43,7 @@ PROFILE = config.get("profile", "laptop")
 DEVICE = config.get("device", "auto")
 RECORDS = Path(config.get("records", BOOK / "records"))
 PYTHON = f'"{sys.executable}"'
+BROWSER = browser.find()
 CORES = workflow.cores or 1
 
 
@@ -144,8 +145,14 @@ wildcard_constraints:
 
 
 rule site:
+    """The book, checked, and browsed where there is a browser."""
     input:
         BUILD / "checked.json",
+        BUILD / "browsed.json" if BROWSER else [],
+    params:
+        missing=f"The pages are checked, but were not opened in a browser: {browser.MISSING}",
+    shell:
+        ":" if BROWSER else "echo {params.missing:q}"
 
 
 rule data:
@@ -221,6 +228,18 @@ rule check:
         BUILD / "checked.json",
     shell:
         "{PYTHON} pipeline/check.py {BUILD}/html {EXECUTED} --report {output}"
+
+
+rule browse:
+    """What only a browser sees: formulas, sliders, 3D figures, contrast, phones, the search."""
+    input:
+        BUILD / "checked.json",
+        BUILD / "html" / "index.html",
+        expand("pipeline/{name}", name=["browse.py", "browser.py", "page.js"]),
+    output:
+        BUILD / "browsed.json",
+    shell:
+        "{PYTHON} pipeline/browse.py {BUILD}/html --report {output}"
 
 
 # ---------------------------------------------------------------------- the grid of training runs

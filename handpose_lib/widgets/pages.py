@@ -142,7 +142,7 @@ def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
     return HTML(f"""<div id="{name_of_all}" style="max-width:720px">
 <img src="{sources[start]}" alt="{html.escape(alts[start], quote=True)}" style="width:100%;background:white">
 <label style="display:block">{html.escape(name)} <output>{html.escape(str(labels[start]))}</output><br>
-<input type="range" min="0" max="{len(sources) - 1}" value="{start}" style="width:100%"></label>
+<input type="range" aria-label="{html.escape(name, quote=True)}" min="0" max="{len(sources) - 1}" value="{start}" style="width:100%"></label>
 </div>
 <script>
 (function () {{
