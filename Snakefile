@@ -242,6 +242,22 @@ rule browse:
         "{PYTHON} pipeline/browse.py {BUILD}/html --report {output}"
 
 
+# ---------------------------------------------------------------------- on paper
+
+
+rule pdf:
+    """The book as one page and, where there is a browser to print it, as a PDF."""
+    input:
+        BUILD / "html" / "index.html",
+        expand("pipeline/{name}", name=["pdf.py", "browser.py"]),
+    output:
+        directory(BUILD / "pdf"),
+    params:
+        browser=lambda wildcards: BROWSER,  # once there is one, the PDF is due
+    shell:
+        "{PYTHON} pipeline/pdf.py {BUILD}/html {output}"
+
+
 # ---------------------------------------------------------------------- the grid of training runs
 
 
