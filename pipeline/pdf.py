@@ -90,8 +90,11 @@ def one_page(site: Path, names: list[str]) -> str:
         article = pages[name].select_one("article.bd-article").extract()
         article["id"] = place(name)
         book.select("article.bd-article")[-1].insert_after(article)
-    # The first page has no formulas, and so does not load what sets them.
-    maths = dict.fromkeys(str(script) for page in pages.values() for script in page.find_all("script") if "mathjax" in str(script).lower())
+    # What sets the formulas is loaded once, whichever pages ask for it: MathJax loaded twice never gets ready.
+    asking = [script for page in pages.values() for script in page.find_all("script") if "mathjax" in str(script).lower()]
+    maths = dict.fromkeys(map(str, asking))
+    for script in asking:
+        script.decompose()
     book.head.append(BeautifulSoup("".join(maths), "html.parser"))
     return str(book)
 

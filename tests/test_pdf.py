@@ -17,10 +17,10 @@ NAMES = ["book/index.html", "book/one/first.html", "book/two.html"]
 
 @pytest.fixture
 def site(tmp_path):
-    """Three pages; two of them call their first section the same, and only the last two have formulas."""
+    """Three pages; two of them call their first section the same, and each loads what sets formulas."""
     maths = '<script defer src="{}_static/mathjax/tex-svg-full.js?v=2"></script>'
     figure = widgets.to_html(widgets.space(torch.tensor([[0.0, 0.0, 0.0], [100.0, 50.0, 20.0]]), title="Two points", alt="two points", height=300))
-    write(tmp_path, NAMES[0], "../", "", '<section id="start"><a href="one/first.html#start">go</a> <a href="two.html">two</a></section>')
+    write(tmp_path, NAMES[0], "../", maths.format("../"), '<section id="start"><a href="one/first.html#start">go</a> <a href="two.html">two</a></section>')
     write(tmp_path, NAMES[1], "../../", maths.format("../../"),
           '<section id="start"><a href="#start">here</a> <a href="../index.html#start">back</a> <span class="math">\\(a\\)</span>'
           '<img src="../../_images/a%20b.png" alt="a"> <a href="https://example.org/x#y">away</a></section>')
