@@ -2,6 +2,7 @@
 
     angles = yaw_pitch(joints, skeleton.get("msra21"))            # (N, 2) rad
     mean, count = error_over(angles[:, 0].rad2deg(), frame_errors, range(-60, 61, 10))
+    behind = hidden(joints, skeleton.get("msra21"))               # (N, 21): joints that the hand itself hides
 
 The palm carries a frame: y from the knuckles to the wrist, x from the little finger to the index as far as it is at a
 right angle to y, and z = x × y, away from the camera of a right hand that shows its palm. How it is turned against the
@@ -69,3 +70,25 @@ def error_over(angle: torch.Tensor, errors: torch.Tensor, edges: Sequence[float]
     count = torch.bincount(bins[inside], minlength=len(edges) - 1)
     total = torch.zeros(len(edges) - 1, dtype=torch.float64, device=angle.device).index_add_(0, bins[inside], errors[inside].double())
     return total / count, count
+
+
+def hidden(joints: torch.Tensor, skeleton: Skeleton, radius: float = 9.0) -> torch.Tensor:
+    """Which joints another part of the hand hides from the camera, (N, J) bool, from joints (N, J, 3) mm alone.
+
+    Each bone is taken for a rod of this `radius` in mm. A joint is hidden if the line of sight to it meets a rod that ends at
+    least a rod's thickness before it; a finger that points at the camera hides its own root. No image is needed, and no
+    surface is known: the skin between the bones of the palm counts as far as the rods reach.
+    Errors: joints of another shape, a radius that is not positive.
+    """
+    if joints.ndim != 3 or joints.shape[1:] != (len(skeleton), 3):
+        raise HandPoseError(f"joints of shape {tuple(joints.shape)}: accepted is (N, {len(skeleton)}, 3)")
+    if not radius > 0:
+        raise HandPoseError(f"radius {radius}: accepted are mm > 0")
+    joints = joints.double()
+    child, parent = (list(side) for side in zip(*skeleton.bones))
+    place = torch.linspace(0, 1, 9, dtype=torch.float64, device=joints.device)[:, None, None, None]
+    rods = ((1 - place) * joints[:, parent] + place * joints[:, child]).permute(1, 0, 2, 3).flatten(1, 2)     # (N, 9 · bones, 3)
+    far = joints.norm(dim=-1, keepdim=True)
+    along = (joints / far) @ rods.mT                                                                          # (N, J, 9 · bones)
+    beside = (rods.square().sum(-1)[:, None] - along.square()).clamp_min(0).sqrt()
+    return ((beside < radius) & (along < far - 2 * radius)).any(-1)
