@@ -9,7 +9,7 @@ from handpose_lib import skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.synth import hand as hands
 from handpose_lib.synth import poses
-from handpose_lib.viewpoint import PALMS, error_over, yaw_pitch
+from handpose_lib.viewpoint import PALMS, error_over, hidden, yaw_pitch
 
 
 def drawn(count, seed):
@@ -112,3 +112,62 @@ def test_bad_bins_are_named():
     for angle, errors, edges, what in ((one, one[:2], (0, 1), "one of each"), (one, one, (0,), "at least two"), (one, one, (0, 0), "rise")):
         with pytest.raises(HandPoseError, match=what):
             error_over(angle, errors, edges)
+
+
+# Hidden joints ------------------------------------------------------------------------------------------
+
+
+def spread(distance=400.0):
+    """An open hand that faces the camera, in a plane: nothing hides anything."""
+    hand = skeleton.get("msra21")
+    joints = torch.zeros(len(hand), 3, dtype=torch.float64)
+    for finger, members in enumerate(hand.fingers.values()):
+        angle = math.radians(-60 + 30 * finger)
+        for place, joint in enumerate(members):
+            if joint != hand.root:
+                joints[joint] = torch.tensor([math.sin(angle), -math.cos(angle), 0.0], dtype=torch.float64) * 30 * (place + 1)
+    joints[:, 2] += distance
+    return joints[None], hand
+
+
+def test_an_open_hand_hides_nothing():
+    joints, hand = spread()
+    assert not hidden(joints, hand).any()
+
+
+def test_what_is_put_before_a_joint_hides_it_and_no_other():
+    """A fingertip bent back to stand 60 mm before the wrist, on the line of sight."""
+    joints, hand = spread()
+    tip = hand.index("middle tip")
+    joints[0, tip] = joints[0, hand.root] * (1 - 60 / joints[0, hand.root].norm())
+    found = hidden(joints, hand)[0]
+    assert found[hand.root] and not found[tip]
+    behind = joints.clone()
+    behind[0, tip] = joints[0, hand.root] * (1 + 60 / joints[0, hand.root].norm())
+    assert not hidden(behind, hand)[0, hand.root]
+
+
+def test_a_finger_that_points_at_the_camera_hides_its_root():
+    joints, hand = spread()
+    chain = [hand.index(f"index {part}") for part in ("mcp", "pip", "dip", "tip")]
+    root = joints[0, chain[0]]
+    for step, joint in enumerate(chain):
+        joints[0, joint] = root * (1 - 30 * step / root.norm())
+    assert hidden(joints, hand)[0, chain].tolist() == [True, True, True, False]
+
+
+def test_hiding_does_not_depend_on_a_turn_about_the_optical_axis():
+    joints = 40 * torch.randn(40, 21, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hand = skeleton.get("msra21")
+    angle = torch.tensor(0.7, dtype=torch.float64)
+    turn = torch.tensor([[angle.cos(), -angle.sin(), 0], [angle.sin(), angle.cos(), 0], [0, 0, 1]], dtype=torch.float64)
+    there = joints + torch.tensor([0.0, 0.0, 400.0])
+    assert torch.equal(hidden(there, hand), hidden(there @ turn.mT, hand)) and hidden(there, hand).any()
+
+
+def test_hidden_says_what_it_accepts():
+    joints, hand = spread()
+    with pytest.raises(HandPoseError, match="21, 3"):
+        hidden(joints[0], hand)
+    with pytest.raises(HandPoseError, match="radius 0"):
+        hidden(joints, hand, radius=0)
