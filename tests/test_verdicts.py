@@ -110,7 +110,7 @@ def test_students_quantile_needs_freedom():
 # Verdicts -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("low, high", itertools.combinations((-2.0, -0.5, -0.2, 0.0, 0.2, 0.5, 2.0), 2))
+@pytest.mark.parametrize("low, high", [*itertools.combinations((-2.0, -0.5, -0.2, 0.0, 0.2, 0.5, 2.0), 2)])
 @pytest.mark.parametrize("within", [(0.0, math.inf), (-0.5, 0.5), (-math.inf, 0.5)])
 def test_a_verdict_is_about_the_whole_interval(low, high, within):
     """Against many points of the interval: all of them in the range, none, or some."""
