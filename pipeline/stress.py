@@ -2,6 +2,7 @@
 
     python pipeline/stress.py                             # some minutes on one CPU core
     python pipeline/stress.py --frames 32 --out stress    # a first look
+    python pipeline/stress.py --replay                    # does changed code still find the same?
 
 Nothing is trained. The same synthetic frames of a person whom no network has seen are shown again and again, and from one
 setting to the next a single thing changes, so that differences are those of pairs. `record.json` holds, for every setting
@@ -184,6 +185,32 @@ def real(networks) -> dict | None:
     return {"data": data.name, "frames": len(frames), "near_pixels": NEAR, "networks": found}
 
 
+def replay(path: Path, frames: int = 8) -> None:
+    """Give a record the digest of the present code, if that finds the same errors on the first of its frames.
+
+    Errors: networks with other weights than those of the record, an error that is not the same to its last digit.
+    """
+    record = storage.read_json(path)
+    networks = {name: pretrained.load(name) for name in record["networks"]}
+    for name, known in networks.items():
+        if _weights(known.record.folder) != record["networks"][name]["weights"]:
+            raise HandPoseError(f"{name} has other weights than those that were evaluated: evaluate it again")
+    frames = min(frames, record["synthetic"]["frames"])
+    for knob, values in errors(networks, Scene(frames), localisation.load()).items():
+        for value, by in values.items():
+            for name, found in by.items():
+                then = torch.tensor([float(e) for e in record["errors_mm"][knob][value][name].split()[:frames]])
+                if (found - then).abs().max() > 0.06:       # half of the last digit, and what is left of float32
+                    raise HandPoseError(f"{name}, {knob} {value}: the errors are no longer those of the record: evaluate it again")
+    code = record["code"]
+    record["code"] = {**code, "digest": digest(), "replayed": {"frames": frames, "instead_of": code.get("replayed", {}).get("instead_of", code["digest"])}}
+    storage.write_json(path, record)
+
+
+def _weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+
+
 def digest() -> str:
     """Of this script and all that it uses."""
     script = Path(__file__).resolve()
@@ -200,9 +227,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=256, help="synthetic frames, the same for every setting")
     parser.add_argument("--methods", nargs="+", default=pretrained.names(), help="networks; all that come with the book without it")
     parser.add_argument("--out", type=Path, help="folder; the book's records without it")
+    parser.add_argument("--replay", action="store_true", help="only look whether the present code finds the same as the record")
     chosen = parser.parse_args(arguments)
+    path = (chosen.out or paths.records() / "stress") / "record.json"
     if chosen.frames < 2:
         raise HandPoseError(f"{chosen.frames} frames: accepted are at least 2")
+    if chosen.replay:
+        replay(path)
+        print("the same errors: the record has the digest of the present code")
+        return 0
 
     start = time.process_time()
     networks = {name: pretrained.load(name) for name in chosen.methods}
@@ -211,16 +244,16 @@ def main(arguments: list[str] | None = None) -> int:
     record = {
         "synthetic": {"subject": SUBJECT, "seed": SEED, "protocol": PROTOCOL, "distribution": "wide_view", "frames": len(scene.indices), "sensor": SENSOR},
         "networks": {name: {"record": known.record.key, "dimensions": _dimensions(known),
-                            "weights": hashlib.sha256((known.record.folder / "weights.safetensors").read_bytes()).hexdigest()}
+                            "weights": _weights(known.record.folder)}
                      for name, known in networks.items()},
-        "refinement": hashlib.sha256((localisation.folder() / "weights.safetensors").read_bytes()).hexdigest(),
+        "refinement": _weights(localisation.folder()),
         "errors_mm": {knob: {value: {name: _text(e) for name, e in by.items()} for value, by in values.items()} for knob, values in found.items()},
         "real": real(networks),
         "device": evaluation.device_facts("cpu"), "seconds": round(time.process_time() - start, 1),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "code": {"script": "pipeline/stress.py", "digest": digest()},
     }
-    path = storage.write_json((chosen.out or paths.records() / "stress") / "record.json", record)
+    storage.write_json(path, record)
     print(f"{len(scene.indices)} frames, {sum(map(len, KNOBS.values()))} settings, {len(networks)} networks: {record['seconds']:.0f} s of the processor; kept in {path.parent.name}")
     return 0
 
