@@ -103,6 +103,9 @@ def one_before(wildcards):
 
     Asking for all cores should be enough; but Snakemake 9.10 and later give back the cores of a job that was the only one
     ready without having taken them (its issue 3913), and from then on start two such jobs at once.
+
+    It is no `ancient` input: of a job that waits for one that runs, Snakemake would no longer ask whether its own parameters
+    changed, and leave a stale page. So a run that is due takes those after it along.
     """
     number = METHODS.index(wildcards.method)
     return expand(SMOKE_RUN, method=METHODS[number - 1]) if number else []
@@ -171,7 +174,7 @@ rule smoke:
     input:
         dataset("smoke"),
         "pipeline/execute.py",
-        one_before=ancient(one_before),
+        one_before=one_before,
         notebook=ancient(BOOK / "training" / "train_{method}.ipynb"),
     output:
         run=directory(SMOKE_RUN),
