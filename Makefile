@@ -6,10 +6,11 @@
 #
 # The environment is made on first use. Without make, see "Windows and macOS" in README.md.
 
-PYTHON  ?= python3
-CORES   ?= all
-PROFILE ?= laptop
-DEVICE  ?= auto
+PYTHON   ?= python3
+CORES    ?= all
+PROFILE  ?= laptop
+DEVICE   ?= auto
+DATASETS ?= synthetic
 
 BIN        := .venv/bin
 SNAKEMAKE   = $(BIN)/snakemake --cores $(CORES) --quiet host reason rules --scheduler greedy --rerun-incomplete --keep-going
@@ -35,9 +36,9 @@ pdf: .venv/.book
 test: .venv/.book $(ACTIONLINT)
 	@$(BIN)/python -m pytest
 
-# The grid methods x variants x seeds. A run that was cut off goes on where it stopped.
+# The grid methods x variants x seeds x sets. A run that was cut off goes on where it stopped; what is recorded is not run again.
 runs: .venv/.book
-	@$(SNAKEMAKE) runs --config profile=$(PROFILE) device=$(DEVICE)
+	@$(SNAKEMAKE) runs --config profile=$(PROFILE) device=$(DEVICE) datasets="$(DATASETS)"
 
 bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/render.py

@@ -9,6 +9,7 @@ or the records that it reads changed, and no other is. What counts is content: d
 The same file runs on a cluster: add `--executor slurm` or `--executor kubernetes`.
 """
 
+import functools
 import hashlib
 import os
 import sys
@@ -41,6 +42,7 @@ REAL_SETS = {"msra": "P*/*/joint.txt", "nyu": "*/joint_data.mat", "icvl": "T*/*.
 
 PROFILE = config.get("profile", "laptop")
 DEVICE = config.get("device", "auto")
+DATASETS = config.get("datasets", "synthetic").split()
 RECORDS = Path(config.get("records", BOOK / "records"))
 PYTHON = f'"{sys.executable}"'
 BROWSER = browser.find()
@@ -125,12 +127,6 @@ def ingredients_of_smoke_run(wildcards):
     return ingredients(BOOK / "training" / f"train_{wildcards.method}.ipynb")
 
 
-def ingredients_of_run(wildcards):
-    """Only what decides a run's numbers: nobody trains for hours again because a figure changed."""
-    modules = [f"papers.{wildcards.method}", "training", "evaluation"]
-    return provenance.digest(library(*(f"{provenance.PACKAGE}.{module}" for module in modules)))
-
-
 def from_notebook(path, input):
     """A path as the notebook sees it from its own folder: the page then names no machine."""
     return Path(os.path.relpath(path, Path(input.notebook).parent)).as_posix()
@@ -144,6 +140,10 @@ wildcard_constraints:
     method="|".join(METHODS),
     profile="[^/]+",
     seed="[0-9]+",
+    held="(-p[0-9])?",
+    code="[0-9a-f]+",
+    dataset="[a-z0-9]+",
+    variant="[a-z0-9_]+",
     size="smoke|laptop",
 
 
@@ -265,21 +265,62 @@ rule pdf:
 
 
 def grid(wildcards):
-    """Every variant of every method; three seeds for what the paper proposes, one for the others.
+    """Every variant of every method on every set asked for; three seeds for what the paper proposes, one for the others.
 
     Profile laptop is for results worth showing: the paper's own network and a small one. Comparing
     the other variants on a CPU is what profile ablation is for, at a width at which 'small' is no news.
+    Of MSRA's nine subjects each is held out once for the paper's own network: results on that set are means over all.
     """
     from handpose_lib import papers
+    from handpose_lib.datasets import protocols
+    from handpose_lib.errors import one_of
+
+    for name in DATASETS:
+        one_of("data set", name, protocols.NAMES)
 
     def belongs(variant):
         return {"laptop": variant in ("paper", "small"), "ablation": variant != "small"}.get(PROFILE, True)
 
-    return [RECORDS / method / PROFILE / f"{variant}-synthetic-s{seed}" / "record.json"
+    def repeated(variant, dataset):
+        if dataset == "msra":
+            return ["s0", *(f"s0-p{subject}" for subject in range(8))] if variant == "paper" else ["s0"]
+        return [f"s{seed}" for seed in range(3 if (variant, dataset) == ("paper", "synthetic") else 1)]
+
+    runs = [(method, f"{variant}-{dataset}-{which}", dataset)
             for method in METHODS
+            for dataset in DATASETS
             for variant in papers.variants(method)
             if belongs(variant)
-            for seed in range(3 if variant == "paper" else 1)]
+            for which in repeated(variant, dataset)]
+    return [BUILD / "runs" / method / PROFILE / f"{run}.{code_of(method)[:12]}" for method, run, dataset in runs if due(method, run, dataset)]
+
+
+def code_of(method):
+    """A digest of what decides a run's numbers: nobody trains for hours again because a figure changed."""
+    return provenance.digest(library(*(f"{provenance.PACKAGE}.{module}" for module in (f"papers.{method}", "training", "evaluation"))))
+
+
+def due(method, run, dataset):
+    """Is there no record of this run, or one made by other code or on other data? The record says it, in every copy of the project."""
+    from handpose_lib import records
+
+    folder = RECORDS / method / PROFILE / run
+    if not (folder / "record.json").exists():
+        return True
+    record = records.load(folder)
+    return records.is_stale(record) or fingerprint(dataset) not in (None, record["dataset"]["fingerprint"])
+
+
+@functools.cache
+def fingerprint(dataset):
+    """Of the set as it lies in the data folder; None where it does not yet. Code that draws frames is part of `code_of`."""
+    from handpose_lib import errors
+    from handpose_lib.datasets import protocols
+
+    try:
+        return protocols.splits(dataset, size="smoke" if PROFILE == "smoke" else "laptop").test.fingerprint
+    except errors.DataError:
+        return None
 
 
 rule runs:
@@ -288,20 +329,24 @@ rule runs:
 
 
 rule run:
-    """One training run. Its folder is no output: what was cut off goes on from its checkpoint."""
+    """One training run. Its output is a mark that goes when all are done: whether a run is due, its record says.
+
+    The record's folder is no output, which Snakemake would empty: what was cut off goes on from its checkpoint.
+    """
     input:
-        lambda wildcards: dataset("smoke" if wildcards.profile == "smoke" else "laptop"),
+        lambda wildcards: dataset("smoke" if wildcards.profile == "smoke" else "laptop") if wildcards.dataset == "synthetic" else [],
         notebook=ancient(BOOK / "training" / "train_{method}.ipynb"),
     output:
-        record=RECORDS / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}" / "record.json",
+        temp(touch(BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}{held}.{code}")),
     params:
-        ingredients=ingredients_of_run,
-        out=lambda wildcards, input, output: from_notebook(Path(output.record).parent, input),
-        executed=str(BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}.ipynb"),
+        out=lambda wildcards, input: from_notebook(
+            RECORDS / wildcards.method / wildcards.profile / f"{wildcards.variant}-{wildcards.dataset}-s{wildcards.seed}{wildcards.held}", input),
+        executed=str(BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}{held}.ipynb"),
+        subject=lambda wildcards: f" -p subject {wildcards.held.removeprefix('-p')}" if wildcards.held else "",
     threads: CORES
     resources:
         gpu=1,
     shell:
         "{PYTHON} pipeline/execute.py {input.notebook} {params.executed} --training --threads {threads}"
         " -p profile {wildcards.profile} -p variant {wildcards.variant} -p dataset {wildcards.dataset}"
-        " -p seed {wildcards.seed} -p device {DEVICE} -p out {params.out}"
+        " -p seed {wildcards.seed}{params.subject} -p device {DEVICE} -p out {params.out}"

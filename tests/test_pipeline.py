@@ -10,6 +10,7 @@ import sys
 import nbformat
 import pytest
 
+from handpose_lib import papers, provenance, records, storage
 from pipeline import check, execute, stage
 
 # Two modules that load no torch: the kernels start quickly.
@@ -110,6 +111,51 @@ def test_a_real_set_that_comes_or_changes_makes_the_chapters_due_that_look_for_i
     assert due(book) == []
     labels.write_bytes(b"other labels")
     assert due(book) == ["foundations/one"]
+
+
+# ---------------------------------------------------------------------- the grid of training runs
+
+
+def due_runs(project, kept, *config):
+    """The runs of JGR-P2O that would be trained now, with `kept` for the folder of records."""
+    plan = subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1", "--scheduler", "greedy", "--dry-run", "--nolock", "runs",
+                           "--config", f"records={kept}", *config],
+                          cwd=project, env={**os.environ, "PYTHONPATH": str(project), "HANDPOSE_DATA": str(kept / "no data")}, capture_output=True, text=True)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    return sorted(set(re.findall(r"output: _build/runs/jgr_p2o/(\S+)\.[0-9a-f]{12}\b", plan.stdout)))
+
+
+@pytest.fixture
+def recorded(project, tmp_path):
+    """A copy of the committed records of JGR-P2O under 'ablation', whose code is said to be today's."""
+    kept = tmp_path / "records"
+    shutil.copytree(project / "book" / "records" / "jgr_p2o" / "ablation", kept / "jgr_p2o" / "ablation")
+    for record in records.load_all(kept):
+        record["code"]["digest"] = provenance.digest(provenance.closure(record["code"]["modules"]))
+        storage.write_json(record.folder / "record.json", record)
+    return kept
+
+
+def test_what_is_recorded_is_not_run_again(project, recorded):
+    every = {f"ablation/{variant}-synthetic-s{seed}" for variant in papers.variants("jgr_p2o") if variant != "small"
+             for seed in range(3 if variant == "paper" else 1)}
+    there = {record.key.removeprefix("jgr_p2o/") for record in records.load_all(recorded)}
+    assert there and set(due_runs(project, recorded, "profile=ablation")) == every - there
+
+
+def test_a_run_of_other_code_and_one_without_a_record_are_due(project, recorded):
+    before = due_runs(project, recorded, "profile=ablation")
+    first, second = (recorded / "jgr_p2o" / "ablation" / f"paper-synthetic-s{seed}" / "record.json" for seed in (0, 1))
+    stale = storage.read_json(first)
+    stale["code"]["digest"] = "0" * 64
+    storage.write_json(first, stale)
+    second.unlink()
+    assert set(due_runs(project, recorded, "profile=ablation")) - set(before) == {"ablation/paper-synthetic-s0", "ablation/paper-synthetic-s1"}
+
+
+def test_each_subject_of_msra_is_held_out_once(project, recorded):
+    of_msra = [run for run in due_runs(project, recorded, "profile=laptop", "datasets=synthetic msra") if "/paper-msra-" in run]
+    assert of_msra == sorted(["laptop/paper-msra-s0", *(f"laptop/paper-msra-s0-p{subject}" for subject in range(8))])
 
 
 # ---------------------------------------------------------------------- executing
