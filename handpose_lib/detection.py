@@ -12,6 +12,7 @@ says which of the places where joints agree is the hand, and where in its cube t
 """
 
 from dataclasses import dataclass, replace
+from math import pi
 from pathlib import Path
 
 import torch
@@ -46,8 +47,8 @@ AGREE, PLACES = 120.0, 3
 """mm within which joints speak of one hand; how many places besides the median get a second look."""
 CUBE, SIZE = 300.0, 64
 """Side in mm of the cube of a second look, and of its image in pixels."""
-LOOKS = 2
-"""How often the second network looks: at all the places, then again at the cube around its answer."""
+VIEWS, ASIDE = 8, 8.0
+"""In how many ways the second network sees the place that it chose, turned, mirrored and so many mm aside along each axis; their median counts."""
 ASTRAY, LOST = 30.0, 75.0
 """mm along each axis (standard deviation) by which cubes miss the hand when a second look is learnt; mm from which there is no hand in one."""
 
@@ -95,15 +96,23 @@ class Detector(nn.Module):
     def forward(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
         """(B, H, W) mm and (B, 4) → (B, 3) mm. Images may be of different cameras, if of one size."""
         rows = torch.arange(len(depth), device=depth.device)
-        places = torch.stack(self.places(depth, cameras), 1)                              # (B, P, 3)
+        found, sure = self._seen(depth, cameras, torch.stack(self.places(depth, cameras), 1))
+        chosen = found[rows, sure.argmax(1)]                                              # (B, 3)
+
+        view = torch.arange(VIEWS, device=depth.device)
+        corners = torch.stack([(view >> axis) & 1 for axis in range(3)], 1) * 2 - 1       # (V, 3) of ±1
+        around = _in_front(chosen[:, None] + ASIDE * corners)
+        turned, mirrored = (pi / 2) * (view % 4), torch.where(view < VIEWS // 2, 1.0, -1.0)
+        return self._seen(depth, cameras, around, turned, mirrored)[0].quantile(0.5, dim=1)  # the mean of the middle two
+
+    def _seen(self, depth, cameras, places, turned=0.0, mirrored=1.0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cubes at places (B, P, 3) mm → where their hands are, (B, P, 3) mm, and how sure it is that there is one, (B, P)."""
         many = places.shape[1]
-        for _ in range(LOOKS):
-            crops = prepare.crop(depth.repeat_interleave(many, 0), cameras.repeat_interleave(many, 0), places.flatten(0, 1), CUBE)
-            place, sure = self.look_at(crops)
-            surest = sure.unflatten(0, (-1, many)).argmax(1)
-            places = _in_front(prepare.from_view(place[:, None], crops)).unflatten(0, (-1, many))[rows, surest]  # (B, 1, 3)
-            many = 1
-        return places[:, 0]
+        crops = prepare.crop(depth.repeat_interleave(many, 0), cameras.repeat_interleave(many, 0), places.flatten(0, 1), CUBE)
+        shape = (len(depth), many)
+        crops = replace(crops, rotation=(crops.rotation.view(shape) + turned).flatten(), mirror=(crops.mirror.view(shape) * mirrored).flatten())
+        place, sure = self.look_at(crops)
+        return _in_front(prepare.from_view(place[:, None], crops))[:, 0].view(*shape, 3), sure.view(shape)
 
     @torch.no_grad()
     def find(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,10 @@
 """Trains the book's hand detector on synthetic frames and keeps it in book/records/detector.
 
-    python pipeline/train_detector.py                      # about a quarter of an hour on two CPU cores
-    python pipeline/train_detector.py --look-only --look-frames 40000     # keeps the first look that is there
-    python pipeline/train_detector.py --frames 400000 --look-frames 100000 --device cuda --out detector
+    python pipeline/train_detector.py                                # about an hour on two CPU cores
+    python pipeline/train_detector.py --only second                  # keeps the first look that is there
+    python pipeline/train_detector.py --more --seed 1 --rate 1e-3    # another round of what is there, with other frames
+    python pipeline/train_detector.py --judge                        # trains nothing, judges what is there anew
+    python pipeline/train_detector.py --frames 400000 --look-frames 200000 --device cuda --out detector
 
 Rendering and training take one core each, so that OMP_NUM_THREADS=1 is best on two.
 """
@@ -18,13 +20,16 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without installation
 
 from handpose_lib import detection, evaluation, storage  # noqa: E402
+from handpose_lib.errors import HandPoseError  # noqa: E402
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=20_000, help="synthetic frames for the first look, each once")
     parser.add_argument("--look-frames", type=int, default=6_000, help="and for the second")
-    parser.add_argument("--look-only", action="store_true", help="train the second look alone, beside the kept first one")
+    parser.add_argument("--only", choices=("first", "second"), help="train this look alone, beside the other one that is kept")
+    parser.add_argument("--more", action="store_true", help="go on from what is kept, with the frames of another --seed")
+    parser.add_argument("--judge", action="store_true", help="judge what is kept, without any training")
     parser.add_argument("--batch", type=int, default=8, help="frames per update")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate of the first look at its peak")
     parser.add_argument("--look-rate", type=float, default=3e-3, help="of the second")
@@ -37,28 +42,44 @@ def main() -> int:
 
     torch.manual_seed(chosen.seed)
     detector = detection.Detector(detection.Config(channels=chosen.channels))
-    common = {"seed": chosen.seed, "batch": chosen.batch}
-    if chosen.look_only:
-        kept = storage.read_json((chosen.out or detection.folder()) / "record.json")
-        untrained, detector = detector.look, detection.load(chosen.out)
-        detector.look, first, curve = untrained, kept["training"], kept["curve"]
-    else:
-        first, curve = timed(detection.train, detector, chosen.frames, rate=chosen.rate, device=chosen.device, **common)
-    second, look_curve = timed(detection.train_look, detector, chosen.look_frames, rate=chosen.look_rate, device=chosen.device, **common)
+    common = {"seed": chosen.seed, "batch": chosen.batch, "device": chosen.device}
+    kept = storage.read_json((chosen.out or detection.folder()) / "record.json") if chosen.only or chosen.more or chosen.judge else {}
+    if chosen.more or chosen.judge:
+        detector = detection.load(chosen.out)
+    elif chosen.only == "second":
+        detector, detector.look = detection.load(chosen.out), detector.look
+    elif chosen.only == "first":
+        detector.look = detection.load(chosen.out).look
+
+    told = {name: kept.get(name) for name in ("training", "curve", "second_look", "look_curve")}
+    for look, train, frames, rate, facts, curve in (
+        ("first", detection.train, chosen.frames, chosen.rate, "training", "curve"),
+        ("second", detection.train_look, chosen.look_frames, chosen.look_rate, "second_look", "look_curve"),
+    ):
+        if chosen.only in (None, look) and not chosen.judge:
+            before = (told[facts], told[curve]) if chosen.more else (None, [])
+            told[facts], told[curve] = timed(train, detector, frames, before, rate=rate, **common)
     found = held_out(detector, chosen.held_out)
-    folder = keep(detector, first, second, curve, look_curve, found, chosen.out)
-    seconds = first["seconds"] + second["seconds"]
+    folder = keep(detector, told, found, chosen.out)
+    seconds = told["training"]["seconds"] + told["second_look"]["seconds"]
     print(f"{seconds / 60:.1f} minutes; centre within {detection.WITHIN:.0f} mm: "
           + ", ".join(f"{name} {rate:.1%}" for name, rate in found["rates"].items()) + f"; kept in {folder.name}")
     return 0
 
 
-def timed(train, detector, frames: int, **settings) -> tuple[dict, list[dict]]:
-    """Train; the settings and what it took, and the curve."""
+def timed(train, detector, frames: int, before: tuple, **settings) -> tuple[dict, list[dict]]:
+    """Train; what it took, round by round and together, and the curve. `before`: the same of earlier rounds, (None, []) if there are none."""
+    earlier, known = before
+    rounds = (earlier.get("rounds") or [earlier]) if earlier else []
+    if any(settings["seed"] == each["seed"] for each in rounds):
+        raise HandPoseError(f"seed {settings['seed']}: a round with this seed has been trained, accepted is another one")
     start, spent = time.perf_counter(), time.process_time()
     curve = train(detector, frames, **settings)
     del settings["device"]
-    return {"frames": frames, **settings, "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - spent}, curve
+    rounds = [*rounds, {"frames": frames, **settings, "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - spent}]
+    first = known[-1]["step"] if known else 0
+    return ({"frames": sum(each["frames"] for each in rounds), "seconds": sum(each["seconds"] for each in rounds), "rounds": rounds},
+            [*known, *({**entry, "step": first + entry["step"]} for entry in curve)])
 
 
 def held_out(detector: detection.Detector, frames: int) -> dict:
@@ -76,10 +97,9 @@ def held_out(detector: detection.Detector, frames: int) -> dict:
             "shares": {str(mm): share for mm, share in shares.items()}, "scenes": scenes, "scene_frames": scene_frames}
 
 
-def keep(detector: detection.Detector, first: dict, second: dict, curve: list, look_curve: list, found: dict, out: Path | None) -> Path:
+def keep(detector: detection.Detector, told: dict, found: dict, out: Path | None) -> Path:
     return detection.save(detector, {
-        "training": first, "second_look": second, "curve": curve, "look_curve": look_curve,
-        "device": evaluation.device_facts(next(detector.parameters()).device),
+        **told, "device": evaluation.device_facts(next(detector.parameters()).device),
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "held_out": found,
     }, out)
 
