@@ -38,7 +38,7 @@ from handpose_lib.errors import HandPoseError, one_of  # noqa: E402
 
 METHOD, VARIANT, JOINTS, PROTOCOL = "jgr_p2o", "small", "msra21", "msra"
 BASE, WIDE = synth.WIDE_VIEW, synth.WIDE
-FRAMES, EPOCHS, BATCH, SIZE = 9_600, 10, 8, 48
+FRAMES, EPOCHS, BATCH, SIZE = 7_200, 10, 8, 48
 """Of a training: frames in all, parts whose mean error is kept, frames of an update, pixels of a crop's side."""
 SUBJECT, SEED, HELD_OUT = 8, 21, 96
 """Whom the frames show that judge a network at home, and how many of each distribution."""
@@ -77,9 +77,8 @@ SWITCHES = {
     "no_forearm": Setting("forearm", "no forearm", {"forearm": 0.0}),
     "surroundings": Setting("surroundings", "walls, tables, persons, things in the hand and near it", of_wide("wall", "person", "table", "held", "near", "beside")),
     "damage": Setting("holes", "lost fingers, smeared edges, coarse steps", of_wide("missing", "smear", "coarse")),
-    "no_holes": Setting("holes", "no holes", {"holes": 0.0}),
     "left": Setting("handedness", "left hands as well", of_wide("left")),
-    "ideal": Setting("sensor", "no noise of a sensor", {"sensors": {"ideal": 1.0}}),
+    "no_sensor": Setting("sensor", "no noise of a sensor and no holes", {"sensors": {"ideal": 1.0}, "holes": 0.0}),
     "strong_sensor": Setting("sensor", "a sensor's noise of any strength", of_wide("strength")),
     "found_hand": Setting("crops", "crops about a hand that was found, a centre error beside its joints", source={"centre": "stored"}),
     "no_augmentation": Setting("augmentation", "no augmentation", augmentation={"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0}),
