@@ -33,7 +33,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without installation
 
-from handpose_lib import datasets, papers, paths, plausibility, prepare, provenance, skeleton, storage, synth, training, unlabelled  # noqa: E402
+from handpose_lib import datasets, papers, paths, plausibility, prepare, pretrained, provenance, skeleton, storage, synth, training, unlabelled  # noqa: E402
 from handpose_lib.errors import HandPoseError, one_of  # noqa: E402
 
 METHOD, VARIANT, JOINTS, PROTOCOL = "jgr_p2o", "small", "msra21", "msra"
@@ -198,10 +198,12 @@ def held_out(name: str):
 
 
 def references(base: dict, real, cube: float) -> dict:
-    """What the measures say of answers that come from no network's look at the frame: `true` of the held-out frames' own joints, by
-    distribution; of the real frames `mean_pose`, the mean of the training poses where the outline finds the hand, and
-    `another_frame`, the base's answer of a frame from the other half, moved to where it found this one."""
-    found = {"true": {}}
+    """What the measures say of other answers. `true`: the held-out frames' own joints, by distribution. Of the real frames,
+    `mean_pose`: the mean of the training poses where the outline finds the hand; `another_frame`: the base's answer of a frame from
+    the other half, moved to where it found this one; `kept`: the best of the paper's networks that come with the book."""
+    known = pretrained.load(METHOD)
+    found = {"true": {}, "kept": {"record": known.record.key, "weights": sha(known.record.folder / "weights.safetensors"),
+                                  **judged(known.network, real, known.record["protocol"]["cube"])}}
     for name in ("wide_view", "wide"):
         rendered, frames = held_out(name)
         found["true"][name] = _measures(unlabelled.measures(rendered.joints, frames, rendered.centre, cube, skeleton.get(JOINTS)))
@@ -275,8 +277,9 @@ def replay(path: Path) -> None:
     torch.set_num_threads(record["device"]["threads"])
     frames, cube = real.frames(range(len(real))), record["recipe"]["cube_test"]
     centre = outlines(frames, cube)
-    for name, known in {**record["settings"], **{name: {"real": record["references"][name]} for name in ("mean_pose", "another_frame")}}.items():
-        same(f"{name}: measures", measured(hands(known["real"]["joints_mm"]), frames, centre, cube), known["real"])
+    for name, known in {**record["settings"], **{name: {"real": record["references"][name]} for name in ("mean_pose", "another_frame", "kept")}}.items():
+        now = measured(hands(known["real"]["joints_mm"]), frames, centre, cube)
+        same(f"{name}: measures", now, {key: known["real"][key] for key in now})
     for name in record["weights"]:
         network = start(settings()["base"], record["frames"])[0].eval()
         network.load_state_dict(storage.read_tensors(path.parent / "weights.safetensors"))
@@ -301,6 +304,10 @@ def digest() -> str:
     """Of this script and all that it uses."""
     script = Path(__file__).resolve()
     return provenance.digest([*provenance.closure(script), script])
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def text(values, decimals: int) -> str:
@@ -359,7 +366,7 @@ def main(arguments: list[str] | None = None) -> int:
     (out / "weights.safetensors").unlink(missing_ok=True)
     if said["best"]:
         storage.write_tensors(out / "weights.safetensors", storage.read_tensors(work / said["best"] / "weights.safetensors"))
-        digests = {said["best"]: hashlib.sha256((out / "weights.safetensors").read_bytes()).hexdigest()}
+        digests = {said["best"]: sha(out / "weights.safetensors")}
     storage.write_json(out / "record.json", assembled(results, chosen.frames, real, digests))
     print(f"{len(results)} trainings; together: {', '.join(said['together']) or 'none helps'}; best: {said['best'] or 'the base'}")
     return 0
