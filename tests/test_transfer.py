@@ -1,16 +1,19 @@
 """One switch at a time: what is turned and that nothing else is, what is trained again, what follows; the kept record and its code."""
 
+import ast
 import copy
 import json
 from itertools import combinations
 
+import matplotlib as mpl
+import nbformat
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from handpose_lib import datasets, storage, synth
+from handpose_lib import datasets, paths, plausibility, storage, synth
 from handpose_lib.errors import HandPoseError
+from handpose_lib.skeleton import get
 from pipeline import transfer
 
 FEW = transfer.EPOCHS * transfer.BATCH
@@ -260,3 +263,77 @@ def test_some_settings_alone_make_no_record(made, real, tmp_path, nothing_is_tra
         (tmp_path / "work" / name / "result.json").unlink()
     assert transfer.main(["--only", "base", "views", "--frames", str(FEW), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]) == 0
     assert "no record yet: left, wide missing" in capsys.readouterr().out and not (tmp_path / "out").exists()
+
+
+# The record that the chapter reads ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def record():
+    return storage.read_json(paths.records() / "transfer" / "record.json")
+
+
+def test_the_kept_record_is_of_this_code(record):
+    assert record["code"]["digest"] == transfer.digest()
+    assert record["frames"] == transfer.FRAMES and record["recipe"] == json.loads(json.dumps(vars(transfer.recipe(transfer.BASES["base"], transfer.FRAMES))))
+
+
+def test_the_kept_record_is_whole(record):
+    every = transfer.settings(record["summary"]["together"])
+    assert set(record["settings"]) == set(every)
+    for name, known in record["settings"].items():
+        setting = every[name]
+        assert {key: known[key] for key in ("fields", "source", "augmentation", "seed", "knob")} == json.loads(json.dumps({**{key: getattr(setting, key) for key in ("fields", "source", "augmentation", "seed", "knob")}}))
+        assert len(known["curve"]) == transfer.EPOCHS
+        for where, count in ((known["real"], record["real"]["frames"]), *((known["synthetic"][name], record["synthetic"]["frames"]) for name in ("wide_view", "wide"))):
+            assert all(len(where[measure].split()) == count for measure in transfer.MEASURES)
+    assert len(record["real"]["ids"]) == record["real"]["frames"]
+
+
+def test_what_follows_from_the_kept_record_is_computed_again(record):
+    assert json.loads(json.dumps(transfer.summary(record["settings"]))) == record["summary"]
+    for known in [*(known["real"] for known in record["settings"].values()), *(record["references"][name] for name in ("mean_pose", "another_frame", "kept"))]:
+        lengths = plausibility.bone_lengths(transfer.hands(known["joints_mm"]), get("msra21"))
+        assert known["bone_length_variation"] == pytest.approx((lengths.std(0) / lengths.mean(0)).mean().item(), abs=1e-4)
+
+
+def test_the_kept_weights_are_those_of_the_record(record):
+    best = record["summary"]["best"]
+    assert set(record["weights"]) == ({best} if best else set())
+    for digest in record["weights"].values():
+        place = paths.records() / "transfer" / "weights.safetensors"
+        assert transfer.sha(place) == digest
+        network = transfer.start(transfer.BASES["base"], record["frames"])[0]
+        network.load_state_dict(storage.read_tensors(place))
+
+
+def page(root, monkeypatch, cells):
+    """What some cells of the chapter show, the last of them, with the records of `root`."""
+    monkeypatch.setattr(paths, "records", lambda: root)
+    sources = {cell.id: cell.source for cell in nbformat.read(paths.project() / "book" / "results" / "transfer.ipynb", as_version=4).cells}
+    names = {}
+    with mpl.rc_context():
+        for cell in cells:
+            tree = ast.parse(sources[cell])
+            shown = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+            exec(compile(tree, cell, "exec"), names)
+            value = eval(compile(ast.Expression(shown.value), cell, "eval"), names) if shown else None
+    return value.data
+
+
+def test_a_changed_record_changes_the_page(record, tmp_path, monkeypatch):
+    cells = ["imports", "record", "effects", "solution-helps", "switches"]
+    changed = copy.deepcopy(record)
+    changed["settings"]["left"]["real"]["on_hand"] = " ".join(["0.123"] * record["real"]["frames"])
+    changed["summary"] = json.loads(json.dumps(transfer.summary(changed["settings"])))
+    shown = []
+    for number, one in enumerate((record, changed)):
+        storage.write_json(tmp_path / str(number) / "transfer" / "record.json", one)
+        shown.append(page(tmp_path / str(number), monkeypatch, cells))
+    before, after = ({line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")} for text in shown)
+    assert {name for name in before if before[name] != after[name]} == {"| left"}
+
+
+def test_code_that_changed_is_marked_on_the_page(record, tmp_path, monkeypatch):
+    storage.write_json(tmp_path / "transfer" / "record.json", {**record, "code": {**record["code"], "digest": "0"}})
+    assert "earlier code" in page(tmp_path, monkeypatch, ["imports", "record"])
