@@ -29,8 +29,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without installation
 
-from handpose_lib import datasets, evaluation, localisation, paths, plausibility, prepare, pretrained, provenance, storage, synth  # noqa: E402
-from handpose_lib.camera import depth_to_points, xyz_to_uvd  # noqa: E402
+from handpose_lib import datasets, evaluation, localisation, paths, plausibility, prepare, pretrained, provenance, storage, synth, unlabelled  # noqa: E402
+from handpose_lib.camera import xyz_to_uvd  # noqa: E402
 from handpose_lib.errors import HandPoseError  # noqa: E402
 from handpose_lib.frames import Crops  # noqa: E402
 from handpose_lib.synth import hashing, raycast, sensors  # noqa: E402
@@ -43,8 +43,6 @@ KNOBS = {"place": (0.0, 8.0, 16.0), "turned": (0.0, 8.0, 16.0), "light": (0.0, 0
          "centre": ("true", "stored", "mass", "refined"), "offset": (0.0, 5.0, 10.0, 20.0, 40.0)}
 ROOM = 8
 """Pixels that every joint keeps to the border of the image, wherever a frame's hand is put."""
-NEAR = 5
-"""Pixels from a hand's within which a joint counts as on it."""
 
 
 class Scene:
@@ -146,31 +144,6 @@ def errors(networks, scene: Scene, refine) -> dict:
     return {knob: {value: {name: torch.cat(parts) for name, parts in by.items()} for value, by in values.items()} for knob, values in found.items()}
 
 
-@torch.inference_mode()
-def without_labels(network, cube: float, frames) -> dict[str, torch.Tensor]:
-    """Of real frames (N): 'on_hand', the share of joints within `NEAR` pixels of the hand; 'to_surface', the distance of each joint
-    to the nearest measured point in mm, (N, J); 'lengths' of the bones, (N, bones) mm.
-
-    The hand is what lies in the cube that the outline finds: no network has a say in it. For its answer, a network looks
-    three times, each time around the joints that it found.
-    """
-    crops = first = prepare.batch(frames, cube, "outline")
-    for look in range(3):
-        joints = network.decode(network(network.encode(crops)), crops)
-        if look < 2:
-            crops = prepare.batch([replace(frame, centre=hand.mean(0)) for frame, hand in zip(frames, joints)], cube, "stored")
-    on_hand, to_surface = [], []
-    for frame, hand, centre in zip(frames, joints, first.centre):
-        points = depth_to_points(frame.depth[None], frame.camera)[0]
-        inside = (frame.depth > 0) & ((points - centre).abs().amax(-1) <= cube / 2)
-        v, u = inside.nonzero().T
-        apart = torch.cdist(xyz_to_uvd(hand, frame.camera)[:, :2], torch.stack((u, v), -1).to(hand)).amin(1)
-        on_hand.append((apart <= NEAR).float().mean())
-        to_surface.append(torch.cdist(hand, points[inside].to(hand)).amin(1))
-    return {"on_hand": torch.stack(on_hand), "to_surface": torch.stack(to_surface),
-            "lengths": plausibility.bone_lengths(joints, network.skeleton)}
-
-
 def real(networks) -> dict | None:
     """What the SR305 frames of the data folder say about each network; None where they are not."""
     if not (paths.data() / "real_frames" / "sr305").exists():
@@ -178,11 +151,13 @@ def real(networks) -> dict | None:
     data = datasets.open("sr305")
     frames, found = data.frames(range(len(data))), {}
     for name, known in networks.items():
-        seen = without_labels(known.network, known.record["protocol"]["cube"], frames)
-        lengths = seen["lengths"]
+        cube = known.record["protocol"]["cube"]
+        joints, centre = unlabelled.look(known.network, frames, cube)
+        seen = unlabelled.measures(joints, frames, centre, cube, known.network.skeleton)
+        lengths = plausibility.bone_lengths(joints, known.network.skeleton)
         found[name] = {"on_hand": _text(seen["on_hand"], 3), "median_to_surface_mm": _text(seen["to_surface"].median(1).values),
                        "bone_length_variation": round((lengths.std(0) / lengths.mean(0)).mean().item(), 4)}
-    return {"data": data.name, "frames": len(frames), "near_pixels": NEAR, "networks": found}
+    return {"data": data.name, "frames": len(frames), "near_pixels": unlabelled.NEAR, "networks": found}
 
 
 def replay(path: Path, frames: int = 8) -> None:

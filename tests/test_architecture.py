@@ -15,7 +15,7 @@ FLOORS = [
     {"synth", "datasets", "published", "records"},
     {"prepare", "nets"},
     {"papers"},
-    {"training", "evaluation", "ensemble", "packed", "detection", "localisation", "pretrained"},
+    {"training", "evaluation", "ensemble", "packed", "detection", "localisation", "pretrained", "unlabelled"},
     {"tables", "comparison", "verdicts", "figures", "widgets", "checks", "exercises"},
 ]
 # On these floors a room may call its neighbour; on the others rooms know nothing of each other.
