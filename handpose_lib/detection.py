@@ -8,7 +8,7 @@ After DenseReg (section 4.3), which finds the hands of NYU with a joint detector
 map per joint of the image as a whole, and the median of their peaks is the hand. Two things are ours. One
 more map says how far the hand's centre lies behind what a pixel shows, and the median over the joints counts.
 And a second network looks at cubes at the camera's own resolution, as DeepPrior++ (section 3) corrects its reference points: it
-says which of the places where joints agree is the hand, and where in its cube the mean of the joints is.
+says which of the places where joints agree is the hand, and where in its cube the mean of the joints is, there in several views of it.
 """
 
 from dataclasses import dataclass, replace
