@@ -23,10 +23,10 @@ from handpose_lib import detection, evaluation, storage  # noqa: E402
 from handpose_lib.errors import HandPoseError  # noqa: E402
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=20_000, help="synthetic frames for the first look, each once")
-    parser.add_argument("--look-frames", type=int, default=6_000, help="and for the second")
+    parser.add_argument("--frames", type=int, default=48_000, help="synthetic frames for the first look, each once")
+    parser.add_argument("--look-frames", type=int, default=48_000, help="and for the second")
     parser.add_argument("--only", choices=("first", "second"), help="train this look alone, beside the other one that is kept")
     parser.add_argument("--more", action="store_true", help="go on from what is kept, with the frames of another --seed")
     parser.add_argument("--judge", action="store_true", help="judge what is kept, without any training")
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--held-out", type=int, default=1024, help="frames of a person never seen, to judge by")
     parser.add_argument("--out", type=Path, help="folder; the book's records without it")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
 
     torch.manual_seed(chosen.seed)
     detector = detection.Detector(detection.Config(channels=chosen.channels))

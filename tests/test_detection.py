@@ -10,6 +10,8 @@ from handpose_lib.camera import preset, uvd_to_xyz, xyz_to_uvd
 from handpose_lib.detection import Config, Detector
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.nets.heatmap import cones
+from handpose_lib.storage import read_json
+from pipeline import train_detector
 
 TINY = Config(channels=8, depth=2)
 
@@ -245,3 +247,20 @@ def test_bad_input():
 def test_it_is_small():
     weights = sum(p.numel() for p in Detector().state_dict().values())
     assert 2 * weights < 2_000_000                                     # bytes, in 16 bits
+
+
+def test_another_round_goes_on_with_what_is_kept_and_judging_leaves_it(tmp_path, capsys):
+    def trained(*options):
+        assert train_detector.main(["--channels", "8", "--batch", "4", "--held-out", "4", "--out", str(tmp_path), *options]) == 0
+        return read_json(tmp_path / "record.json"), detection.load(tmp_path).state_dict()
+
+    first, before = trained("--frames", "8", "--look-frames", "8")
+    more, after = trained("--more", "--only", "second", "--seed", "1", "--look-frames", "12")
+    assert more["training"] == first["training"] and more["curve"] == first["curve"]
+    assert more["second_look"]["frames"] == 20 and [each["seed"] for each in more["second_look"]["rounds"]] == [0, 1]
+    assert [entry["step"] for entry in more["look_curve"]] == [1, 2, 3, 4, 5]
+    assert {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])} == {"look"}
+    with pytest.raises(HandPoseError, match="seed 0: a round with this seed"):
+        trained("--more", "--look-frames", "8", "--only", "second")
+    judged, same = trained("--judge")
+    assert judged["held_out"] == more["held_out"] and all(torch.equal(value, after[name]) for name, value in same.items())
