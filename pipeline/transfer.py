@@ -80,7 +80,7 @@ SWITCHES = {
     "left": Setting("handedness", "left hands as well", of_wide("left")),
     "no_sensor": Setting("sensor", "no noise of a sensor and no holes", {"sensors": {"ideal": 1.0}, "holes": 0.0}),
     "strong_sensor": Setting("sensor", "a sensor's noise of any strength", of_wide("strength")),
-    "found_hand": Setting("crops", "crops about a hand that was found, a centre error beside its joints", source={"centre": "stored"}),
+    "mass": Setting("crops", "crops about the centre of mass of what is near, not about a hand that a network found", source={"centre": "mass"}),
     "no_augmentation": Setting("augmentation", "no augmentation", augmentation={"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0}),
     "wide_augmentation": Setting("augmentation", "crops turned all the way round, and more of other sizes", augmentation={"rotation": (-torch.pi, torch.pi), "scale": (0.85, 1.15)}),
 }
@@ -113,7 +113,7 @@ def start(setting: Setting, frames: int):
     chosen = recipe(setting, frames)
     torch.manual_seed(setting.seed)
     network = papers.create(METHOD, JOINTS, VARIANT, **chosen.network)
-    return network, training.OnTheFly(setting.distribution, frames=frames, cube=chosen.cube_train, protocol=PROTOCOL, **setting.source), chosen
+    return network, training.OnTheFly(setting.distribution, frames=frames, cube=chosen.cube_train, protocol=PROTOCOL, **{"centre": "stored", **setting.source}), chosen
 
 
 def decided_by(setting: Setting, frames: int, real) -> dict:

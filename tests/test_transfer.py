@@ -52,8 +52,8 @@ def test_switches_of_two_knobs_do_not_contradict_each_other():
 
 
 def test_together_turns_all_of_them():
-    setting = transfer.settings(["views", "found_hand", "wide_augmentation"])["together"]
-    assert setting.fields == transfer.SWITCHES["views"].fields and setting.source == {"centre": "stored"}
+    setting = transfer.settings(["views", "mass", "wide_augmentation"])["together"]
+    assert setting.fields == transfer.SWITCHES["views"].fields and setting.source == {"centre": "mass"}
     assert setting.augmentation == transfer.SWITCHES["wide_augmentation"].augmentation
     assert all("together" not in transfer.settings(helping) for helping in ([], ["views"])), "one alone was trained"
 
