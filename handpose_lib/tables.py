@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 
-from . import paths, records
+from . import paths, records, verdicts
 from .errors import DataError, HandPoseError, one_of
 from .storage import read_json
 
@@ -178,26 +178,34 @@ def compare(paper: Mapping, name: str, found: Iterable[records.Record], *, profi
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper and what our runs say: `margin_mm` by which 'better' is better, None without runs."""
+    """One claim of the paper, that one variant is better than another, and the mean joint errors of our trainings of both, in mm."""
 
     text: str
-    margin_mm: float | None
+    better: tuple[float, ...]
+    worse: tuple[float, ...]
 
     @property
-    def holds(self) -> bool | None:
-        """Whether the claim holds in our runs; None where there are none."""
-        return None if self.margin_mm is None else self.margin_mm > 0
+    def margin_mm(self) -> float | None:
+        """By how much 'better' is better, None without trainings of both."""
+        return mean(self.worse) - mean(self.better) if self.better and self.worse else None
+
+    @property
+    def verdict(self) -> str:
+        """Of `verdicts`, from the spread over seeds."""
+        return verdicts.verdict(verdicts.between_seeds(self.worse, self.better) if self.better and self.worse else None)
+
+    def __str__(self) -> str:
+        return f"{self.text}: {verdicts.sentence(self.worse, self.better)}."
 
 
 def claims(paper: Mapping, name: str, found: Iterable[records.Record], *, profile: str) -> list[Claim]:
-    """The claims of a table, each asked of the means over seeds of the records with `profile`."""
+    """The claims of a table, each asked of the records with `profile`."""
     answers, found = [], list(found)
     for claim in _table(paper, name).get("claims", ()):
         better, worse = (_runs(paper, found, profile, claim[side]) for side in ("better", "worse"))
         if better and worse:
             _same_data([*better, *worse])
-        margin = over_seeds(worse).value - over_seeds(better).value if better and worse else None
-        answers.append(Claim(claim["text"], margin))
+        answers.append(Claim(claim["text"], *(tuple(run.error_mm for run in side) for side in (better, worse))))
     return answers
 
 

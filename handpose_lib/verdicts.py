@@ -3,6 +3,7 @@
     effect = paired(errors_without, errors_with)                  # the same frames, seen twice: a gain in mm
     effect = between_seeds(errors_without, errors_with)           # trainings, each known by one number
     verdict(effect), verdict(effect, within=(-0.5, 0.5))          # 'better'; 'matters little'
+    sentence(errors_without, errors_with)                         # the same of trainings, in words
 
 A claim says where an effect lies: above zero for 'A is better than B'. It holds if the whole interval lies there, it
 does not hold if none of it does, and everything else cannot be decided. What is not known has no interval.
@@ -34,7 +35,11 @@ class Effect:
             raise HandPoseError(f"effect {self.mean} in an interval from {self.low} to {self.high}: accepted is low ≤ mean ≤ high")
 
     def __str__(self):
-        return f"{self.mean:+.2f} mm [{self.low:+.2f}, {self.high:+.2f}]"
+        return self.told("mm")
+
+    def told(self, unit: str) -> str:
+        """'+1.97 mm [+1.10, +2.84]'"""
+        return f"{self.mean:+.2f} {unit} [{self.low:+.2f}, {self.high:+.2f}]"
 
 
 def paired(without, with_, groups=None, level: float = LEVEL, samples: int = 4000, seed: int = 0) -> Effect:
@@ -94,6 +99,16 @@ def verdict(effect: Effect | None, within: tuple[float, float] = (0.0, inf)) -> 
     if low < effect.low and effect.high < high:
         return HOLDS
     return FAILS if effect.high <= low or effect.low >= high else UNDECIDED
+
+
+def sentence(without, with_, unit: str = "mm") -> str:
+    """What trainings say of a claim that those `with_` err less than those `without`: the verdict and the effect between seeds."""
+    if not (len(without) and len(with_)):
+        return "no record here"
+    effect = between_seeds(without, with_)
+    if effect is None:
+        return f"**{UNDECIDED}** from one training each: {sum(without) - sum(with_):+.2f} {unit}"
+    return f"**{verdict(effect)}** here: {effect.told(unit)}"
 
 
 def together(verdicts) -> str:

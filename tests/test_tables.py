@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from handpose_lib import provenance, records, tables
+from handpose_lib import provenance, records, tables, verdicts
 from handpose_lib.errors import DataError, HandPoseError
 
 PAPER = {
@@ -88,14 +88,19 @@ def test_a_stale_run_is_marked():
     assert table.markdown().count("†") == 2
 
 
-def test_claims_are_asked_of_the_means():
+def test_claims_are_asked_of_the_trainings():
     runs = [run(error=5.0), run(error=6.0, seed=1), run("parameterised", 5.75)]
     claim, = tables.claims(PAPER, "1", runs, profile="laptop")
-    assert claim.holds and claim.margin_mm == pytest.approx(0.25)
-    claim, = tables.claims(PAPER, "1", [*runs, run("parameterised", 4.0, seed=1)], profile="laptop")
-    assert claim.holds is False
+    assert claim.margin_mm == pytest.approx(0.25) and claim.verdict == verdicts.UNDECIDED     # less than the seeds are apart
+    assert str(claim).startswith("the skeleton is better: **cannot be decided** here: +0.25 mm [")
+    claim, = tables.claims(PAPER, "1", [*runs[:2], run("parameterised", 30.0)], profile="laptop")
+    assert claim.verdict == verdicts.HOLDS
+    claim, = tables.claims(PAPER, "1", [run(error=50.0), run(error=50.5, seed=1), run("parameterised", 4.0)], profile="laptop")
+    assert claim.verdict == verdicts.FAILS and claim.margin_mm < 0
+    claim, = tables.claims(PAPER, "1", [run(), run("parameterised", 6.0)], profile="laptop")
+    assert claim.verdict == verdicts.UNDECIDED and "from one training each: +1.00 mm" in str(claim)
     claim, = tables.claims(PAPER, "1", runs[:2], profile="laptop")
-    assert claim.holds is None
+    assert claim.margin_mm is None and claim.verdict == verdicts.UNDECIDED and str(claim).endswith("no record here.")
 
 
 def test_what_to_expect_of_a_training():
