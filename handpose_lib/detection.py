@@ -8,7 +8,7 @@ After DenseReg (section 4.3), which finds the hands of NYU with a joint detector
 map per joint of the image as a whole, and the median of their peaks is the hand. Two things are ours. One
 more map says how far the hand's centre lies behind what a pixel shows, and the median over the joints counts.
 And a second network looks at cubes at the camera's own resolution, as DeepPrior++ (section 3) corrects its reference points: it
-says which of the places where joints agree is the hand, and where in its cube the mean of the joints is, there in several views of it.
+says which of the places where joints agree is the hand, and where in its cube the joints are, there in several views of it.
 """
 
 from dataclasses import dataclass, replace
@@ -47,16 +47,19 @@ AGREE, PLACES = 120.0, 3
 """mm within which joints speak of one hand; how many places besides the median get a second look."""
 CUBE, SIZE = 300.0, 64
 """Side in mm of the cube of a second look, and of its image in pixels."""
-VIEWS, ASIDE = 8, 8.0
-"""In how many ways the second network sees the place that it chose, turned, mirrored and so many mm aside along each axis; their median counts."""
-ASTRAY, LOST = 30.0, 75.0
-"""mm along each axis (standard deviation) by which cubes miss the hand when a second look is learnt; mm from which there is no hand in one."""
+VIEWS, ASIDE, PASSES = 8, 8.0, 3
+"""In how many ways the second network sees the place that it chose, turned, mirrored and so many mm aside along each axis; their median is
+the next place, so many times. A network that is in doubt stays near where it looks from: hence more than once."""
+ASTRAY, LOST = (30.0, 12.0), 75.0
+"""mm along each axis (standard deviation) by which cubes miss the hand, in turn, when a second look is learnt: as after a first look
+and as after a second; mm from which there is no hand in one."""
 
 CLUTTERED = replace(synth.WIDE, distance=(300.0, 700.0), wall=0.4, person=0.35, table=0.35, held=0.15, near=0.25, beside=0.2)
 """Hands of every kind, seven of eight with something else in view: behind, below, in front or touching."""
 THINGS = ("wall", "person", "table", "held", "near", "beside")
 """What there may be in a cluttered frame besides a hand: fields of `synth.Distribution`."""
-SUBJECTS, HELD_OUT = tuple(range(8)), (8,)
+SUBJECTS, HELD_OUT, OTHERS = (*range(8), *range(9, 64)), (8,), tuple(range(200, 216))
+"""Who is seen in training; the person of the test; and others whom no training saw either: one person can be an easy or a hard one."""
 WITHIN = 30.0
 """mm from the mean of the joints that count as found."""
 
@@ -89,7 +92,7 @@ class Detector(nn.Module):
         initialise(self, 0.02)
         for head in (self.joints, self.behind):
             nn.init.zeros_(head.weight)  # nothing is said before something is known
-        self.look = _look(c)
+        self.look = _look(c, config.joints)
         self.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
@@ -97,13 +100,15 @@ class Detector(nn.Module):
         """(B, H, W) mm and (B, 4) → (B, 3) mm. Images may be of different cameras, if of one size."""
         rows = torch.arange(len(depth), device=depth.device)
         found, sure = self._seen(depth, cameras, torch.stack(self.places(depth, cameras), 1))
-        chosen = found[rows, sure.argmax(1)]                                              # (B, 3)
+        place = found[rows, sure.argmax(1)]                                               # (B, 3)
 
         view = torch.arange(VIEWS, device=depth.device)
         corners = torch.stack([(view >> axis) & 1 for axis in range(3)], 1) * 2 - 1       # (V, 3) of ±1
-        around = _in_front(chosen[:, None] + ASIDE * corners)
         turned, mirrored = (pi / 2) * (view % 4), torch.where(view < VIEWS // 2, 1.0, -1.0)
-        return self._seen(depth, cameras, around, turned, mirrored)[0].quantile(0.5, dim=1)  # the mean of the middle two
+        for _ in range(PASSES):
+            around = _in_front(place[:, None] + ASIDE * corners)
+            place = self._seen(depth, cameras, around, turned, mirrored)[0].quantile(0.5, dim=1)  # the mean of the middle two
+        return place
 
     def _seen(self, depth, cameras, places, turned=0.0, mirrored=1.0) -> tuple[torch.Tensor, torch.Tensor]:
         """Cubes at places (B, P, 3) mm → where their hands are, (B, P, 3) mm, and how sure it is that there is one, (B, P)."""
@@ -192,27 +197,39 @@ class Detector(nn.Module):
 
     def look_at(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
         """Where in the view of each cube the hand's centre is, (B, 3) normalised, and how sure it is that there is one, (B,) log odds."""
+        joints, sure = self.look_for_joints(crops)
+        return joints.mean(1), sure
+
+    def look_for_joints(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `look_at`, and all of the joints, (B, J, 3) normalised."""
         said = self.look(prepare.image(crops, SIZE).contiguous(memory_format=torch.channels_last))
-        return said[:, :3], said[:, 3]
+        return said[:, :-1].unflatten(1, (-1, 3)), said[:, -1]
 
     def look_loss(self, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor, looks: int,
                   generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Scalars 'place' and 'sure' per cube, and 'total', of `looks` cubes in each image, turned at random.
+        """Scalars 'place' (of the mean), 'joints' and 'sure' per cube, and 'total', of `looks` cubes in each image, turned at random.
 
-        The first of them is put on anything that stands out, the others miss the hand by `ASTRAY`.
+        The first of them is put on anything that stands out, the others miss the hand by `ASTRAY`. Whoever can tell one finger from
+        another is better at the mean of them all: that is what the joints are learnt for.
         """
-        mean, depth, cameras = prepare.true_centre(joints).repeat(looks, 1), depth.repeat(looks, 1, 1), cameras.repeat(looks, 1)
-        at = mean + ASTRAY * torch.randn(mean.shape, generator=generator).to(mean)
-        at[: len(joints)] = _standing_out(depth[: len(joints)], cameras[: len(joints)], generator)
+        frames, joints, depth, cameras = len(joints), joints.repeat(looks, 1, 1), depth.repeat(looks, 1, 1), cameras.repeat(looks, 1)
+        mean = prepare.true_centre(joints)
+        astray = torch.tensor([ASTRAY[look % len(ASTRAY)] for look in range(looks)]).repeat_interleave(frames)[:, None]
+        at = mean + (astray * torch.randn(mean.shape, generator=generator)).to(mean)
+        at[:frames] = _standing_out(depth[:frames], cameras[:frames], generator)
         crops = prepare.augment(prepare.crop(depth, cameras, _in_front(at), CUBE), generator, translation=0.0)
-        place, sure = self.look_at(crops)
-        hand = ((at - mean).norm(dim=1) < LOST).to(sure)
-        true = prepare.to_view(mean[:, None], crops)[:, 0]
-        apart = F.huber_loss(place * (CUBE / 20), true * (CUBE / 20), reduction="none").sum(1)  # in 10 mm
-        near = ((at - mean).norm(dim=1) < 1.5 * LOST).to(sure)
-        terms = {"place": (apart * near).sum() / near.sum().clamp_min(1),
+        said, sure = self.look_for_joints(crops)
+        away = (at - mean).norm(dim=1)
+        near, hand = away < 1.5 * LOST, (away < LOST).to(sure)
+
+        def apart(said, true):  # (B, N, 3) normalised → a scalar, in 10 mm
+            error = F.huber_loss(said * (CUBE / 20), true * (CUBE / 20), reduction="none").sum(2).mean(1)
+            return (error * near).sum() / near.sum().clamp_min(1)
+
+        true = prepare.to_view(joints, crops)
+        terms = {"place": apart(said.mean(1, keepdim=True), prepare.to_view(mean[:, None], crops)), "joints": apart(said, true),
                  "sure": F.binary_cross_entropy_with_logits(sure, hand)}
-        return {**terms, "total": terms["place"] + terms["sure"]}
+        return {**terms, "total": sum(terms.values())}
 
 
 def image(depth: torch.Tensor) -> torch.Tensor:
@@ -360,12 +377,12 @@ def load(source=None) -> Detector:
 # ── Helpers ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _look(c: int) -> nn.Sequential:
-    """(B, 1, SIZE, SIZE) → (B, 4), 0 as long as nothing has been learnt."""
+def _look(c: int, joints: int) -> nn.Sequential:
+    """(B, 1, SIZE, SIZE) → (B, 3 J + 1): joints, and how sure it is of them; 0 as long as nothing has been learnt."""
     network = nn.Sequential(
         conv_bn_relu(1, c // 2, kernel=5, stride=2), conv_bn_relu(c // 2, c, kernel=3, stride=2), conv_bn_relu(c, c, kernel=3),
         conv_bn_relu(c, c, kernel=3, stride=2), conv_bn_relu(c, c, kernel=3), conv_bn_relu(c, 2 * c, kernel=3, stride=2),
-        nn.Flatten(), nn.Linear(2 * c * (SIZE // 16) ** 2, 2 * c), nn.ReLU(inplace=True), nn.Linear(2 * c, 4))
+        nn.Flatten(), nn.Linear(2 * c * (SIZE // 16) ** 2, 2 * c), nn.ReLU(inplace=True), nn.Linear(2 * c, 3 * joints + 1))
     nn.init.zeros_(network[-1].weight)
     nn.init.zeros_(network[-1].bias)
     return network

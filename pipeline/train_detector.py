@@ -1,6 +1,6 @@
 """Trains the book's hand detector on synthetic frames and keeps it in book/records/detector.
 
-    python pipeline/train_detector.py                                # about an hour on two CPU cores
+    python pipeline/train_detector.py                                # an hour and a half on two CPU cores
     python pipeline/train_detector.py --only second                  # keeps the first look that is there
     python pipeline/train_detector.py --more --seed 1 --rate 1e-3    # another round of what is there, with other frames
     python pipeline/train_detector.py --judge                        # trains nothing, judges what is there anew
@@ -26,7 +26,7 @@ from handpose_lib.errors import HandPoseError  # noqa: E402
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=48_000, help="synthetic frames for the first look, each once")
-    parser.add_argument("--look-frames", type=int, default=48_000, help="and for the second")
+    parser.add_argument("--look-frames", type=int, default=96_000, help="and for the second")
     parser.add_argument("--only", choices=("first", "second"), help="train this look alone, beside the other one that is kept")
     parser.add_argument("--more", action="store_true", help="go on from what is kept, with the frames of another --seed")
     parser.add_argument("--judge", action="store_true", help="judge what is kept, without any training")
@@ -76,7 +76,7 @@ def timed(train, detector, frames: int, before: tuple, **settings) -> tuple[dict
     start, spent = time.perf_counter(), time.process_time()
     curve = train(detector, frames, **settings)
     del settings["device"]
-    rounds = [*rounds, {"frames": frames, **settings, "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - spent}]
+    rounds = [*rounds, {"frames": frames, "persons": len(detection.SUBJECTS), **settings, "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - spent}]
     first = known[-1]["step"] if known else 0
     return ({"frames": sum(each["frames"] for each in rounds), "seconds": sum(each["seconds"] for each in rounds), "rounds": rounds},
             [*known, *({**entry, "step": first + entry["step"]} for entry in curve)])
@@ -85,15 +85,18 @@ def timed(train, detector, frames: int, before: tuple, **settings) -> tuple[dict
 def held_out(detector: detection.Detector, frames: int) -> dict:
     """How often the detector, its first look alone and what costs no learning find hands of a person never seen.
 
-    `rates` within `detection.WITHIN`; `shares` by distance in mm; `scenes`: the detector's rate by what else is in view, of `scene_frames` each.
+    `rates` within `detection.WITHIN`, and `others`: the same of as many frames of other persons; `shares` by distance in mm; `scenes`: the
+    detector's rate by what else is in view, of `scene_frames` each.
     """
-    apart = detection.misses({"detector": detector, "first look": detector.find, "mass": None, "outline": None}, frames)
+    ways = {"detector": detector, "first look": detector.find, "mass": None, "outline": None}
+    apart, others = detection.misses(ways, frames), detection.rates(ways, frames=frames, subjects=detection.OTHERS)
     shares = {mm: {name: (away <= mm).double().mean().item() for name, away in apart.items()} for mm in (10, 20, 30, 50, 75, 100)}
     scene_frames = max(1, frames // 4)
     scenes = {thing or "nothing": detection.rates({"detector": detector}, frames=scene_frames, seed=2,
                                                   distribution=detection.only(*filter(None, [thing])))["detector"]
               for thing in (None, *detection.THINGS)}
     return {"frames": frames, "within_mm": detection.WITHIN, "rates": shares[int(detection.WITHIN)],
+            "others": {"persons": len(detection.OTHERS), "rates": others},
             "shares": {str(mm): share for mm, share in shares.items()}, "scenes": scenes, "scene_frames": scene_frames}
 
 

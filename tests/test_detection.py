@@ -88,9 +88,17 @@ def test_the_second_look_chooses_among_the_places_and_moves_to_the_hand(monkeypa
     monkeypatch.setattr(detector, "look_at", lambda crops: (torch.zeros(len(crops), 3), Oracle(mean).look_at(crops)[1]))
     torch.testing.assert_close(detector(rendered.depth, cameras), mean + 10, atol=1e-2, rtol=0)
 
+    def in_doubt(crops):                                                           # goes half of the way
+        place, sure = Oracle(mean).look_at(crops)
+        return place / 2, sure
+
+    monkeypatch.setattr(detector, "look_at", in_doubt)
+    left = (detector(rendered.depth, cameras) - mean).norm(dim=1) / 300**0.5
+    torch.testing.assert_close(left, torch.full((4,), 0.5 ** (1 + detection.PASSES)), atol=0.01, rtol=0)
+
 
 def test_a_second_look_learns_where_the_hand_is_and_where_none_is():
-    """8 frames by heart, 40 updates: both terms of the loss fall, and what it says of cubes without a hand is lower."""
+    """8 frames by heart, 40 updates: all terms of the loss fall, and what it says of cubes without a hand is lower."""
     torch.manual_seed(0)
     detector, rendered = Detector(Config(channels=16, depth=2)), frames(8)
     cameras = rendered.camera.intrinsics(rendered.depth).expand(8, 4)
@@ -103,17 +111,24 @@ def test_a_second_look_learns_where_the_hand_is_and_where_none_is():
         optimiser.step()
         curve.append({name: term.item() for name, term in loss.items()})
     first, last = ({name: sum(entry[name] for entry in part) / 5 for name in curve[0]} for part in (curve[:5], curve[-5:]))
-    assert last["place"] < 0.8 * first["place"] and last["sure"] < 0.9 * first["sure"]
+    assert last["place"] < 0.8 * first["place"] and last["joints"] < 0.9 * first["joints"] and last["sure"] < 0.9 * first["sure"]
     assert all(p.grad is None for name, p in detector.named_parameters() if not name.startswith("look"))
 
 
 @torch.no_grad()
-def test_what_the_loss_of_a_second_look_asks_for():
-    """A network that says 0 is wrong by what the cubes miss the hand, and has even odds."""
+def test_what_the_loss_of_a_second_look_asks_for(monkeypatch):
+    """A network that says 0 has even odds, and one that says the true joints nothing to learn."""
     detector, rendered = Detector(TINY).eval(), frames(4)
     cameras = rendered.camera.intrinsics(rendered.depth).expand(4, 4)
     loss = detector.look_loss(rendered.depth, cameras, rendered.joints, 1, torch.Generator().manual_seed(0))
     assert loss["sure"].item() == pytest.approx(math.log(2))
+
+    def true(crops):
+        return prepare.to_view(rendered.joints.repeat(4, 1, 1), crops), torch.zeros(len(crops))
+
+    monkeypatch.setattr(detector, "look_for_joints", true)
+    loss = detector.look_loss(rendered.depth, cameras, rendered.joints, 4, torch.Generator().manual_seed(0))
+    assert loss["joints"] < 1e-6 and loss["place"] < 0.01                             # the mean in the view is not quite the view of the mean
     points = detection._standing_out(rendered.depth, cameras, torch.Generator().manual_seed(1))
     pixels = xyz_to_uvd(points[:, None], cameras)[:, 0]
     u, v = pixels[:, 0].round().long(), pixels[:, 1].round().long()
@@ -190,12 +205,12 @@ def test_training_counts_its_steps_and_is_judged_on_others():
     assert not detector.training
     before = {name: value.clone() for name, value in detector.state_dict().items()}
     curve = detection.train_look(detector, frames=8, batch=4, looks=2, distribution="wide_view", device="cpu", progress=False)
-    assert [entry["step"] for entry in curve] == [1, 2] and set(curve[0]) == {"step", "place", "sure", "total"}
+    assert [entry["step"] for entry in curve] == [1, 2] and set(curve[0]) == {"step", "place", "joints", "sure", "total"}
     assert {name.split(".")[0] for name, value in detector.state_dict().items() if not torch.equal(value, before[name])} == {"look"}
     assert not detector.training and not detector.look.training
     found = detection.rates({"detector": detector, "first look": detector.find, "mass": None}, frames=8, distribution="wide_view")
     assert set(found) == {"detector", "first look", "mass"} and all(0 <= rate <= 1 for rate in found.values())
-    assert set(detection.SUBJECTS).isdisjoint(detection.HELD_OUT)
+    assert set(detection.SUBJECTS).isdisjoint((*detection.HELD_OUT, *detection.OTHERS))
 
 
 def test_a_perfect_way_is_always_right():
