@@ -222,17 +222,25 @@ def runs(found: Iterable[records.Record], title: str = "What to expect") -> Tabl
     source = _source(next(iter(groups.values()))[0])
     error = Column(f"error on {source}, mm", source)
     knn, pose = Column("of 5-NN", source), Column("of the mean pose", source)
-    hardware, minutes = Column("hardware"), Column("minutes")
+    hardware, took = Column("hardware"), Column("minutes")
     for (profile, variant, name), group in groups.items():
         row = f"{profile}, {variant}" + (f", {name}" if len({k[2] for k in groups}) > 1 else "")
         device = group[0]["device"]
         hardware.add(row, Cell(None, name if device["type"] != "cpu" else f"{name}, {device['threads']} thread{'s' * (device['threads'] > 1)}"), None)
-        minutes.add(row, _number(mean(run["training"]["seconds"] for run in group) / 60, "{:.1f}"), None)
+        took.add(row, minutes(group), None)
         for run in group:
             error.add(row, over_seeds(group), _source(run))
         for column, key in ((knn, "knn5_mm"), (pose, "mean_pose_mm")):
             column.add(row, _number(mean(run.error_mm / run["baselines"][key] for run in group), "{:.2f}"), source)
-    return Table(title, [*minutes.cells], [hardware, minutes, error, knn, pose], error.name)
+    return Table(title, [*took.cells], [hardware, took, error, knn, pose], error.name)
+
+
+def minutes(group: Iterable[records.Record]) -> Cell:
+    """From the quickest of several trainings to the slowest. They do the same, but on a machine that may do other things besides:
+    so the quickest says most about the method, and the slowest what a reader has to reckon with."""
+    each = [run["training"]["seconds"] / 60 for run in group]
+    ends = list(dict.fromkeys(f"{end:.1f}" for end in (min(each), max(each))))
+    return Cell(min(each), " to ".join(ends))
 
 
 def summary(record: records.Record, thresholds=(10, 20, 30, 50)) -> Table:

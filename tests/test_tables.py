@@ -56,6 +56,13 @@ def test_ours_stands_beside_and_says_synthetic():
     assert "results on synthetic msra frames" in table.markdown()
 
 
+@pytest.mark.parametrize("seconds, shown", [([300], "5.0"), ([300, 301], "5.0"), ([720, 300, 480], "5.0 to 12.0")])
+def test_the_quickest_and_the_slowest_training_are_told(seconds, shown):
+    group = [run(seed=seed, training={"seconds": took}) for seed, took in enumerate(seconds)]
+    assert tables.minutes(group) == tables.Cell(5.0, shown)
+    assert f"| {shown} |" in tables.runs(group).markdown()
+
+
 def test_seeds_show_as_mean_and_spread():
     table = ours(run(error=5.0), run(error=6.0, seed=1), run(error=7.0, seed=2))
     assert table.value("skeleton", table.ours) == 6.0
