@@ -10,9 +10,10 @@ an SR305 that nobody has labelled (`handpose_lib.unlabelled`), and on rendered f
 the book's other networks have seen, WIDE_VIEW, with three seeds: their spread is the measure of everything else. `SWITCHES` turn
 fields of its distribution to what they are in WIDE, or off, or change the crops or the augmentation.
 
-A switch **helps** if by at least one of the three measures its mean over the frames is better than the base's by more than the
-base's seeds are apart, and by none worse by so much. `together` turns all that help, the best one of each knob; `wide` is
-all of WIDE. Of what helps most, the weights are kept.
+A switch **promises** something if by at least one of the three measures its mean over the frames is better than the base's by more
+than the base's seeds are apart, and by none worse by so much. Of so many switches some are lucky: what promises something is trained
+again with other seeds, and **helps** if the mean of these passes the same test; the training that chose it has no vote.
+`together` turns all that help, the best one of each knob; `wide` is all of WIDE. Of what helps most, the weights are kept.
 
 A finished training is not made again; one that was interrupted goes on. Both lie in the work folder, not in the record's.
 """
@@ -42,6 +43,8 @@ FRAMES, EPOCHS, BATCH, SIZE = 7_200, 10, 8, 48
 """Of a training: frames in all, parts whose mean error is kept, frames of an update, pixels of a crop's side."""
 SUBJECT, SEED, HELD_OUT = 8, 21, 96
 """Whom the frames show that judge a network at home, and how many of each distribution."""
+AGAIN = (1, 2)
+"""Seeds with which a switch is trained again that promises something."""
 MEASURES = {"on_hand": 1, "median_to_surface_mm": -1, "covered": 1}
 """What real frames tell, and whether more (1) or less (−1) of it is better."""
 DECIMALS = {"on_hand": 3, "median_to_surface_mm": 1, "covered": 3}
@@ -86,16 +89,23 @@ SWITCHES = {
 }
 WHOLE = Setting("wide", "all of WIDE", {name: value for name, value in vars(WIDE).items() if value != getattr(BASE, name)})
 TOGETHER = "together"
-NAMES = (*BASES, *SWITCHES, "wide", TOGETHER)
 
 
-def settings(helping=()) -> dict[str, Setting]:
-    """Every setting by its name; `together` of two or more switches that help, and not without."""
+def settings(said: dict | None = None) -> dict[str, Setting]:
+    """Every training by its name. What `summary` says of those that there are may ask for more: further seeds of what promises
+    something, and `together` of two or more switches that help."""
     every = {**BASES, **SWITCHES, "wide": WHOLE}
-    if len(helping) > 1:
-        parts = [SWITCHES[name] for name in helping]
+    if not said:
+        return every
+    if len(said["together"]) > 1:
+        parts = [SWITCHES[name] for name in said["together"]]
         every[TOGETHER] = Setting(TOGETHER, "all that help", *({name: value for part in parts for name, value in getattr(part, kind).items()} for kind in ("fields", "source", "augmentation")))
-    return every
+    return every | {name: replace(every[first], seed=seed) for first in said["promises"] for name, seed in zip(further(first), AGAIN)}
+
+
+def further(name: str) -> list[str]:
+    """The names of a setting's trainings with further seeds."""
+    return [f"{name}_{seed}" for seed in AGAIN]
 
 
 # One training -----------------------------------------------------------------------------------
@@ -229,23 +239,40 @@ def summary(results: dict[str, dict]) -> dict:
     """Means, steps and what helps, from the numbers of each frame.
 
     `apart`: by how much the base's seeds differ, largest minus smallest, at least one joint of one frame or the last digit that is
-    kept. `steps`: by how many such lengths a setting is better than the base's mean.
+    kept. `votes`: by which trainings a setting is judged, the further ones where there are any. `steps`: by how many lengths `apart`
+    they are better, on average, than the base's mean; `first_steps`: the same of the first training alone.
     """
     means = {name: {measure: numbers(result["real"][measure]).mean().item() for measure in MEASURES} for name, result in results.items()}
     base, apart = {}, {}
     for measure in MEASURES:
         seeds = [means[name][measure] for name in BASES]
         smallest = 10.0 ** -DECIMALS[measure] if measure != "on_hand" else 1 / (len(skeleton.get(JOINTS)) * len(results["base"]["real"]["joints_mm"]))
-        base[measure], apart[measure] = sum(seeds) / len(seeds), max(max(seeds) - min(seeds), smallest)
-    steps = {name: {measure: sign * (means[name][measure] - base[measure]) / apart[measure] for measure, sign in MEASURES.items()} for name in results if name not in BASES}
-    helps = [name for name, by in steps.items() if max(by.values()) > 1 and min(by.values()) >= -1]
-    most = sorted(helps, key=lambda name: -sum(steps[name].values()))
+        base[measure], apart[measure] = mean(seeds), max(max(seeds) - min(seeds), smallest)
+
+    def steps(trainings):
+        return {measure: sign * (mean([means[name][measure] for name in trainings]) - base[measure]) / apart[measure] for measure, sign in MEASURES.items()}
+
+    firsts = [name for name in results if name not in BASES and not any(name in further(other) for other in results)]
+    votes = {name: [other for other in further(name) if other in results] or [name] for name in firsts}
+    first_steps, voted = {name: steps([name]) for name in firsts}, {name: steps(votes[name]) for name in firsts}
+    promises = [name for name in firsts if passes(first_steps[name])]
+    helps = [name for name in promises if votes[name] == further(name) and passes(voted[name])]
+    most = sorted(helps, key=lambda name: -sum(voted[name].values()))
     knobs = {}
     for name in most:
         if name in SWITCHES:
             knobs.setdefault(SWITCHES[name].knob, name)
-    return {"means": means, "base": base, "apart": apart, "steps": steps, "helps": helps, "together": [name for name in SWITCHES if name in knobs.values()],
-            "best": most[0] if most else None}
+    return {"means": means, "base": base, "apart": apart, "votes": votes, "first_steps": first_steps, "steps": voted, "promises": promises, "helps": helps,
+            "together": [name for name in SWITCHES if name in knobs.values()], "best": most[0] if most else None}
+
+
+def passes(steps: dict[str, float]) -> bool:
+    """Better by one measure at least, and worse by none, each time by more than the base's seeds are apart."""
+    return max(steps.values()) > 1 and min(steps.values()) >= -1
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> dict:
@@ -327,7 +354,7 @@ def hands(lines: list[str]) -> torch.Tensor:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"train these alone, of {', '.join(NAMES)}")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of the first trainings these alone: {', '.join(settings())}")
     parser.add_argument("--frames", type=int, default=FRAMES, help="rendered frames of a training")
     parser.add_argument("--work", type=Path, help="folder of the trainings; one below the build folder without it")
     parser.add_argument("--out", type=Path, help="folder of the record; the book's records without it")
@@ -341,7 +368,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("the same losses and measures: the record has the digest of the present code")
         return 0
     for name in chosen.only or ():
-        one_of("setting", name, NAMES)
+        one_of("setting", name, settings())
     real = datasets.open("sr305")
 
     def result(name, setting):
@@ -349,24 +376,22 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name}: {numbers(found['real']['on_hand']).mean():.3f} on the hand, {found['cpu_seconds']:.0f} s of the processor")
         return found
 
-    if chosen.only and TOGETHER not in chosen.only:
-        for name in chosen.only:
-            result(name, settings()[name])
-        done = {name: setting for name, setting in settings().items() if finished(name, setting, chosen.frames, work, real)}
-        if set(done) != set(settings()):
-            print(f"no record yet: {', '.join(name for name in settings() if name not in done)} missing")
-            return 0
-    results = {name: result(name, setting) for name, setting in settings().items()}
-    helping = summary(results)["together"]
-    every = settings(helping)
-    if TOGETHER in every:
-        results[TOGETHER] = result(TOGETHER, every[TOGETHER])
-    said = summary(results)
+    for name in chosen.only or ():
+        result(name, settings()[name])
+    missing = [name for name, setting in settings().items() if not finished(name, setting, chosen.frames, work, real)]
+    if chosen.only and missing:
+        print(f"no record yet: {', '.join(missing)} missing")
+        return 0
+    results, said = {}, None
+    while wanted := {name: setting for name, setting in settings(said).items() if name not in results}:
+        results |= {name: result(name, setting) for name, setting in wanted.items()}
+        said = summary(results)
     digests = {}
     (out / "weights.safetensors").unlink(missing_ok=True)
     if said["best"]:
-        storage.write_tensors(out / "weights.safetensors", storage.read_tensors(work / said["best"] / "weights.safetensors"))
-        digests = {said["best"]: sha(out / "weights.safetensors")}
+        kept = said["votes"][said["best"]][0]
+        storage.write_tensors(out / "weights.safetensors", storage.read_tensors(work / kept / "weights.safetensors"))
+        digests = {kept: sha(out / "weights.safetensors")}
     storage.write_json(out / "record.json", assembled(results, chosen.frames, real, digests))
     print(f"{len(results)} trainings; together: {', '.join(said['together']) or 'none helps'}; best: {said['best'] or 'the base'}")
     return 0

@@ -3,6 +3,7 @@
 import ast
 import copy
 import json
+from dataclasses import replace
 from itertools import combinations
 
 import matplotlib as mpl
@@ -22,9 +23,12 @@ FEW = transfer.EPOCHS * transfer.BATCH
 # What is turned -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", transfer.settings())
+EVERY = transfer.settings({"together": ["views", "mass", "wide_augmentation"], "promises": ["views", "wide", "together"]})
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_setting_differs_from_the_base_in_what_it_names(name):
-    setting = transfer.settings()[name]
+    setting = EVERY[name]
     base, turned = vars(transfer.BASE), vars(setting.distribution)
     assert {field for field in base if base[field] != turned[field]} == set(setting.fields)
     recipes = [vars(transfer.recipe(one, FEW)) for one in (transfer.BASES["base"], setting)]
@@ -52,10 +56,18 @@ def test_switches_of_two_knobs_do_not_contradict_each_other():
 
 
 def test_together_turns_all_of_them():
-    setting = transfer.settings(["views", "mass", "wide_augmentation"])["together"]
+    setting = EVERY["together"]
     assert setting.fields == transfer.SWITCHES["views"].fields and setting.source == {"centre": "mass"}
     assert setting.augmentation == transfer.SWITCHES["wide_augmentation"].augmentation
-    assert all("together" not in transfer.settings(helping) for helping in ([], ["views"])), "one alone was trained"
+    assert all("together" not in transfer.settings({"together": helping, "promises": []}) for helping in ([], ["views"])), "one alone was trained"
+
+
+@pytest.mark.parametrize("name", ["views", "wide", "together"])
+def test_what_promises_something_is_trained_again_with_other_seeds(name):
+    again = [EVERY[other] for other in transfer.further(name)]
+    assert [replace(setting, seed=0) for setting in again] == [EVERY[name]] * len(again) and EVERY[name].seed == 0
+    assert len({setting.seed for setting in [EVERY[name], *again]}) == 1 + len(again) == len(transfer.BASES)
+    assert len(EVERY) == len(transfer.settings()) + 1 + 3 * len(again)
 
 
 # What is trained, and what is not again -----------------------------------------------------------
@@ -188,19 +200,40 @@ def test_a_step_is_as_long_as_the_seeds_are_apart():
     said = transfer.summary(invented({"views": (0.86, 9.6, 0.54)}))
     assert said["base"] == pytest.approx({"on_hand": 0.82, "median_to_surface_mm": 10.4, "covered": 0.51})
     assert said["apart"] == pytest.approx({"on_hand": 0.04, "median_to_surface_mm": 0.8, "covered": 0.03})
-    assert said["steps"]["views"] == pytest.approx({"on_hand": 1.0, "median_to_surface_mm": 1.0, "covered": 1.0})
+    assert said["steps"]["views"] == pytest.approx({"on_hand": 1.0, "median_to_surface_mm": 1.0, "covered": 1.0}) and said["votes"] == {"views": ["views"]}
+
+
+def again(real: dict[str, tuple[float, float, float]]):
+    """The same with further seeds, which find what the first has found."""
+    return invented({**real, **{other: means for name, means in real.items() for other in transfer.further(name)}})
 
 
 @pytest.mark.parametrize("means, helps", [
     ((0.87, 10.4, 0.51), True), ((0.85, 10.0, 0.52), False), ((0.82, 9.0, 0.51), True), ((0.82, 10.4, 0.56), True),
     ((0.90, 12.0, 0.60), False), ((0.90, 11.1, 0.60), True), ((0.70, 10.4, 0.51), False)])
 def test_what_helps(means, helps):
-    said = transfer.summary(invented({"views": means}))
-    assert ("views" in said["helps"]) == helps and said["best"] == ("views" if helps else None)
+    said = transfer.summary(again({"views": means}))
+    assert said["promises"] == said["helps"] == ["views"] * helps and said["best"] == ("views" if helps else None)
+
+
+def test_a_first_training_promises_and_has_no_vote():
+    good, bad = (0.90, 10.4, 0.51), (0.82, 10.4, 0.51)
+    said = transfer.summary(invented({"views": good}))
+    assert said["promises"] == ["views"] and said["helps"] == [] and said["best"] is None, "nothing helps by the training that chose it"
+    said = transfer.summary(invented({"views": good, "views_1": bad, "views_2": bad}))
+    assert said["promises"] == ["views"] and said["helps"] == [] and said["votes"]["views"] == ["views_1", "views_2"]
+    assert said["first_steps"]["views"]["on_hand"] == pytest.approx(2) and said["steps"]["views"]["on_hand"] == pytest.approx(0)
+    said = transfer.summary(invented({"views": bad, "views_1": good, "views_2": good}))
+    assert said["promises"] == said["helps"] == [], "nor does what never promised anything"
+
+
+def test_further_seeds_are_averaged():
+    said = transfer.summary(invented({"views": (0.90, 10.4, 0.51), "views_1": (0.90, 10.4, 0.51), "views_2": (0.84, 10.4, 0.51)}))
+    assert said["steps"]["views"]["on_hand"] == pytest.approx(1.25) and said["helps"] == ["views"]
 
 
 def test_together_takes_the_best_of_each_knob():
-    said = transfer.summary(invented({"left": (0.87, 10.4, 0.51), "long_forearm": (0.87, 10.4, 0.51), "no_forearm": (0.90, 10.4, 0.51), "views": (0.82, 10.4, 0.51), "wide": (0.95, 10.4, 0.51)}))
+    said = transfer.summary(again({"left": (0.87, 10.4, 0.51), "long_forearm": (0.87, 10.4, 0.51), "no_forearm": (0.90, 10.4, 0.51), "views": (0.82, 10.4, 0.51), "wide": (0.95, 10.4, 0.51)}))
     assert said["together"] == ["no_forearm", "left"], "in the order of the switches, without all of WIDE"
     assert said["helps"] == ["left", "long_forearm", "no_forearm", "wide"] and said["best"] == "wide"
 
@@ -216,9 +249,9 @@ def test_seeds_that_agree_are_apart_by_what_can_be_told():
 def lie(work, real, made, changed=()):
     """Results of all settings as if each had been trained: those of the base, `changed` ones with another measure."""
     base, weights = made[1], storage.read_tensors(made[0] / "base" / "weights.safetensors")
-    for name, setting in transfer.settings([name for name in changed if name in transfer.SWITCHES]).items():
+    for name, setting in transfer.settings({"together": [name for name in transfer.SWITCHES if name in changed], "promises": [*changed, *(["together"] if len(changed) > 1 else [])]}).items():
         result = {**copy.deepcopy(base), "decided_by": transfer.decided_by(setting, FEW, real), "knob": setting.knob, "text": setting.text}
-        if name in changed:
+        if any(name in (one, *transfer.further(one)) for one in changed):
             result["real"]["covered"] = " ".join(["1.000"] * 3)
         storage.write_tensors(work / name / "weights.safetensors", weights)
         storage.write_json(work / name / "result.json", result)
@@ -253,8 +286,9 @@ def test_the_weights_of_what_helps_most_are_kept(made, real, tmp_path, nothing_i
     lie(tmp_path / "work", real, made, ["left", "views"])
     assert transfer.main(["--frames", str(FEW), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]) == 0
     record = storage.read_json(tmp_path / "out" / "record.json")
-    assert record["summary"]["together"] == ["views", "left"] and "together" in record["settings"] and record["summary"]["best"] in ("views", "left")
-    assert record["weights"] == {record["summary"]["best"]: transfer.sha(tmp_path / "out" / "weights.safetensors")}
+    assert record["summary"]["together"] == ["views", "left"] and record["summary"]["best"] in ("views", "left")
+    assert {"together", "views_1", "views_2", "left_1", "left_2"} < set(record["settings"]) == set(transfer.settings(record["summary"]))
+    assert record["weights"] == {f"{record['summary']['best']}_1": transfer.sha(tmp_path / "out" / "weights.safetensors")}
 
 
 def test_some_settings_alone_make_no_record(made, real, tmp_path, nothing_is_trained, capsys):
@@ -279,7 +313,7 @@ def test_the_kept_record_is_of_this_code(record):
 
 
 def test_the_kept_record_is_whole(record):
-    every = transfer.settings(record["summary"]["together"])
+    every = transfer.settings(record["summary"])
     assert set(record["settings"]) == set(every)
     for name, known in record["settings"].items():
         setting = every[name]
@@ -298,8 +332,8 @@ def test_what_follows_from_the_kept_record_is_computed_again(record):
 
 
 def test_the_kept_weights_are_those_of_the_record(record):
-    best = record["summary"]["best"]
-    assert set(record["weights"]) == ({best} if best else set())
+    said = record["summary"]
+    assert set(record["weights"]) == ({said["votes"][said["best"]][0]} if said["best"] else set())
     for digest in record["weights"].values():
         place = paths.records() / "transfer" / "weights.safetensors"
         assert transfer.sha(place) == digest
