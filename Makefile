@@ -27,7 +27,7 @@ book: .venv/.book
 
 # Every built page as a reader sees it; make book does it too, where there is a Chromium.
 browse: .venv/.book
-	@$(BIN)/python pipeline/browse.py _build/html --report _build/browsed.json
+	@$(BIN)/python pipeline/site/browse.py _build/html --report _build/browsed.json
 
 # The whole book as one page and, where there is a Chromium, as a PDF.
 pdf: .venv/.book
@@ -54,11 +54,11 @@ lab: .venv/.book
 
 # Chapters without their solutions, to hand out; every chapter that has exercises if none is named.
 assignment: .venv/.book
-	@$(BIN)/python pipeline/assignment.py $(CHAPTERS) --out $(or $(OUT),_build/assignments)
+	@$(BIN)/python pipeline/grading/assignment.py $(CHAPTERS) --out $(or $(OUT),_build/assignments)
 
 # Submissions, a folder per student: grades.csv and feedback.
 grade: .venv/.book
-	@$(BIN)/python pipeline/grade.py $(or $(SUBMISSIONS),$(error make grade SUBMISSIONS=folder)) --out $(or $(OUT),_build/grades)
+	@$(BIN)/python pipeline/grading/grade.py $(or $(SUBMISSIONS),$(error make grade SUBMISSIONS=folder)) --out $(or $(OUT),_build/grades)
 
 clean:
 	rm -rf _build .snakemake data/synthetic

@@ -15,10 +15,9 @@ import os
 import sys
 from pathlib import Path
 
-from handpose_lib import paths, provenance
-
-sys.path.insert(0, workflow.basedir)
-from pipeline import browser, stage
+from handpose_lib import paths
+from handpose_lib.io import provenance
+from pipeline.site import browser, site_sources
 
 
 workdir: workflow.basedir
@@ -27,13 +26,13 @@ workdir: workflow.basedir
 BOOK, BUILD, DATA = Path("book"), Path("_build"), Path(os.path.relpath(paths.data()))
 EXECUTED = BUILD / "executed"
 
-PAGES = [f"{page}.md" for page in stage.toc() if Path(f"{page}.md").exists()]
-NOTEBOOKS = [page.removeprefix("book/") for page in stage.toc() if f"{page}.md" not in PAGES]
+PAGES = [f"{page}.md" for page in site_sources.toc() if Path(f"{page}.md").exists()]
+NOTEBOOKS = [page.removeprefix("book/") for page in site_sources.toc() if f"{page}.md" not in PAGES]
 TRAINING = [name for name in NOTEBOOKS if Path(name).name.startswith("train_")]
 METHODS = [Path(name).name.removeprefix("train_") for name in TRAINING]
 CHAPTERS = [name for name in NOTEBOOKS if name not in TRAINING]
 
-SYNTHESIS = ["data_scripts/make_synthetic.py", "data_scripts/protocols/__init__.py", "data_scripts/protocols/msra.py"]
+SYNTHESIS = ["data_scripts/make_synthetic.py", "data_scripts/formats/__init__.py", "data_scripts/formats/msra.py"]
 DATASET = DATA / "synthetic" / "msra-{size}"
 SMOKE_RUN = BUILD / "runs" / "{method}" / "smoke" / "paper-synthetic-s0"
 
@@ -87,8 +86,8 @@ def real_data(notebook):
 
 def ingredients(notebook):
     """Everything that decides what a notebook shows, apart from what the pipeline makes for it."""
-    recorded = [content(BOOK / "records", BOOK / "tables")] if uses(notebook, "records", "tables") else []
-    asked = [content("_toc.yml", *(BOOK / f"{name}.ipynb" for name in NOTEBOOKS))] if uses(notebook, "exercises") else []
+    recorded = [content(BOOK / "records", BOOK / "tables")] if uses(notebook, "results") else []
+    asked = [content("_toc.yml", *(BOOK / f"{name}.ipynb" for name in NOTEBOOKS))] if uses(notebook, "teaching/exercises") else []
     return [content(notebook), provenance.digest(library(notebook)), *recorded, *asked, *real_data(notebook)]
 
 
@@ -173,7 +172,7 @@ rule smoke:
     """A training notebook at profile smoke: one minute, and the page of the site."""
     input:
         dataset("smoke"),
-        "pipeline/execute.py",
+        "pipeline/site/execute.py",
         one_before=one_before,
         notebook=ancient(BOOK / "training" / "train_{method}.ipynb"),
     output:
@@ -184,14 +183,14 @@ rule smoke:
         out=lambda wildcards, input, output: from_notebook(output.run, input),
     threads: CORES
     shell:
-        "{PYTHON} pipeline/execute.py {input.notebook} {output.notebook} --training --threads {threads}"
+        "{PYTHON} pipeline/site/execute.py {input.notebook} {output.notebook} --training --threads {threads}"
         " -p profile smoke -p out {params.out}"
 
 
 rule chapter:
     input:
         made_before,
-        "pipeline/execute.py",
+        "pipeline/site/execute.py",
         notebook=ancient(BOOK / "{chapter}.ipynb"),
     output:
         EXECUTED / "{chapter}.ipynb",
@@ -199,7 +198,7 @@ rule chapter:
         ingredients=ingredients_of_chapter,
     threads: 1
     shell:
-        "{PYTHON} pipeline/execute.py {input.notebook} {output} --threads {threads}"
+        "{PYTHON} pipeline/site/execute.py {input.notebook} {output} --threads {threads}"
 
 
 rule pages:
@@ -209,14 +208,14 @@ rule pages:
         PAGES,
         "_config.yml",
         "_toc.yml",
-        "pipeline/stage.py",
+        "pipeline/site/site_sources.py",
         BOOK / "references.bib",
         sorted(path for path in (BOOK / "_static").rglob("*") if path.is_file()),
     output:
         BUILD / "html" / "index.html",
     threads: CORES
     shell:
-        "{PYTHON} pipeline/stage.py {EXECUTED} {BUILD}/source && "
+        "{PYTHON} pipeline/site/site_sources.py {EXECUTED} {BUILD}/source && "
         '{PYTHON} -c "from jupyter_book.cli.main import main; main()" build {BUILD}/source'
         " --path-output . -W -n --keep-going --all --quiet"
 
@@ -225,12 +224,12 @@ rule check:
     """What Sphinx does not see: error outputs, bad LaTeX, dead links, pictures without words, CDNs."""
     input:
         BUILD / "html" / "index.html",
-        "pipeline/check.py",
-        "pipeline/formulas.cjs",
+        "pipeline/site/check.py",
+        "pipeline/site/formulas.cjs",
     output:
         BUILD / "checked.json",
     shell:
-        "{PYTHON} pipeline/check.py {BUILD}/html {EXECUTED} --report {output}"
+        "{PYTHON} pipeline/site/check.py {BUILD}/html {EXECUTED} --report {output}"
 
 
 rule browse:
@@ -238,11 +237,11 @@ rule browse:
     input:
         BUILD / "checked.json",
         BUILD / "html" / "index.html",
-        expand("pipeline/{name}", name=["browse.py", "browser.py", "page.js"]),
+        expand("pipeline/site/{name}", name=["browse.py", "browser.py", "page.js"]),
     output:
         BUILD / "browsed.json",
     shell:
-        "{PYTHON} pipeline/browse.py {BUILD}/html --report {output}"
+        "{PYTHON} pipeline/site/browse.py {BUILD}/html --report {output}"
 
 
 # ---------------------------------------------------------------------- on paper
@@ -252,13 +251,13 @@ rule pdf:
     """The book as one page and, where there is a browser to print it, as a PDF."""
     input:
         BUILD / "html" / "index.html",
-        expand("pipeline/{name}", name=["pdf.py", "browser.py"]),
+        expand("pipeline/site/{name}", name=["pdf.py", "browser.py"]),
     output:
         directory(BUILD / "pdf"),
     params:
         browser=lambda wildcards: BROWSER,  # once there is one, the PDF is due
     shell:
-        "{PYTHON} pipeline/pdf.py {BUILD}/html {output}"
+        "{PYTHON} pipeline/site/pdf.py {BUILD}/html {output}"
 
 
 # ---------------------------------------------------------------------- the grid of training runs
@@ -272,11 +271,11 @@ def grid(wildcards):
     Of MSRA's nine subjects each is held out once for the paper's own network: results on that set are means over all.
     """
     from handpose_lib import papers
-    from handpose_lib.datasets import protocols
+    from handpose_lib.datasets import splits
     from handpose_lib.errors import one_of
 
     for name in DATASETS:
-        one_of("data set", name, protocols.NAMES)
+        one_of("data set", name, splits.NAMES)
 
     def belongs(variant):
         return {"laptop": variant in ("paper", "small"), "ablation": variant != "small"}.get(PROFILE, True)
@@ -302,7 +301,7 @@ def code_of(method):
 
 def due(method, run, dataset):
     """Is there no record of this run, or one made by other code or on other data? The record says it, in every copy of the project."""
-    from handpose_lib import records
+    from handpose_lib.results import records
 
     folder = RECORDS / method / PROFILE / run
     if not (folder / "record.json").exists():
@@ -315,10 +314,10 @@ def due(method, run, dataset):
 def fingerprint(dataset):
     """Of the set as it lies in the data folder; None where it does not yet. Code that draws frames is part of `code_of`."""
     from handpose_lib import errors
-    from handpose_lib.datasets import protocols
+    from handpose_lib.datasets import splits
 
     try:
-        return protocols.splits(dataset, size="smoke" if PROFILE == "smoke" else "laptop").test.fingerprint
+        return splits.open_splits(dataset, size="smoke" if PROFILE == "smoke" else "laptop").test.fingerprint
     except errors.DataError:
         return None
 
@@ -347,6 +346,6 @@ rule run:
     resources:
         gpu=1,
     shell:
-        "{PYTHON} pipeline/execute.py {input.notebook} {params.executed} --training --threads {threads}"
+        "{PYTHON} pipeline/site/execute.py {input.notebook} {params.executed} --training --threads {threads}"
         " -p profile {wildcards.profile} -p variant {wildcards.variant} -p dataset {wildcards.dataset}"
         " -p seed {wildcards.seed}{params.subject} -p device {DEVICE} -p out {params.out}"

@@ -11,7 +11,7 @@ folder and are not redistributed here. About 32 MB.
 
 import sys
 
-from fetching import run, table
+from data_scripts.support.fetching import run, table
 
 FILES = table(
     "xinghaochen/awesome-hand-pose-estimation",

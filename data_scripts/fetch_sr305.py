@@ -9,7 +9,7 @@ them). They go to real_frames/sr305 in the data folder. About 0.9 MB.
 
 import sys
 
-from fetching import run, table
+from data_scripts.support.fetching import run, table
 
 FILES = table(
     "LadaOndris/hand-recognition",

@@ -22,8 +22,7 @@ as left, top, width and height; the check says so if they reach out of their ima
 
 import sys
 
-from checking import Inspection, run
-
+from data_scripts.support.checking import Inspection, run
 from handpose_lib.datasets import hands17
 
 OUTSIDE = 0.01
@@ -45,19 +44,30 @@ def inspect(found: Inspection) -> None:
         if joints is None:
             found.rows.append((f"joints of {folder}", "none", ""))
         else:
-            found.decode(folder, [(place / name, xyz) for name, xyz in zip(names, joints) if name in there],
-                         hands17.read_frame, hands17.CAMERA)
+            found.decode(
+                folder,
+                [(place / name, xyz) for name, xyz in zip(names, joints) if name in there],
+                hands17.read_frame,
+                hands17.CAMERA,
+            )
     for split in ("train", "test"):
         found.opened("hands17", split=split)
 
 
 def look_at_boxes(found: Inspection, boxes) -> None:
     right, bottom = (boxes[:, :2] + boxes[:, 2:]).unbind(1)
-    share = ((right > hands17.CAMERA.width + 1) | (bottom > hands17.CAMERA.height + 1)).double().mean().item()
+    share = (
+        ((right > hands17.CAMERA.width + 1) | (bottom > hands17.CAMERA.height + 1))
+        .double()
+        .mean()
+        .item()
+    )
     found.rows.append(("boxes that reach out of the image", f"{share:.1%}", ""))
     if share > OUTSIDE:
-        found.fault(f"{found.root / hands17.PARTS['test'] / hands17.BOXES}: {share:.0%} of the boxes reach out of the image; accepted "
-                    "are left, top, width and height, and these look like something else")
+        found.fault(
+            f"{found.root / hands17.PARTS['test'] / hands17.BOXES}: {share:.0%} of the boxes reach out of the image; accepted "
+            "are left, top, width and height, and these look like something else"
+        )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ A training line without an image is named as missing; the loader leaves it out a
 import sys
 from collections import defaultdict
 
-from checking import Inspection, run
-
+from data_scripts.support.checking import Inspection, run
 from handpose_lib.datasets import icvl
 
 
@@ -39,10 +38,18 @@ def inspect(found: Inspection) -> None:
                 folders[folder].append(file)
             for folder, files in folders.items():
                 there.update(f"{folder}/{file}" for file in found.files(depth / folder, files))
-            kinds = {"originals": icvl.is_original, "rotated copies": lambda image: not icvl.is_original(image)}
-            for kind, belongs in (kinds if part == "train" else {"frames": lambda image: True}).items():
-                frames = [(depth / image, joints) for image, joints in zip(labels.names, labels.joints)
-                          if belongs(image) and image in there]
+            kinds = {
+                "originals": icvl.is_original,
+                "rotated copies": lambda image: not icvl.is_original(image),
+            }
+            for kind, belongs in (
+                kinds if part == "train" else {"frames": lambda image: True}
+            ).items():
+                frames = [
+                    (depth / image, joints)
+                    for image, joints in zip(labels.names, labels.joints)
+                    if belongs(image) and image in there
+                ]
                 found.count(f"{kind} of {name}", len(frames))
                 found.decode(f"{kind} of {name}", frames, icvl.read_frame, icvl.CAMERA)
     for options in ({"split": "train"}, {"split": "train", "rotated": True}, {"split": "test"}):

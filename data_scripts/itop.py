@@ -23,15 +23,15 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import archives
-import downloads
 import requests
 import torch
-from checking import Inspection, run
 
+from data_scripts.support import archives, downloads
+from data_scripts.support.checking import Inspection, run
 from handpose_lib import paths
-from handpose_lib.datasets import hdf5, itop
+from handpose_lib.datasets import itop
 from handpose_lib.errors import DataError
+from handpose_lib.io import hdf5
 
 SERVER = "https://zenodo.org"
 RECORD = "3932973"
@@ -70,12 +70,16 @@ def obtain(root: Path, view: str, server: str = SERVER, pause: float = downloads
     for name in lacking:
         packed = root / f"{name}.gz"
         if packed.name not in listed:
-            raise DataError(f"{server}: record {RECORD} lists no {packed.name}; accepted is the record as its page shows it")
+            raise DataError(
+                f"{server}: record {RECORD} lists no {packed.name}; accepted is the record as its page shows it"
+            )
         url = f"{server}/records/{RECORD}/files/{packed.name}?download=1"
         downloads.obtain(url, packed, listed[packed.name], PACKED, pause)
         archives.gunzip(packed, root / name, UNPACKED)
         if not is_whole(root / name):
-            raise DataError(f"{root / name}: came whole by its hash and cannot be read; accepted is an HDF5 file of ITOP")
+            raise DataError(
+                f"{root / name}: came whole by its hash and cannot be read; accepted is an HDF5 file of ITOP"
+            )
         packed.unlink()
 
 
@@ -88,14 +92,20 @@ def listing(server: str) -> dict[str, str]:
             body = response.raw.read(LISTING, decode_content=True)
         found = {str(file["key"]): str(file["checksum"]) for file in json.loads(body)["files"]}
     except (requests.RequestException, OSError) as error:
-        raise DataError(f"{url} cannot be reached ({type(error).__name__}); accepted is a network that reaches {server}, or the "
-                        "files put in the folder by hand, unpacked") from error
+        raise DataError(
+            f"{url} cannot be reached ({type(error).__name__}); accepted is a network that reaches {server}, or the "
+            "files put in the folder by hand, unpacked"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{url} sent no list of files; accepted is what the archive's page shows, the files put in the folder by "
-                        "hand, unpacked") from error
+        raise DataError(
+            f"{url} sent no list of files; accepted is what the archive's page shows, the files put in the folder by "
+            "hand, unpacked"
+        ) from error
     for name, known in KNOWN.items():
         if found.get(name, known) != known:
-            raise DataError(f"{url}: {name} has {found[name]}, known here is {known}: the record has changed; nothing was fetched")
+            raise DataError(
+                f"{url}: {name} has {found[name]}, known here is {known}: the record has changed; nothing was fetched"
+            )
     return found
 
 
@@ -144,14 +154,20 @@ def look_at(found: Inspection, what: str, path: Path, labels, valid) -> None:
     if file is None:
         return
     with file:
-        data = found.attempt(hdf5.dataset, file, "data", (len(valid), itop.CAMERA.height, itop.CAMERA.width), "f")
+        data = found.attempt(
+            hdf5.dataset, file, "data", (len(valid), itop.CAMERA.height, itop.CAMERA.width), "f"
+        )
         if data is None:
             return
         # From above a head hides most of a body: only joints that the labels call visible have to lie on a surface.
         seen = labels["visible_joints"] > 0
-        frames = [(Place(path, int(row)), torch.from_numpy(labels["joints"][row][seen[row]]))
-                  for row in (valid & seen.any(1)).nonzero()[0]]
-        found.decode(what, frames, lambda place: itop.read_depth(data, place.row), itop.CAMERA, UNDER_MM)
+        frames = [
+            (Place(path, int(row)), torch.from_numpy(labels["joints"][row][seen[row]]))
+            for row in (valid & seen.any(1)).nonzero()[0]
+        ]
+        found.decode(
+            what, frames, lambda place: itop.read_depth(data, place.row), itop.CAMERA, UNDER_MM
+        )
 
 
 if __name__ == "__main__":

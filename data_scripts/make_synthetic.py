@@ -4,7 +4,7 @@
     python data_scripts/make_synthetic.py --size laptop                   # 20,043 frames, some minutes, about 1 GB
     python data_scripts/make_synthetic.py --protocol nyu --size smoke     # another set's format and camera
 
-What each format holds is told in its module of `protocols/`. In every set `synthetic.json` holds everything that
+What each format holds is told in its module of `formats/`. In every set `synthetic.json` holds everything that
 determines the content. The folder appears under its name only when it is complete; made again with the same settings,
 nothing happens.
 """
@@ -20,48 +20,75 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
-
-import protocols  # noqa: E402
-
-from handpose_lib import paths, provenance, synth  # noqa: E402
-from handpose_lib.datasets.base import SYNTHETIC, read_settings  # noqa: E402
-from handpose_lib.errors import DataError, HandPoseError  # noqa: E402
+from data_scripts import formats
+from handpose_lib import paths, synth
+from handpose_lib.datasets.base import SYNTHETIC, read_settings
+from handpose_lib.errors import DataError, HandPoseError
+from handpose_lib.io import provenance
 
 SIZES = ("smoke", "laptop")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--protocol", choices=protocols.names(), default="msra", help="whose format, camera and skeleton")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=formats.names(),
+        default="msra",
+        help="whose format, camera and skeleton",
+    )
     parser.add_argument("--size", choices=SIZES, default="smoke", help="how many frames")
-    parser.add_argument("--frames", "--frames-per-gesture", type=int, metavar="N",
-                        help="overrides what --size says; what N counts is told at the end of a run")
-    parser.add_argument("--distribution", choices=synth.DISTRIBUTIONS, default="wide_view", help="what the frames show")
+    parser.add_argument(
+        "--frames",
+        "--frames-per-gesture",
+        type=int,
+        metavar="N",
+        help="overrides what --size says; what N counts is told at the end of a run",
+    )
+    parser.add_argument(
+        "--distribution",
+        choices=synth.DISTRIBUTIONS,
+        default="wide_view",
+        help="what the frames show",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder to make (default: synthetic/PROTOCOL-SIZE in the data folder)")
-    parser.add_argument("--force", action="store_true", help="replace a synthetic set made with other settings")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder to make (default: synthetic/PROTOCOL-SIZE in the data folder)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace a synthetic set made with other settings"
+    )
     chosen = parser.parse_args(arguments)
-    protocol = protocols.get(chosen.protocol)
+    protocol = formats.get(chosen.protocol)
     out = (chosen.out or paths.data() / "synthetic" / f"{chosen.protocol}-{chosen.size}").resolve()
     frames = protocol.sizes[chosen.size] if chosen.frames is None else chosen.frames
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being stopped cleans up as well
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that being stopped cleans up as well
     try:
         wanted = settings(protocol, frames, chosen.distribution, chosen.seed)
         made = make(out, wanted, chosen.force)
     except HandPoseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{out}: {'made' if made else 'already there'}, {protocol.total(wanted):,} images ({frames:,} {protocol.counted})")
+    print(
+        f"{out}: {'made' if made else 'already there'}, {protocol.total(wanted):,} images ({frames:,} {protocol.counted})"
+    )
     return 0
 
 
-def settings(protocol: protocols.Protocol, frames: int, distribution: str, seed: int) -> dict:
+def settings(protocol: formats.Protocol, frames: int, distribution: str, seed: int) -> dict:
     """Everything that determines the content, as `synthetic.json` keeps it. Errors: a number that does not fit."""
     if not 1 <= frames <= protocol.limit:
-        raise HandPoseError(f"{frames} {protocol.counted}: accepted are 1 to {protocol.limit}, as the format's file names can "
-                            "count")
-    drawn = protocols.distribution(distribution, protocol.left, protocol.changes)
+        raise HandPoseError(
+            f"{frames} {protocol.counted}: accepted are 1 to {protocol.limit}, as the format's file names can "
+            "count"
+        )
+    drawn = formats.distribution(distribution, protocol.left, protocol.changes)
     return {
         "synthetic": True,
         "protocol": protocol.name,
@@ -75,8 +102,12 @@ def settings(protocol: protocols.Protocol, frames: int, distribution: str, seed:
 
 def code(name: str) -> list[Path]:
     """The files that draw a set of this protocol. Those that write and read it back are held to each other by tests."""
-    module = Path(__file__).resolve().parent / "protocols" / f"{name}.py"
-    drawing = [path for path in provenance.imported(module) if path.is_relative_to(provenance.ROOT / "synth")]
+    module = Path(__file__).resolve().parent / "formats" / f"{name}.py"
+    drawing = [
+        path
+        for path in provenance.imported(module)
+        if path.is_relative_to(provenance.ROOT / "synth")
+    ]
     return [module, *provenance.closure(drawing)]
 
 
@@ -94,8 +125,10 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
             shutil.rmtree(out)
         os.replace(partial, out)
     except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror or error}); accepted is a folder with room for it, "
-                        "set by --out or HANDPOSE_DATA") from error
+        raise DataError(
+            f"{out} cannot be written ({error.strerror or error}); accepted is a folder with room for it, "
+            "set by --out or HANDPOSE_DATA"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return True
@@ -103,7 +136,7 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
 
 def write(root: Path, wanted: dict) -> None:
     """Render every frame into `root`, in the protocol's layout, and say what they are in `synthetic.json`."""
-    protocol = protocols.get(wanted["protocol"])
+    protocol = formats.get(wanted["protocol"])
     with tqdm(total=protocol.total(wanted), desc="rendering", unit="frame", smoothing=0.1) as bar:
         protocol.write(root, wanted, bar.update)
     text = json.dumps(wanted, indent=1, ensure_ascii=False)
@@ -113,14 +146,18 @@ def write(root: Path, wanted: dict) -> None:
 def _may_replace(out: Path, wanted: dict, force: bool) -> bool:
     """Whether what is at `out` has to be made anew. Errors: it is not ours to replace."""
     if not (out / SYNTHETIC).is_file():
-        raise DataError(f"{out}: is there and has no {SYNTHETIC}; accepted is a new folder or a synthetic set")
+        raise DataError(
+            f"{out}: is there and has no {SYNTHETIC}; accepted is a new folder or a synthetic set"
+        )
     found = read_settings(out)
     if found == wanted:
         return False
     if not force:
         different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-        raise DataError(f"{out}: made with other settings ({', '.join(different)}); accepted are the same settings, "
-                        "another --out, or --force to replace it")
+        raise DataError(
+            f"{out}: made with other settings ({', '.join(different)}); accepted are the same settings, "
+            "another --out, or --force to replace it"
+        )
     return True
 
 

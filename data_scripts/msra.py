@@ -21,8 +21,7 @@ summary says which one it is.
 import sys
 from pathlib import Path
 
-from checking import Inspection, run
-
+from data_scripts.support.checking import Inspection, run
 from handpose_lib.datasets import msra
 
 
@@ -43,14 +42,20 @@ def inspect(found: Inspection) -> None:
             names = [msra.frame_name(i) for i in range(len(joints))]
             there, lines = set(found.files(place, names, has_its_pixels)), lines + len(joints)
             faulty = () if found.synthetic else msra.FAULTY.get((subject, gesture), ())
-            frames += [(place / name, joints[i]) for i, name in enumerate(names) if name in there and i not in faulty]
+            frames += [
+                (place / name, joints[i])
+                for i, name in enumerate(names)
+                if name in there and i not in faulty
+            ]
             for name in sorted({path.name for path in place.glob("*_depth.bin")} - set(names)):
                 found.fault(f"{place / name}: has no line in joint.txt")
         counts.append(lines)
         found.count(f"lines of P{subject}", lines)
         found.decode(f"P{subject}", frames, msra.read_frame, msra.CAMERA)
     if not found.synthetic and tuple(counts) not in msra.RELEASES.values():
-        found.fault(f"{found.root}: {sum(counts):,} frames; the releases have {' or '.join(msra.RELEASES)}")
+        found.fault(
+            f"{found.root}: {sum(counts):,} frames; the releases have {' or '.join(msra.RELEASES)}"
+        )
     found.opened("msra", split="all")
 
 

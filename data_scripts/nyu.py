@@ -19,8 +19,7 @@ pass it on.
 
 import sys
 
-from checking import Inspection, run
-
+from data_scripts.support.checking import Inspection, run
 from handpose_lib.datasets import nyu
 
 

@@ -15,10 +15,8 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout works without installation
-
-from handpose_lib import datasets, published, skeleton  # noqa: E402
-from handpose_lib.errors import HandPoseError  # noqa: E402
+from handpose_lib import datasets, published, skeleton
+from handpose_lib.errors import HandPoseError
 
 OPTIONS = {"msra": {"split": "all", "skip_faulty": False}}
 """How the folder of a set is opened where its test split is not what papers report."""
@@ -26,14 +24,27 @@ WITHIN_MM = (10, 20, 30, 40, 50, 80)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path, help="predictions")
-    parser.add_argument("--dataset", required=True, choices=published.BENCHMARKS, help="whose camera, joints and labels")
-    parser.add_argument("--labels", type=Path, help="a file of labels, or the folder of the data set")
-    parser.add_argument("--space", choices=("uvd", "xyz"), help="what the numbers are (default: they tell)")
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        choices=published.BENCHMARKS,
+        help="whose camera, joints and labels",
+    )
+    parser.add_argument(
+        "--labels", type=Path, help="a file of labels, or the folder of the data set"
+    )
+    parser.add_argument(
+        "--space", choices=("uvd", "xyz"), help="what the numbers are (default: they tell)"
+    )
     chosen = parser.parse_args(arguments)
     try:
-        score = published.score_file(chosen.file, chosen.dataset, labels(chosen.dataset, chosen.labels), chosen.space)
+        score = published.score_file(
+            chosen.file, chosen.dataset, labels(chosen.dataset, chosen.labels), chosen.space
+        )
     except HandPoseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -46,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
 def labels(name: str, place: Path | None):
     """A file, or the joints of a data set's folder; None for the published ones. Errors: there are none."""
     if place is None and published.BENCHMARKS[name].labels is None:
-        raise HandPoseError(f"{name} has no published labels of its test frames; accepted is --labels with a file or a folder")
+        raise HandPoseError(
+            f"{name} has no published labels of its test frames; accepted is --labels with a file or a folder"
+        )
     if place is None or not place.is_dir():
         return place
     return datasets.open(name, place, **OPTIONS.get(name, {"split": "test"})).joints()
@@ -54,15 +67,29 @@ def labels(name: str, place: Path | None):
 
 def report(file: Path, name: str, score: published.Score) -> str:
     """What a person wants to know, line by line."""
-    read_as = {"uvd": "u v d in pixels and ", "xyz": f"x y z, y {'up' if score.y_up else 'down'}, in "}[score.space]
+    read_as = {
+        "uvd": "u v d in pixels and ",
+        "xyz": f"x y z, y {'up' if score.y_up else 'down'}, in ",
+    }[score.space]
     measures, hand = score.measures, skeleton.get(published.BENCHMARKS[name].skeleton)
     at = [measures["thresholds_mm"].index(t) for t in WITHIN_MM]
-    rows = [("mean joint error", f"{measures['mean_joint_error_mm']:.3f} mm"),
-            *((f"  {part}", f"{mean:.3f} mm") for part, mean in score.parts.items()),
-            *((f"  {joint}", f"{mean:.3f} mm") for joint, mean in zip(hand.joints, measures["per_joint_mm"])),
-            ("joints within 100 mm", f"{measures['map_10cm']:.3%}"),
-            *((f"frames within {t} mm", f"{measures['success_rate_worst'][i]:.1%} by the worst joint, "
-               f"{measures['success_rate_mean'][i]:.1%} by the mean joint") for t, i in zip(WITHIN_MM, at))]
+    rows = [
+        ("mean joint error", f"{measures['mean_joint_error_mm']:.3f} mm"),
+        *((f"  {part}", f"{mean:.3f} mm") for part, mean in score.parts.items()),
+        *(
+            (f"  {joint}", f"{mean:.3f} mm")
+            for joint, mean in zip(hand.joints, measures["per_joint_mm"])
+        ),
+        ("joints within 100 mm", f"{measures['map_10cm']:.3%}"),
+        *(
+            (
+                f"frames within {t} mm",
+                f"{measures['success_rate_worst'][i]:.1%} by the worst joint, "
+                f"{measures['success_rate_mean'][i]:.1%} by the mean joint",
+            )
+            for t, i in zip(WITHIN_MM, at)
+        ),
+    ]
     width = max(len(label) for label, _ in rows)
     head = f"{file}: {score.frames:,} frames of {name}, read as {read_as}{'metres' if score.unit_mm > 1 else 'mm'}"
     return "\n".join([head, *(f"{label:<{width}}  {value}" for label, value in rows)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .errors import HandPoseError, one_of
+from handpose_lib.errors import HandPoseError, one_of
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,17 @@ class Camera:
 
     def __post_init__(self):
         if not (0 < self.fx < float("inf") and 0 < self.fy < float("inf")):
-            raise HandPoseError(f"focal lengths ({self.fx}, {self.fy}): accepted are finite pixels above 0")
+            raise HandPoseError(
+                f"focal lengths ({self.fx}, {self.fy}): accepted are finite pixels above 0"
+            )
         if not (abs(self.u0) < float("inf") and abs(self.v0) < float("inf")):
-            raise HandPoseError(f"principal point ({self.u0}, {self.v0}): accepted are finite pixels")
+            raise HandPoseError(
+                f"principal point ({self.u0}, {self.v0}): accepted are finite pixels"
+            )
         if not (self.width >= 1 and self.height >= 1):
-            raise HandPoseError(f"image size {self.width}×{self.height}: accepted is at least 1×1 pixel")
+            raise HandPoseError(
+                f"image size {self.width}×{self.height}: accepted is at least 1×1 pixel"
+            )
 
     def intrinsics(self, like: torch.Tensor | None = None) -> torch.Tensor:
         """(4,) tensor [fx, fy, u0, v0], of the type and on the device of `like`."""
@@ -52,7 +58,9 @@ def preset(name: str) -> Camera:
     return CAMERAS[one_of("camera", name, CAMERAS)]
 
 
-def xyz_to_uvd(xyz: torch.Tensor, camera: Camera | torch.Tensor, check: bool = True) -> torch.Tensor:
+def xyz_to_uvd(
+    xyz: torch.Tensor, camera: Camera | torch.Tensor, check: bool = True
+) -> torch.Tensor:
     """Project points: u = u0 + fx x / z, v = v0 + fy y / z, d = z.
 
     `xyz` (..., 3) in mm; `camera` a `Camera`, a (4,) tensor, or (B, 4) for `xyz` (B, N, 3).
@@ -64,7 +72,9 @@ def xyz_to_uvd(xyz: torch.Tensor, camera: Camera | torch.Tensor, check: bool = T
     return torch.stack((u0 + fx * x / z, v0 + fy * y / z, z), -1)
 
 
-def uvd_to_xyz(uvd: torch.Tensor, camera: Camera | torch.Tensor, check: bool = True) -> torch.Tensor:
+def uvd_to_xyz(
+    uvd: torch.Tensor, camera: Camera | torch.Tensor, check: bool = True
+) -> torch.Tensor:
     """Back-project pixels with depth: the inverse of `xyz_to_uvd`, with its shapes and errors."""
     fx, fy, u0, v0 = _intrinsics(uvd, camera, check)
     u, v, d = uvd.unbind(-1)
@@ -80,7 +90,9 @@ def depth_to_points(depth: torch.Tensor, camera: Camera | torch.Tensor) -> torch
     if depth.ndim < 2:
         raise HandPoseError(f"depth of shape {tuple(depth.shape)}: accepted is (..., H, W)")
     if not bool(((depth >= 0) & torch.isfinite(depth)).all()):
-        raise HandPoseError("depth with negative or non-finite values: accepted are millimetres ≥ 0, 0 = not measured")
+        raise HandPoseError(
+            "depth with negative or non-finite values: accepted are millimetres ≥ 0, 0 = not measured"
+        )
     height, width = depth.shape[-2:]
     grid = pixel_grid(height, width, depth).expand(*depth.shape, 2)
     uvd = torch.cat((grid, depth[..., None]), -1).flatten(-3, -2)
@@ -99,12 +111,19 @@ def _intrinsics(points: torch.Tensor, camera: Camera | torch.Tensor, check: bool
     if points.ndim < 1 or points.shape[-1] != 3:
         raise HandPoseError(f"points of shape {tuple(points.shape)}: accepted is (..., 3)")
     if check and not bool(((points[..., 2] > 0) & torch.isfinite(points[..., 2])).all()):
-        raise HandPoseError("points with a depth that is not a finite number above 0 mm cannot be projected")
+        raise HandPoseError(
+            "points with a depth that is not a finite number above 0 mm cannot be projected"
+        )
     if isinstance(camera, Camera):
         return camera.fx, camera.fy, camera.u0, camera.v0
     if camera.shape == (4,):
         return camera.to(points).unbind(-1)
-    if camera.ndim == 2 and camera.shape[1] == 4 and points.ndim >= 2 and len(camera) == len(points):
+    if (
+        camera.ndim == 2
+        and camera.shape[1] == 4
+        and points.ndim >= 2
+        and len(camera) == len(points)
+    ):
         shape = (len(camera),) + (1,) * (points.ndim - 2)
         return [value.reshape(shape) for value in camera.to(points).unbind(-1)]
     raise HandPoseError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from .camera import Camera
-from .errors import HandPoseError, one_of
+from handpose_lib.camera import Camera
+from handpose_lib.errors import HandPoseError, one_of
 
 HANDS = ("right", "left")
 
@@ -32,15 +32,25 @@ class DepthFrame:
     def __post_init__(self):
         size = (self.camera.height, self.camera.width)
         if tuple(self.depth.shape) != size:
-            raise HandPoseError(f"frame {self.id!r}: depth {tuple(self.depth.shape)}, the camera's image is {size}")
+            raise HandPoseError(
+                f"frame {self.id!r}: depth {tuple(self.depth.shape)}, the camera's image is {size}"
+            )
         if not bool(((self.depth >= 0) & torch.isfinite(self.depth)).all()):
-            raise HandPoseError(f"frame {self.id!r}: negative or non-finite depth; accepted are mm ≥ 0, 0 = not measured")
+            raise HandPoseError(
+                f"frame {self.id!r}: negative or non-finite depth; accepted are mm ≥ 0, 0 = not measured"
+            )
         for name, value, shape in (("joints", self.joints, (-1, 3)), ("centre", self.centre, (3,))):
             if value is None:
                 continue
-            if value.ndim != len(shape) or value.shape[-1] != 3 or not bool(torch.isfinite(value).all()):
-                raise HandPoseError(f"frame {self.id!r}: {name} {tuple(value.shape)}; accepted are finite mm of shape "
-                                    + ("(J, 3)" if len(shape) == 2 else "(3,)"))
+            if (
+                value.ndim != len(shape)
+                or value.shape[-1] != 3
+                or not bool(torch.isfinite(value).all())
+            ):
+                raise HandPoseError(
+                    f"frame {self.id!r}: {name} {tuple(value.shape)}; accepted are finite mm of shape "
+                    + ("(J, 3)" if len(shape) == 2 else "(3,)")
+                )
         one_of("hand", self.hand, HANDS)
 
 
@@ -89,4 +99,6 @@ class Crops:
 
     def _map(self, function) -> "Crops":
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: function(v) for k, v in tensors.items() if isinstance(v, torch.Tensor)})
+        return replace(
+            self, **{k: function(v) for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+        )

@@ -7,7 +7,7 @@ first, HANDS2017 level by level.
 
 from dataclasses import dataclass
 
-from .errors import one_of
+from handpose_lib.errors import one_of
 
 THUMB, INDEX, MIDDLE, RING, LITTLE = "thumb", "index", "middle", "ring", "little"
 
@@ -142,14 +142,46 @@ def _nyu14() -> Skeleton:
 
 
 def _itop15() -> Skeleton:
-    joints = ("head", "neck", "right shoulder", "left shoulder", "right elbow", "left elbow", "right hand",
-              "left hand", "torso", "right hip", "left hip", "right knee", "left knee", "right foot", "left foot")
+    joints = (
+        "head",
+        "neck",
+        "right shoulder",
+        "left shoulder",
+        "right elbow",
+        "left elbow",
+        "right hand",
+        "left hand",
+        "torso",
+        "right hip",
+        "left hip",
+        "right knee",
+        "left knee",
+        "right foot",
+        "left foot",
+    )
     parents = (1, -1, 1, 1, 2, 3, 4, 5, 1, 8, 8, 9, 10, 11, 12)
     arm, other_arm, leg, other_leg = SHADES[THUMB], SHADES[INDEX], SHADES[LITTLE], SHADES[RING]
-    colours = ((255, 178, 102), PALM_COLOUR, arm[1], other_arm[1], arm[2], other_arm[2], arm[3], other_arm[3],
-               PALM_COLOUR, leg[1], other_leg[1], leg[2], other_leg[2], leg[3], other_leg[3])
+    colours = (
+        (255, 178, 102),
+        PALM_COLOUR,
+        arm[1],
+        other_arm[1],
+        arm[2],
+        other_arm[2],
+        arm[3],
+        other_arm[3],
+        PALM_COLOUR,
+        leg[1],
+        other_leg[1],
+        leg[2],
+        other_leg[2],
+        leg[3],
+        other_leg[3],
+    )
     pairs = ((2, 3), (4, 5), (6, 7), (9, 10), (11, 12), (13, 14))
     return Skeleton("itop15", joints, parents, colours, pairs)
 
 
-SKELETONS = {s.name: s for s in (_msra21(), _nyu14(), _nyu36(), _icvl16(), _hands17_21(), _itop15())}
+SKELETONS = {
+    s.name: s for s in (_msra21(), _nyu14(), _nyu36(), _icvl16(), _hands17_21(), _itop15())
+}

@@ -7,27 +7,50 @@ import sys
 
 import pytest
 
-from handpose_lib import provenance
+from handpose_lib.io import provenance
 
 FLOORS = [
-    {"errors", "paths", "camera", "skeleton", "frames", "metrics", "plausibility", "body_parts", "viewpoint",
-     "provenance", "storage", "matlab"},
+    {
+        "errors",
+        "paths",
+        "camera",
+        "skeleton",
+        "frames",
+        "metrics",
+        "plausibility",
+        "body_parts",
+        "viewpoint",
+        "provenance",
+        "storage",
+        "matlab",
+    },
     {"synth", "datasets", "published", "records"},
     {"prepare", "nets"},
     {"papers"},
-    {"training", "evaluation", "ensemble", "packed", "detection", "localisation", "pretrained", "unlabelled"},
+    {
+        "training",
+        "evaluation",
+        "ensemble",
+        "packed",
+        "detection",
+        "localisation",
+        "pretrained",
+        "unlabelled",
+    },
     {"tables", "comparison", "verdicts", "figures", "widgets", "checks", "exercises"},
 ]
 # On these floors a room may call its neighbour; on the others rooms know nothing of each other.
 OPEN_FLOORS = {0, 4, 5}
 # Walls that are not a matter of height.
 FORBIDDEN = {
-    "nets": {"skeleton", "frames", "camera", "metrics"},      # nets know no hands
+    "nets": {"skeleton", "frames", "camera", "metrics"},  # nets know no hands
     "papers": {"datasets", "synth", "published", "records"},  # papers know no data set
-    "training": {"papers", "nets"},                           # training is given a method
-    "prepare": {"datasets", "synth"},                         # frames come from outside
+    "training": {"papers", "nets"},  # training is given a method
+    "prepare": {"datasets", "synth"},  # frames come from outside
 }
-MODULES = sorted(path for path in provenance.ROOT.rglob("*.py") if path != provenance.ROOT / "__init__.py")
+MODULES = sorted(
+    path for path in provenance.ROOT.rglob("*.py") if path != provenance.ROOT / "__init__.py"
+)
 
 
 def name(path):
@@ -51,15 +74,21 @@ def test_imports_go_down_only(path):
     for other in provenance.imported(path) - {provenance.ROOT / "__init__.py"}:
         if room(other) == room(path):
             continue
-        allowed = floor(other) < floor(path) or (floor(other) == floor(path) and floor(path) in OPEN_FLOORS)
+        allowed = floor(other) < floor(path) or (
+            floor(other) == floor(path) and floor(path) in OPEN_FLOORS
+        )
         assert allowed, f"{name(path)} imports {name(other)}, which lies on the same floor or above"
-        assert room(other) not in FORBIDDEN.get(room(path), ()), f"{name(path)} must not know {name(other)}"
+        assert room(other) not in FORBIDDEN.get(room(path), ()), (
+            f"{name(path)} must not know {name(other)}"
+        )
 
 
 def test_no_circle():
     """Between modules. A package's `__init__` is left out: it names its members, and they its path."""
     modules = [path for path in MODULES if path.name != "__init__.py"]
-    graph = {path: {other for other in top_level_imports(path) if other in modules} for path in modules}
+    graph = {
+        path: {other for other in top_level_imports(path) if other in modules} for path in modules
+    }
     graphlib.TopologicalSorter(graph).prepare()
 
 
@@ -70,7 +99,13 @@ def top_level_imports(path):
 def test_the_front_door_is_light():
     """Importing the package loads none of its rooms and no torch."""
     script = "import sys, handpose_lib; print(sorted(m for m in sys.modules if m.startswith(('handpose_lib.', 'torch'))))"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=provenance.ROOT.parent)
+    loaded = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=provenance.ROOT.parent,
+    )
     assert loaded.stdout.strip() == "[]"
 
 
@@ -78,17 +113,35 @@ def test_the_front_door_is_light():
 def test_library_prints_nothing_and_names_no_device(path):
     for node in ast.walk(provenance.parse(path)):
         if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            assert not (called == "print" and isinstance(node.func, ast.Name)), f"{name(path)}:{node.lineno} prints"
-            assert called != "cuda" or not isinstance(node.func, ast.Attribute), f"{name(path)}:{node.lineno} calls .cuda()"
+            called = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
+            assert not (called == "print" and isinstance(node.func, ast.Name)), (
+                f"{name(path)}:{node.lineno} prints"
+            )
+            assert called != "cuda" or not isinstance(node.func, ast.Attribute), (
+                f"{name(path)}:{node.lineno} calls .cuda()"
+            )
             assert not is_pickle(node), f"{name(path)}:{node.lineno} reads or writes a pickle"
 
 
 def is_pickle(call):
     function = call.func
-    return (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
-            and (function.value.id, function.attr) in {("torch", "save"), ("torch", "load"), ("pickle", "dump"), ("pickle", "load"),
-                                                       ("pickle", "dumps"), ("pickle", "loads")})
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and (function.value.id, function.attr)
+        in {
+            ("torch", "save"),
+            ("torch", "load"),
+            ("pickle", "dump"),
+            ("pickle", "load"),
+            ("pickle", "dumps"),
+            ("pickle", "loads"),
+        }
+    )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

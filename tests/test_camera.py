@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from handpose_lib import camera
 from handpose_lib.errors import HandPoseError
@@ -11,7 +12,11 @@ from handpose_lib.errors import HandPoseError
 def points(dtype, seed=0, frames=4, count=50):
     """Random points in front of the camera, depths 0.2 to 2 m."""
     xyz = torch.rand(frames, count, 3, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-    return (xyz - 0.5) * 400 + torch.tensor([0, 0, 1100.0], dtype=dtype) + xyz * torch.tensor([0, 0, 500.0], dtype=dtype)
+    return (
+        (xyz - 0.5) * 400
+        + torch.tensor([0, 0, 1100.0], dtype=dtype)
+        + xyz * torch.tensor([0, 0, 500.0], dtype=dtype)
+    )
 
 
 @pytest.mark.parametrize("name", camera.CAMERAS)
@@ -42,7 +47,9 @@ def test_a_batch_of_cameras_equals_one_by_one():
     xyz = points(torch.float64, frames=3)
     stacked = torch.stack([cam.intrinsics(xyz) for cam in cams])
     together = camera.xyz_to_uvd(xyz, stacked)
-    assert torch.equal(together, torch.stack([camera.xyz_to_uvd(x, cam) for x, cam in zip(xyz, cams)]))
+    assert torch.equal(
+        together, torch.stack([camera.xyz_to_uvd(x, cam) for x, cam in zip(xyz, cams)])
+    )
 
 
 def test_depth_image_back_projects_to_its_own_pixels():
@@ -61,21 +68,38 @@ def test_depth_image_back_projects_to_its_own_pixels():
 def test_a_point_moves_along_its_ray_without_leaving_its_pixel(scale):
     cam = camera.preset("icvl")
     xyz = points(torch.float64, count=5)
-    assert torch.allclose(camera.xyz_to_uvd(xyz * scale, cam)[..., :2], camera.xyz_to_uvd(xyz, cam)[..., :2])
+    assert torch.allclose(
+        camera.xyz_to_uvd(xyz * scale, cam)[..., :2], camera.xyz_to_uvd(xyz, cam)[..., :2]
+    )
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: camera.preset("kinect9"), "kinect9.*msra, nyu, icvl"),
-    (lambda: camera.xyz_to_uvd(torch.zeros(3, 2), camera.preset("msra")), r"\(3, 2\).*\(\.\.\., 3\)"),
-    (lambda: camera.xyz_to_uvd(torch.zeros(3, 3), camera.preset("msra")), "above 0"),
-    (lambda: camera.uvd_to_xyz(torch.full((1, 3), float("nan")), camera.preset("msra")), "above 0"),
-    (lambda: camera.xyz_to_uvd(torch.ones(2, 5, 3), torch.ones(3, 4)), r"camera of shape \(3, 4\)"),
-    (lambda: camera.depth_to_points(torch.full((2, 2), -1.0), camera.preset("msra")), "negative"),
-    (lambda: camera.depth_to_points(torch.ones(3), camera.preset("msra")), r"\(\.\.\., H, W\)"),
-    (lambda: camera.Camera(0, 1, 0, 0, 2, 2), "focal"),
-    (lambda: camera.Camera(1, 1, 0, 0, 0, 2), "image size"),
-    (lambda: camera.Camera(1, 1, float("nan"), 0, 2, 2), "principal point"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: camera.preset("kinect9"), "kinect9.*msra, nyu, icvl"),
+        (
+            lambda: camera.xyz_to_uvd(torch.zeros(3, 2), camera.preset("msra")),
+            r"\(3, 2\).*\(\.\.\., 3\)",
+        ),
+        (lambda: camera.xyz_to_uvd(torch.zeros(3, 3), camera.preset("msra")), "above 0"),
+        (
+            lambda: camera.uvd_to_xyz(torch.full((1, 3), float("nan")), camera.preset("msra")),
+            "above 0",
+        ),
+        (
+            lambda: camera.xyz_to_uvd(torch.ones(2, 5, 3), torch.ones(3, 4)),
+            r"camera of shape \(3, 4\)",
+        ),
+        (
+            lambda: camera.depth_to_points(torch.full((2, 2), -1.0), camera.preset("msra")),
+            "negative",
+        ),
+        (lambda: camera.depth_to_points(torch.ones(3), camera.preset("msra")), r"\(\.\.\., H, W\)"),
+        (lambda: camera.Camera(0, 1, 0, 0, 2, 2), "focal"),
+        (lambda: camera.Camera(1, 1, 0, 0, 0, 2), "image size"),
+        (lambda: camera.Camera(1, 1, float("nan"), 0, 2, 2), "principal point"),
+    ],
+)
 def test_bad_input_gives_one_clear_error(call, words):
     with pytest.raises(HandPoseError, match=words):
         call()

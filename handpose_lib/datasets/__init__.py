@@ -8,19 +8,25 @@ Each loader converts its set's own convention once, at the door, into the camera
 A synthetic set is written in the real set's format and read by the same code; its `synthetic` is True.
 """
 
-from ..errors import one_of
-from .base import Dataset
-from .hands17 import Hands17
-from .icvl import Icvl
-from .itop import Itop
-from .msra import Msra
-from .nyu import Nyu
-from .sr305 import Sr305, read_depth_image
+from handpose_lib.datasets.base import Dataset
+from handpose_lib.datasets.hands17 import Hands17
+from handpose_lib.datasets.icvl import Icvl
+from handpose_lib.datasets.itop import Itop
+from handpose_lib.datasets.msra import Msra
+from handpose_lib.datasets.nyu import Nyu
+from handpose_lib.datasets.sr305 import Sr305, read_depth_image
+from handpose_lib.errors import one_of
 
 __all__ = ["DATASETS", "Dataset", "open", "read_depth_image"]
 
-DATASETS: dict[str, type[Dataset]] = {"msra": Msra, "nyu": Nyu, "icvl": Icvl, "hands17": Hands17, "itop": Itop,
-                                     "sr305": Sr305}
+DATASETS: dict[str, type[Dataset]] = {
+    "msra": Msra,
+    "nyu": Nyu,
+    "icvl": Icvl,
+    "hands17": Hands17,
+    "itop": Itop,
+    "sr305": Sr305,
+}
 
 
 def open(name: str, root=None, **options) -> Dataset:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from ..camera import Camera
-from ..errors import DataError, HandPoseError
-from ..frames import DepthFrame
-from ..skeleton import Skeleton
+from handpose_lib.camera import Camera
+from handpose_lib.errors import DataError, HandPoseError
+from handpose_lib.frames import DepthFrame
+from handpose_lib.skeleton import Skeleton
 
 SPLITS = ("train", "validation", "test", "all")
 SYNTHETIC = "synthetic.json"
@@ -84,7 +84,9 @@ def read_settings(root: Path) -> dict:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: accepted is a JSON object as data_scripts/make_synthetic.py writes it") from error
+        raise DataError(
+            f"{path}: accepted is a JSON object as data_scripts/make_synthetic.py writes it"
+        ) from error
     if not isinstance(settings, dict):
         raise DataError(f"{path}: accepted is a JSON object, this is a {type(settings).__name__}")
     return settings
@@ -99,7 +101,9 @@ def digest(settings: dict) -> str:
 def need_share(share, split: str, of: str, name: str = "validation") -> None:
     """Errors: a `share` called `name` that is none of the frames called `of`, or is missing for the split of its name."""
     if (share is not None or split == name) and not (isinstance(share, float) and 0 < share < 1):
-        raise HandPoseError(f"{name} {share!r}: accepted is a share of the {of} frames between 0 and 1")
+        raise HandPoseError(
+            f"{name} {share!r}: accepted is a share of the {of} frames between 0 and 1"
+        )
 
 
 def all_or_none(values: list[torch.Tensor | None]) -> torch.Tensor | None:

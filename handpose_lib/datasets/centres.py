@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import DataError
+from handpose_lib.errors import DataError
 
 INVALID = b"invalid"
 OWN = "centre.txt"
 """Ours: a synthetic set's reference points, in the same format, beside its labels."""
 
 
-def of_part(part: str, own: Path | None, published, count: int, to_camera: np.ndarray) -> torch.Tensor | None:
+def of_part(
+    part: str, own: Path | None, published, count: int, to_camera: np.ndarray
+) -> torch.Tensor | None:
     """The points (N, 3) of a set's 'train' or 'test' frames, as `read` gives them; None where there are none.
 
     `published` is the folder of `center_train_refined.txt` and `center_test_refined.txt`, or None; then the file `own`
@@ -36,26 +38,38 @@ def read(path: Path, count: int, to_camera: np.ndarray) -> torch.Tensor:
     try:
         lines = [line.split() for line in Path(path).read_bytes().splitlines() if line.strip()]
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); accepted is a text file with a point per frame") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); accepted is a text file with a point per frame"
+        ) from error
     if len(lines) != count:
-        raise DataError(f"{path}: {len(lines)} reference points for {count} frames; accepted is one each: centre files fit "
-                        "one release of a set, and one split")
+        raise DataError(
+            f"{path}: {len(lines)} reference points for {count} frames; accepted is one each: centre files fit "
+            "one release of a set, and one split"
+        )
     try:
-        values = np.array([[np.nan] * 3 if line[0] == INVALID else [float(x) for x in line[:3]] for line in lines])
+        values = np.array(
+            [[np.nan] * 3 if line[0] == INVALID else [float(x) for x in line[:3]] for line in lines]
+        )
         values = values.reshape(count, 3)
     except ValueError as error:
-        raise DataError(f"{path}: {str(error)[:100]}; accepted are lines of x y z, or `invalid`") from error
+        raise DataError(
+            f"{path}: {str(error)[:100]}; accepted are lines of x y z, or `invalid`"
+        ) from error
     points = values * to_camera
     named = np.array([line[0] == INVALID for line in lines], bool)
     bad = ~named & ~(np.isfinite(points).all(1) & (points[:, 2] > 0))
     if bad.any():
-        raise DataError(f"{path}, line {int(bad.argmax()) + 1}: not a point in front of the camera; accepted are x y z with "
-                        "the signs and the unit of the set's labels, or `invalid`")
+        raise DataError(
+            f"{path}, line {int(bad.argmax()) + 1}: not a point in front of the camera; accepted are x y z with "
+            "the signs and the unit of the set's labels, or `invalid`"
+        )
     return torch.from_numpy(points.astype(np.float32))
 
 
 def write(path: Path, points: np.ndarray, to_camera: np.ndarray) -> None:
     """Write points (N, 3) mm in the camera frame, to a tenth of a micrometre; NaN becomes `invalid`."""
-    lines = ["invalid\n" if np.isnan(point).any() else " ".join(f"{value:.4f}" for value in point) + "\n"
-             for point in np.asarray(points, np.float64) / to_camera]
+    lines = [
+        "invalid\n" if np.isnan(point).any() else " ".join(f"{value:.4f}" for value in point) + "\n"
+        for point in np.asarray(points, np.float64) / to_camera
+    ]
     Path(path).write_text("".join(lines), encoding="ascii", newline="\n")

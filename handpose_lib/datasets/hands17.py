@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import paths, skeleton
-from ..camera import CAMERAS
-from ..errors import DataError, HandPoseError, one_of
-from ..frames import DepthFrame
-from . import centres as centre_files
-from . import png
-from .base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib import paths, skeleton
+from handpose_lib.camera import CAMERAS
+from handpose_lib.datasets import centres as centre_files
+from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.frames import DepthFrame
+from handpose_lib.io import png
 
 JOINTS = 21
 CAMERA = CAMERAS["hands17"]
@@ -62,17 +62,30 @@ class Hands17(Dataset):
         one_of("split", split, SPLITS)
         need_share(validation, split, "training")
         need_share(held_out, "", "training", "held_out")
-        self.root = folder(default_root() if root is None else root, "HANDS2017",
-                           "the folders `training` and `frame`, see data_scripts/hands17.py; `python "
-                           "data_scripts/make_synthetic.py --protocol hands17` makes a synthetic one")
-        parts = tuple(PARTS) if split == "all" else ("test",) if split == "test" and held_out is None else ("train",)
+        self.root = folder(
+            default_root() if root is None else root,
+            "HANDS2017",
+            "the folders `training` and `frame`, see data_scripts/hands17.py; `python "
+            "data_scripts/make_synthetic.py --protocol hands17` makes a synthetic one",
+        )
+        parts = (
+            tuple(PARTS)
+            if split == "all"
+            else ("test",)
+            if split == "test" and held_out is None
+            else ("train",)
+        )
         self._images, self._joints, points, boxes, missing = [], [], [], [], 0
         for part in parts:
             place = self.root / PARTS[part]
             names, joints, part_boxes = read_part(self.root, part)
             own = place / CENTRES if self.synthetic else None
             centre = centre_files.of_part(part, own, centres, len(names), TO_MM)
-            keep = torch.ones(len(names), dtype=torch.bool) if centre is None else centre.isfinite().all(1)
+            keep = (
+                torch.ones(len(names), dtype=torch.bool)
+                if centre is None
+                else centre.isfinite().all(1)
+            )
             there = _images(place / "images")
             present = torch.tensor([name in there for name in names], dtype=torch.bool)
             missing += int((keep & ~present).sum())
@@ -81,7 +94,9 @@ class Hands17(Dataset):
             self._joints.append(None if joints is None else joints[rows])
             points.append(None if centre is None else centre[rows])
             boxes.append(None if part_boxes is None else part_boxes[rows])
-        self._joints, self._centres, self.boxes = (all_or_none(values) for values in (self._joints, points, boxes))
+        self._joints, self._centres, self.boxes = (
+            all_or_none(values) for values in (self._joints, points, boxes)
+        )
         self.protocol = {"split": split}
         if validation is not None:
             self.protocol["validation"] = validation
@@ -92,27 +107,39 @@ class Hands17(Dataset):
         if centres is not None:
             self.protocol["centres"] = "published"
         if not self._images:
-            raise DataError(f"{self.root}: none of the listed images is there; accepted are {PARTS[parts[0]]}/images/*.png")
+            raise DataError(
+                f"{self.root}: none of the listed images is there; accepted are {PARTS[parts[0]]}/images/*.png"
+            )
 
     def __len__(self) -> int:
         return len(self._images)
 
     def joints(self) -> torch.Tensor:
         if self._joints is None:
-            raise HandPoseError(f"the test frames of hands17 have no joints: {self.root / PARTS['test'] / LABELS['test']} is "
-                                "missing; the challenge's server scores predictions of them")
+            raise HandPoseError(
+                f"the test frames of hands17 have no joints: {self.root / PARTS['test'] / LABELS['test']} is "
+                "missing; the challenge's server scores predictions of them"
+            )
         return self._joints
 
     def _frame(self, i: int) -> DepthFrame:
         path = self._images[i]
         joints = None if self._joints is None else self._joints[i]
         centre = None if self._centres is None else self._centres[i]
-        return DepthFrame(torch.from_numpy(read_frame(path)), self.camera, joints, centre=centre,
-                          id=f"{path.parent.parent.name}/{path.stem}")
+        return DepthFrame(
+            torch.from_numpy(read_frame(path)),
+            self.camera,
+            joints,
+            centre=centre,
+            id=f"{path.parent.parent.name}/{path.stem}",
+        )
 
     def _label_digest(self) -> str:
         content = hashlib.sha256()
-        for path in (self.root / PARTS["train"] / LABELS["train"], self.root / PARTS["test"] / BOXES):
+        for path in (
+            self.root / PARTS["train"] / LABELS["train"],
+            self.root / PARTS["test"] / BOXES,
+        ):
             if path.is_file():
                 content.update(f"{path.name} {path.stat().st_size}\n".encode())
                 with path.open("rb") as file:
@@ -122,7 +149,10 @@ class Hands17(Dataset):
 
 def default_root() -> Path:
     """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [paths.data() / place for place in ("hands17", "synthetic/hands17-laptop", "synthetic/hands17-smoke")]
+    places = [
+        paths.data() / place
+        for place in ("hands17", "synthetic/hands17-laptop", "synthetic/hands17-smoke")
+    ]
     return next((place for place in places if place.is_dir()), places[0])
 
 
@@ -137,7 +167,9 @@ def read_part(root: Path, part: str) -> tuple[list[str], torch.Tensor | None, to
         return names, None, boxes
     labelled, joints = read_annotations(place / LABELS[part])
     if labelled != names:
-        raise DataError(f"{place / LABELS[part]}: other frames than in {BOXES}; accepted are the same names in the same order")
+        raise DataError(
+            f"{place / LABELS[part]}: other frames than in {BOXES}; accepted are the same names in the same order"
+        )
     return names, joints, boxes
 
 
@@ -151,8 +183,10 @@ def read_annotations(path: Path) -> tuple[list[str], torch.Tensor]:
     joints = values.reshape(-1, JOINTS, 3)
     bad = ~(np.isfinite(joints).all((1, 2)) & (joints[..., 2] > 0).all(1))
     if bad.any():
-        raise DataError(f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of the camera; "
-                        "accepted are mm with y down and z forward")
+        raise DataError(
+            f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of the camera; "
+            "accepted are mm with y down and z forward"
+        )
     return names, torch.from_numpy(joints)
 
 
@@ -165,8 +199,10 @@ def read_boxes(path: Path) -> tuple[list[str], torch.Tensor]:
     names, boxes = _read_lines(path, 4, "left, top, width and height of a box")
     bad = ~(np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1) & (np.abs(boxes) < 1e4).all(1))
     if bad.any():
-        raise DataError(f"{path}: the box of {names[int(bad.argmax())]} is {boxes[int(bad.argmax())].tolist()}; accepted are "
-                        "left, top, width and height in pixels")
+        raise DataError(
+            f"{path}: the box of {names[int(bad.argmax())]} is {boxes[int(bad.argmax())].tolist()}; accepted are "
+            "left, top, width and height in pixels"
+        )
     return names, torch.from_numpy(boxes)
 
 
@@ -179,7 +215,9 @@ def read_frame(path: Path) -> np.ndarray:
 def write_frame(path: Path, depth: np.ndarray) -> None:
     """Write an image (480, 640) in mm, in whole millimetres."""
     if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}")
+        raise HandPoseError(
+            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
+        )
     whole = np.clip(np.round(depth), 0, 65535).astype(np.uint16)
     Image.fromarray(whole).save(path, format="PNG", compress_level=1)
 
@@ -187,7 +225,9 @@ def write_frame(path: Path, depth: np.ndarray) -> None:
 def write_annotations(path: Path, names: list[str], joints: np.ndarray) -> None:
     """Write an annotation file: names and joints (N, 21, 3) mm in the camera frame, to a tenth of a micrometre."""
     if joints.shape != (len(names), JOINTS, 3):
-        raise HandPoseError(f"joints of shape {joints.shape}: accepted is ({len(names)}, {JOINTS}, 3)")
+        raise HandPoseError(
+            f"joints of shape {joints.shape}: accepted is ({len(names)}, {JOINTS}, 3)"
+        )
     _write_lines(path, names, joints.reshape(len(names), -1), "{:.4f}")
 
 
@@ -213,7 +253,9 @@ def _read_lines(path: Path, numbers: int, what: str) -> tuple[list[str], np.ndar
                 names += found
                 blocks.append(block)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); accepted is a file of HANDS2017") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); accepted is a file of HANDS2017"
+        ) from error
     if not names:
         raise DataError(f"{path}: empty; accepted is a line per frame: a file name and {what}")
     if len(set(names)) < len(names):
@@ -221,12 +263,16 @@ def _read_lines(path: Path, numbers: int, what: str) -> tuple[list[str], np.ndar
     return names, np.concatenate(blocks)
 
 
-def _numbers(path: Path, lines: list[bytes], before: int, numbers: int, what: str) -> tuple[list[str], np.ndarray]:
+def _numbers(
+    path: Path, lines: list[bytes], before: int, numbers: int, what: str
+) -> tuple[list[str], np.ndarray]:
     rows = [line.split() for line in lines if line.strip()]
     for number, row in enumerate(rows, start=before + 1):
         if len(row) != numbers + 1 or not _is_name(row[0]):
-            raise DataError(f"{path}, frame {number}: {len(row)} fields, the first {row[0][:40]!r}; accepted are a file name such as "
-                            f"{frame_name(0)} and {numbers} numbers, {what}")
+            raise DataError(
+                f"{path}, frame {number}: {len(row)} fields, the first {row[0][:40]!r}; accepted are a file name such as "
+                f"{frame_name(0)} and {numbers} numbers, {what}"
+            )
     try:
         values = np.array([row[1:] for row in rows], dtype=np.float32).reshape(len(rows), numbers)
     except ValueError as error:
@@ -236,7 +282,12 @@ def _numbers(path: Path, lines: list[bytes], before: int, numbers: int, what: st
 
 def _is_name(name: bytes) -> bool:
     """A PNG in the folder itself: a name may not lead elsewhere."""
-    return name.isascii() and name.endswith(b".png") and not set(name) & set(b"/\\:\0") and len(name) < 100
+    return (
+        name.isascii()
+        and name.endswith(b".png")
+        and not set(name) & set(b"/\\:\0")
+        and len(name) < 100
+    )
 
 
 def _twice(names: list[str]) -> str:
@@ -250,10 +301,14 @@ def _images(place: Path) -> set[str]:
         with os.scandir(place) as entries:
             return {entry.name for entry in entries}
     except OSError as error:
-        raise DataError(f"{place}: cannot be listed ({error.strerror}); accepted is the folder of depth images") from error
+        raise DataError(
+            f"{place}: cannot be listed ({error.strerror}); accepted is the folder of depth images"
+        ) from error
 
 
-def _of_split(usable: torch.Tensor, split: str, validation: float | None, held_out: float | None) -> torch.Tensor:
+def _of_split(
+    usable: torch.Tensor, split: str, validation: float | None, held_out: float | None
+) -> torch.Tensor:
     """(N,) which of the usable frames of a part belong to a split: the last are held out, those before them validate."""
     if split == "all" or (split == "test" and held_out is None):
         return usable
@@ -267,5 +322,8 @@ def _of_split(usable: torch.Tensor, split: str, validation: float | None, held_o
 
 def _write_lines(path: Path, names: list[str], values: np.ndarray, number: str) -> None:
     rows = np.asarray(values, np.float64)
-    lines = ("\t".join((name, *map(number.format, row))) + "\n" for name, row in zip(names, rows.tolist(), strict=True))
+    lines = (
+        "\t".join((name, *map(number.format, row))) + "\n"
+        for name, row in zip(names, rows.tolist(), strict=True)
+    )
     Path(path).write_text("".join(lines), encoding="ascii", newline="\n")

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import paths, skeleton
-from ..camera import CAMERAS, uvd_to_xyz, xyz_to_uvd
-from ..errors import DataError, HandPoseError, one_of
-from ..frames import DepthFrame
-from . import centres as centre_files
-from . import png
-from .base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib import paths, skeleton
+from handpose_lib.camera import CAMERAS, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.datasets import centres as centre_files
+from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.frames import DepthFrame
+from handpose_lib.io import png
 
 JOINTS = 16
 CAMERA = CAMERAS["icvl"]
@@ -64,28 +64,48 @@ class Icvl(Dataset):
     def __init__(self, root=None, split="train", rotated=False, validation=None, centres=None):
         one_of("split", split, SPLITS)
         need_share(validation, split, "original")
-        self.root = folder(default_root() if root is None else root, "ICVL",
-                           "the folders `Training` and `Testing`, see data_scripts/icvl.py; `python "
-                           "data_scripts/make_synthetic.py --protocol icvl` makes a synthetic one")
+        self.root = folder(
+            default_root() if root is None else root,
+            "ICVL",
+            "the folders `Training` and `Testing`, see data_scripts/icvl.py; `python "
+            "data_scripts/make_synthetic.py --protocol icvl` makes a synthetic one",
+        )
         self._names, labels, points, sequences, missing = [], [], [], [], 0
         for part in FOLDERS if split == "all" else (split,) if split == "test" else ("train",):
-            listed = [read_labels(self.root / FOLDERS[part] / name, part == "train" and not rotated) for name in LABELS[part]]
+            listed = [
+                read_labels(self.root / FOLDERS[part] / name, part == "train" and not rotated)
+                for name in LABELS[part]
+            ]
             names = [name for file in listed for name in file.names]
-            rows = np.concatenate([file.lines + before for file, before in zip(listed, _before(listed))])
+            rows = np.concatenate(
+                [file.lines + before for file, before in zip(listed, _before(listed))]
+            )
             own = self.root / FOLDERS[part] / CENTRES if self.synthetic else None
-            centre = centre_files.of_part(part, own, centres, sum(file.count for file in listed), SIGNS)
-            usable = torch.ones(len(names), dtype=torch.bool) if centre is None else centre[rows].isfinite().all(1)
+            centre = centre_files.of_part(
+                part, own, centres, sum(file.count for file in listed), SIGNS
+            )
+            usable = (
+                torch.ones(len(names), dtype=torch.bool)
+                if centre is None
+                else centre[rows].isfinite().all(1)
+            )
             there = are_there(self.root / FOLDERS[part] / "Depth", names)
             if part == "test" and not there.all():
-                raise DataError(f"{self.root / FOLDERS[part] / 'Depth' / names[int((~there).nonzero()[0])]}: missing, and "
-                                f"{int((~there).sum()) - 1} others; accepted is an image for each line of the test labels")
+                raise DataError(
+                    f"{self.root / FOLDERS[part] / 'Depth' / names[int((~there).nonzero()[0])]}: missing, and "
+                    f"{int((~there).sum()) - 1} others; accepted is an image for each line of the test labels"
+                )
             missing += int((usable & ~there).sum())
             usable &= there & _of_split(names, split, validation)
             chosen = usable.nonzero()[:, 0]
             self._names += [(part, names[i]) for i in chosen.tolist()]
             labels.append(torch.cat([file.joints for file in listed])[chosen])
             points.append(None if centre is None else centre[rows][chosen])
-            numbers = [number if part == "test" else 0 for number, file in enumerate(listed, 1) for _ in file.names]
+            numbers = [
+                number if part == "test" else 0
+                for number, file in enumerate(listed, 1)
+                for _ in file.names
+            ]
             sequences.append(torch.tensor(numbers)[chosen])
         self._joints, self.sequences = torch.cat(labels), torch.cat(sequences)
         self._centres = all_or_none(points)
@@ -99,7 +119,9 @@ class Icvl(Dataset):
         if centres is not None:
             self.protocol["centres"] = "published"
         if not self._names:
-            raise DataError(f"{self.root}: none of the listed images is there; accepted are Training/Depth/*/*.png")
+            raise DataError(
+                f"{self.root}: none of the listed images is there; accepted are Training/Depth/*/*.png"
+            )
 
     def __len__(self) -> int:
         return len(self._names)
@@ -110,8 +132,13 @@ class Icvl(Dataset):
     def _frame(self, i: int) -> DepthFrame:
         part, name = self._names[i]
         depth = read_frame(self.root / FOLDERS[part] / "Depth" / name)
-        return DepthFrame(torch.from_numpy(depth), self.camera, self._joints[i], id=name.removesuffix(".png"),
-                          centre=None if self._centres is None else self._centres[i])
+        return DepthFrame(
+            torch.from_numpy(depth),
+            self.camera,
+            self._joints[i],
+            id=name.removesuffix(".png"),
+            centre=None if self._centres is None else self._centres[i],
+        )
 
     def _label_digest(self) -> str:
         content = hashlib.sha256()
@@ -119,7 +146,9 @@ class Icvl(Dataset):
             for name in LABELS[part]:
                 if (path := self.root / place / name).is_file():
                     with path.open("rb") as file:
-                        content.update(f"{name} ".encode() + hashlib.file_digest(file, "sha256").digest())
+                        content.update(
+                            f"{name} ".encode() + hashlib.file_digest(file, "sha256").digest()
+                        )
         return content.hexdigest()
 
 
@@ -133,7 +162,9 @@ class Labels:
 
 def default_root() -> Path:
     """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [paths.data() / place for place in ("icvl", "synthetic/icvl-laptop", "synthetic/icvl-smoke")]
+    places = [
+        paths.data() / place for place in ("icvl", "synthetic/icvl-laptop", "synthetic/icvl-smoke")
+    ]
     return next((place for place in places if place.is_dir()), places[0])
 
 
@@ -148,29 +179,45 @@ def read_labels(path: Path, originals: bool = False) -> Labels:
         with open(path, "rb") as file:
             while block := file.readlines(BLOCK):
                 rows = [row for line in block if (row := line.split())]
-                kept = [i for i, row in enumerate(rows) if not originals or row[0].startswith(ORIGINAL.encode())]
+                kept = [
+                    i
+                    for i, row in enumerate(rows)
+                    if not originals or row[0].startswith(ORIGINAL.encode())
+                ]
                 names += [_name(path, count + i, rows[i]) for i in kept]
                 blocks.append(_numbers(path, count, kept, rows))
                 lines += [count + i for i in kept]
                 count += len(rows)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); accepted is a label file of ICVL") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); accepted is a label file of ICVL"
+        ) from error
     if not names:
-        raise DataError(f"{path}: no frames{' in folders that begin with 2014' if originals else ''}; accepted is a line per "
-                        f"frame: its path and {3 * JOINTS} numbers")
+        raise DataError(
+            f"{path}: no frames{' in folders that begin with 2014' if originals else ''}; accepted is a line per "
+            f"frame: its path and {3 * JOINTS} numbers"
+        )
     if len(set(names)) < len(names):
-        raise DataError(f"{path}: {Counter(names).most_common(1)[0][0]} occurs twice; accepted is one line per frame")
+        raise DataError(
+            f"{path}: {Counter(names).most_common(1)[0][0]} occurs twice; accepted is one line per frame"
+        )
     uvd = np.concatenate(blocks).reshape(-1, JOINTS, 3)
-    bad = ~(np.isfinite(uvd).all((1, 2)) & (uvd[..., 2] > 0).all(1) & (np.abs(uvd) < 1e5).all((1, 2)))
+    bad = ~(
+        np.isfinite(uvd).all((1, 2)) & (uvd[..., 2] > 0).all(1) & (np.abs(uvd) < 1e5).all((1, 2))
+    )
     if bad.any():
-        raise DataError(f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of the camera; "
-                        "accepted are u v in pixels and d in mm")
+        raise DataError(
+            f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of the camera; "
+            "accepted are u v in pixels and d in mm"
+        )
     return Labels(names, uvd_to_xyz(torch.from_numpy(uvd), CAMERA).float(), np.array(lines), count)
 
 
 def read_frame(path: Path) -> np.ndarray:
     """An image: (240, 320) float32 mm, 0 = not measured. Errors: missing, damaged, another size or kind."""
-    values = png.read(path, png.SIXTEEN_BITS, CAMERA, "a depth image of ICVL, one channel of 16 bits")
+    values = png.read(
+        path, png.SIXTEEN_BITS, CAMERA, "a depth image of ICVL, one channel of 16 bits"
+    )
     return np.where(values < NOTHING_FROM, values, 0).astype(np.float32)
 
 
@@ -193,18 +240,31 @@ def are_there(place: Path, names: Iterable[str]) -> torch.Tensor:
 def write_labels(path: Path, names: list[str], joints: np.ndarray) -> None:
     """Write a label file: paths and joints (N, 16, 3) mm in the camera frame, to a thousandth as the set has them."""
     if joints.shape != (len(names), JOINTS, 3):
-        raise HandPoseError(f"joints of shape {joints.shape}: accepted is ({len(names)}, {JOINTS}, 3)")
-    uvd = xyz_to_uvd(torch.from_numpy(np.asarray(joints, np.float64)), CAMERA).reshape(len(names), -1).tolist()
-    lines = (" ".join((name, *(f"{value:.3f}" for value in row))) + " \n" for name, row in zip(names, uvd))
+        raise HandPoseError(
+            f"joints of shape {joints.shape}: accepted is ({len(names)}, {JOINTS}, 3)"
+        )
+    uvd = (
+        xyz_to_uvd(torch.from_numpy(np.asarray(joints, np.float64)), CAMERA)
+        .reshape(len(names), -1)
+        .tolist()
+    )
+    lines = (
+        " ".join((name, *(f"{value:.3f}" for value in row))) + " \n"
+        for name, row in zip(names, uvd)
+    )
     Path(path).write_text("".join(lines), encoding="ascii", newline="\n")
 
 
 def write_frame(path: Path, depth: np.ndarray) -> None:
     """Write an image (240, 320) in mm, in whole millimetres; 32,001 where nothing was measured."""
     if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}")
+        raise HandPoseError(
+            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
+        )
     whole = np.clip(np.round(depth), 0, NOTHING_FROM - 1).astype(np.uint16)
-    Image.fromarray(np.where(whole > 0, whole, np.uint16(MARKER))).save(path, format="PNG", compress_level=1)
+    Image.fromarray(np.where(whole > 0, whole, np.uint16(MARKER))).save(
+        path, format="PNG", compress_level=1
+    )
 
 
 def is_original(name: str) -> bool:
@@ -215,9 +275,16 @@ def is_original(name: str) -> bool:
 def _name(path: Path, number: int, row: list[bytes]) -> str:
     """The path of an image, which must stay below the folder."""
     name = row[0].replace(b"\\", b"/")
-    sound = name.isascii() and name.endswith(b".png") and len(name) < 200 and not set(name) & set(b":\0")
+    sound = (
+        name.isascii()
+        and name.endswith(b".png")
+        and len(name) < 200
+        and not set(name) & set(b":\0")
+    )
     if not sound or any(part in (b"", b".", b"..") for part in name.split(b"/")):
-        raise DataError(f"{path}, frame {number + 1}: begins with {row[0][:40]!r}; accepted is the path of a PNG below `Depth`")
+        raise DataError(
+            f"{path}, frame {number + 1}: begins with {row[0][:40]!r}; accepted is the path of a PNG below `Depth`"
+        )
     return name.decode("ascii")
 
 
@@ -226,12 +293,16 @@ def _numbers(path: Path, before: int, kept: list[int], rows: list[list[bytes]]) 
     wanted, values = 3 * JOINTS, []
     for i in kept:
         if not wanted < len(rows[i]) <= wanted + 3:
-            raise DataError(f"{path}, frame {before + i + 1}: {len(rows[i]) - 1} numbers; accepted are {wanted}, u v d of "
-                            f"{JOINTS} joints")
+            raise DataError(
+                f"{path}, frame {before + i + 1}: {len(rows[i]) - 1} numbers; accepted are {wanted}, u v d of "
+                f"{JOINTS} joints"
+            )
         try:
             values.append(np.fromiter(map(float, rows[i][1 : wanted + 1]), np.float64, wanted))
         except ValueError as error:
-            raise DataError(f"{path}, frame {before + i + 1}: {str(error)[:100]}; accepted are numbers") from error
+            raise DataError(
+                f"{path}, frame {before + i + 1}: {str(error)[:100]}; accepted are numbers"
+            ) from error
     return np.stack(values) if values else np.zeros((0, wanted))
 
 
@@ -251,7 +322,9 @@ def _of_split(names: list[str], split: str, validation: float | None) -> torch.T
     for name in names:
         source = name if name in known else name.partition("/")[2]
         if source not in known:
-            raise DataError(f"{name}: a rotated copy whose original is not listed; accepted is a validation share without "
-                            "rotated copies, since a copy in training would give its original away")
+            raise DataError(
+                f"{name}: a rotated copy whose original is not listed; accepted is a validation share without "
+                "rotated copies, since a copy in training would give its original away"
+            )
         member.append(name in held_out if split == "validation" else source not in held_out)
     return torch.tensor(member, dtype=torch.bool)

@@ -21,13 +21,13 @@ import h5py
 import numpy as np
 import torch
 
-from .. import paths, skeleton
-from ..camera import CAMERAS
-from ..errors import DataError, HandPoseError, one_of
-from ..frames import DepthFrame
-from . import centres as centre_files
-from . import hdf5
-from .base import SPLITS, Dataset, all_or_none, folder
+from handpose_lib import paths, skeleton
+from handpose_lib.camera import CAMERAS
+from handpose_lib.datasets import centres as centre_files
+from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder
+from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.frames import DepthFrame
+from handpose_lib.io import hdf5
 
 VIEWS = {"front": "side", "top": "top"}
 """What papers call a view, and what the files call it."""
@@ -60,18 +60,27 @@ class Itop(Dataset):
     camera = CAMERA
     skeleton = skeleton.get("itop15")
 
-    def __init__(self, root=None, split="train", view="front", validation=None, valid_only=True, centres=None):
+    def __init__(
+        self, root=None, split="train", view="front", validation=None, valid_only=True, centres=None
+    ):
         one_of("split", split, SPLITS)
-        self.root = folder(default_root() if root is None else root, "ITOP",
-                           "the files that `python data_scripts/itop.py` obtains; `python data_scripts/make_synthetic.py "
-                           "--protocol itop` makes synthetic ones")
+        self.root = folder(
+            default_root() if root is None else root,
+            "ITOP",
+            "the files that `python data_scripts/itop.py` obtains; `python data_scripts/make_synthetic.py "
+            "--protocol itop` makes synthetic ones",
+        )
         self._view = VIEWS[one_of("view of ITOP", view, VIEWS)]
         self._handles = _Handles()
         parts = PARTS if split == "all" else ("test",) if split == "test" else ("train",)
         loaded = [self._part(part, valid_only, centres) for part in parts]
         where, joints, persons, visible, points, names = zip(*loaded)
         self._where = [place for part in where for place in part]
-        self._joints, self.persons, self.visible = torch.cat(joints), torch.cat(persons), torch.cat(visible)
+        self._joints, self.persons, self.visible = (
+            torch.cat(joints),
+            torch.cat(persons),
+            torch.cat(visible),
+        )
         self._centres = all_or_none(points)
         self._names = [name for part in names for name in part]
         self.protocol = {"split": split, "view": view, "frames": "valid" if valid_only else "all"}
@@ -86,18 +95,24 @@ class Itop(Dataset):
     def joints(self) -> torch.Tensor:
         unusable = ~self._joints.isfinite().all(2).all(1)
         if unusable.any():
-            raise HandPoseError(f"{int(unusable.sum()):,} of {len(self):,} frames of itop have no usable joints; accepted "
-                                "is valid_only=True where joints are needed")
+            raise HandPoseError(
+                f"{int(unusable.sum()):,} of {len(self):,} frames of itop have no usable joints; accepted "
+                "is valid_only=True where joints are needed"
+            )
         return self._joints
 
     def _frame(self, i: int) -> DepthFrame:
         part, row = self._where[i]
         path = self._path(part, "depth_map")
         file = self._handles.get(path, "ITOP's depth file")
-        depth = read_depth(hdf5.dataset(file, "data", (None, CAMERA.height, CAMERA.width), "f"), row)
+        depth = read_depth(
+            hdf5.dataset(file, "data", (None, CAMERA.height, CAMERA.width), "f"), row
+        )
         joints = self._joints[i] if bool(self._joints[i].isfinite().all()) else None
         centre = None if self._centres is None else self._centres[i]
-        return DepthFrame(torch.from_numpy(depth), self.camera, joints, id=self._names[i], centre=centre)
+        return DepthFrame(
+            torch.from_numpy(depth), self.camera, joints, id=self._names[i], centre=centre
+        )
 
     def _path(self, part: str, kind: str) -> Path:
         return self.root / f"ITOP_{self._view}_{part}_{kind}.h5"
@@ -111,9 +126,13 @@ class Itop(Dataset):
         with hdf5.opened(depth, "ITOP's depth file") as file:
             data = hdf5.dataset(file, "data", (None, CAMERA.height, CAMERA.width), "f")
             if len(data) != count:
-                raise DataError(f"{depth}: {len(data)} images, but {path.name} has {count} labels; accepted is one each")
+                raise DataError(
+                    f"{depth}: {len(data)} images, but {path.name} has {count} labels; accepted is one each"
+                )
             if not np.array_equal(hdf5.read(hdf5.dataset(file, "id", (count,), "S")), labels["id"]):
-                raise DataError(f"{depth}: frames of other names than {path.name}; accepted are files of one release")
+                raise DataError(
+                    f"{depth}: frames of other names than {path.name}; accepted are files of one release"
+                )
         usable = labels["is_valid"] > 0
         joints = np.where(usable[:, None, None], labels["joints"], np.nan)
         keep = usable if valid_only else np.ones(count, bool)
@@ -122,16 +141,25 @@ class Itop(Dataset):
             points = centre_files.read(Path(centres) / f"center_{part}.txt", count, TO_MM)
             keep = keep & points.isfinite().all(1).numpy()
         elif self.synthetic and (self.root / f"ITOP_{self._view}_{part}_{CENTRES}").is_file():
-            points = centre_files.read(self.root / f"ITOP_{self._view}_{part}_{CENTRES}", count, TO_MM)
+            points = centre_files.read(
+                self.root / f"ITOP_{self._view}_{part}_{CENTRES}", count, TO_MM
+            )
         rows = np.flatnonzero(keep)
         names = [name.decode() for name in labels["id"][rows].tolist()]
-        return ([(part, int(row)) for row in rows], torch.from_numpy(joints[rows]),
-                torch.tensor([int(name.split("_")[0]) for name in names], dtype=torch.int64),
-                torch.from_numpy(labels["visible_joints"][rows] > 0), None if points is None else points[rows], names)
+        return (
+            [(part, int(row)) for row in rows],
+            torch.from_numpy(joints[rows]),
+            torch.tensor([int(name.split("_")[0]) for name in names], dtype=torch.int64),
+            torch.from_numpy(labels["visible_joints"][rows] > 0),
+            None if points is None else points[rows],
+            names,
+        )
 
     def _set_aside(self, split: str, validation) -> None:
         """Keep the persons of 'validation', or all others."""
-        chosen = [validation] if isinstance(validation, int) or validation is None else list(validation)
+        chosen = (
+            [validation] if isinstance(validation, int) or validation is None else list(validation)
+        )
         known = sorted(set(self.persons.tolist())) if split in ("train", "validation") else None
         for person in chosen:
             one_of("validation person of ITOP", person, known if known is not None else chosen)
@@ -142,7 +170,11 @@ class Itop(Dataset):
         rows = torch.nonzero(aside if split == "validation" else ~aside)[:, 0]
         self._where = [self._where[i] for i in rows.tolist()]
         self._names = [self._names[i] for i in rows.tolist()]
-        self._joints, self.persons, self.visible = self._joints[rows], self.persons[rows], self.visible[rows]
+        self._joints, self.persons, self.visible = (
+            self._joints[rows],
+            self.persons[rows],
+            self.visible[rows],
+        )
         self._centres = None if self._centres is None else self._centres[rows]
 
     def _label_digest(self) -> str:
@@ -152,13 +184,17 @@ class Itop(Dataset):
             if path.is_file():
                 labels = read_labels(path)
                 for name in sorted(labels):
-                    content.update(f"{part} {name} {labels[name].shape}\n".encode() + labels[name].tobytes())
+                    content.update(
+                        f"{part} {name} {labels[name].shape}\n".encode() + labels[name].tobytes()
+                    )
         return content.hexdigest()
 
 
 def default_root() -> Path:
     """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [paths.data() / place for place in ("itop", "synthetic/itop-laptop", "synthetic/itop-smoke")]
+    places = [
+        paths.data() / place for place in ("itop", "synthetic/itop-laptop", "synthetic/itop-smoke")
+    ]
     return next((place for place in places if place.is_dir()), places[0])
 
 
@@ -178,13 +214,17 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
     for row, name in enumerate(names.tolist()):
         person, _, frame = name.partition(b"_")
         if not (person.isdigit() and frame.isdigit() and len(name) <= 16):
-            raise DataError(f"{path}: frame {row} is called {name[:20]!r}; accepted is PERSON_FRAME such as b'04_00123'")
+            raise DataError(
+                f"{path}: frame {row} is called {name[:20]!r}; accepted is PERSON_FRAME such as b'04_00123'"
+            )
     with np.errstate(invalid="ignore", over="ignore"):
         joints = xyz.astype(np.float32) * TO_MM
     bad = (valid > 0) & ~(np.isfinite(joints).all((1, 2)) & (joints[..., 2] > 0).all(1))
     if bad.any():
-        raise DataError(f"{path}: frame {int(bad.argmax())} is valid and has a joint that is not finite or not in front of the "
-                        "camera; accepted are metres with z forward")
+        raise DataError(
+            f"{path}: frame {int(bad.argmax())} is valid and has a joint that is not finite or not in front of the "
+            "camera; accepted are metres with z forward"
+        )
     return {"id": names, "is_valid": valid, "visible_joints": visible, "joints": joints}
 
 
@@ -210,7 +250,10 @@ class Writer:
     def __init__(self, root: Path, view: str, part: str, count: int):
         side = VIEWS[one_of("view of ITOP", view, VIEWS)]
         stem = Path(root) / f"ITOP_{side}_{one_of('part of ITOP', part, PARTS)}"
-        image, small = (count, CAMERA.height, CAMERA.width), {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        image, small = (
+            (count, CAMERA.height, CAMERA.width),
+            {"compression": "gzip", "compression_opts": 1, "shuffle": True},
+        )
         self._stem, self._centres = stem, []
         self._depth = h5py.File(stem.with_name(f"{stem.name}_depth_map.h5"), "w")
         self._labels = h5py.File(stem.with_name(f"{stem.name}_labels.h5"), "w")
@@ -223,13 +266,26 @@ class Writer:
         self._labels.create_dataset("real_world_coordinates", (count, JOINTS, 3), "f2")
         self._labels.create_dataset("segmentation", image, "i1", chunks=(1, *image[1:]), **small)
 
-    def add(self, first: int, names: list[str], depth, joints, visible, segmentation, centres=None, valid=None) -> None:
+    def add(
+        self,
+        first: int,
+        names: list[str],
+        depth,
+        joints,
+        visible,
+        segmentation,
+        centres=None,
+        valid=None,
+    ) -> None:
         """Frames `first` and following: depth (B, 240, 320) mm, joints (B, 15, 3) mm and centres (B, 3) mm in the camera
         frame, visible (B, 15), segmentation (B, 240, 320) with −1 for the background; `valid` (B,), all by default. Frames come in
         their order."""
         rows = slice(first, first + len(names))
         metres = np.asarray(joints, np.float64) / TO_MM
-        uv = np.array([CAMERA.u0, CAMERA.v0]) + CAMERA.fx * metres[..., :2] / metres[..., 2:] * [1, -1]
+        uv = np.array([CAMERA.u0, CAMERA.v0]) + CAMERA.fx * metres[..., :2] / metres[..., 2:] * [
+            1,
+            -1,
+        ]
         self._depth["data"][rows] = np.asarray(depth, np.float32) / 1000
         for file in (self._depth, self._labels):
             file["id"][rows] = np.array(names, "S8")

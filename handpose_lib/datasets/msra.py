@@ -19,14 +19,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import paths, skeleton
-from ..camera import CAMERAS
-from ..errors import DataError, HandPoseError, one_of
-from ..frames import DepthFrame
-from . import centres as centre_files
-from .base import SPLITS, Dataset, all_or_none, folder
+from handpose_lib import paths, skeleton
+from handpose_lib.camera import CAMERAS
+from handpose_lib.datasets import centres as centre_files
+from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder
+from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.frames import DepthFrame
 
-GESTURES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "I", "IP", "L", "MP", "RP", "T", "TIP", "Y")
+GESTURES = (
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "8",
+    "9",
+    "I",
+    "IP",
+    "L",
+    "MP",
+    "RP",
+    "T",
+    "TIP",
+    "Y",
+)
 SUBJECTS = tuple(range(9))
 JOINTS = 21
 CENTRES = "centre.txt"
@@ -68,17 +86,36 @@ class Msra(Dataset):
     camera = CAMERA
     skeleton = skeleton.get("msra21")
 
-    def __init__(self, root=None, split="train", subject=8, validation=None, gestures=None, skip_faulty=True,
-                 centres=None):
+    def __init__(
+        self,
+        root=None,
+        split="train",
+        subject=8,
+        validation=None,
+        gestures=None,
+        skip_faulty=True,
+        centres=None,
+    ):
         one_of("split", split, SPLITS)
         one_of("subject", subject, SUBJECTS)
         if validation is not None or split == "validation":
             one_of("validation subject", validation, [s for s in SUBJECTS if s != subject])
-        chosen = GESTURES if gestures is None else tuple(one_of("gesture", g, GESTURES) for g in gestures)
-        self.root = folder(default_root() if root is None else root, "MSRA",
-                           "the folder with P0 to P8; `python data_scripts/make_synthetic.py` makes a synthetic one")
-        wanted = {"train": [s for s in SUBJECTS if s not in (subject, validation)], "validation": [validation],
-                  "test": [subject], "all": SUBJECTS}[split]
+        chosen = (
+            GESTURES
+            if gestures is None
+            else tuple(one_of("gesture", g, GESTURES) for g in gestures)
+        )
+        self.root = folder(
+            default_root() if root is None else root,
+            "MSRA",
+            "the folder with P0 to P8; `python data_scripts/make_synthetic.py` makes a synthetic one",
+        )
+        wanted = {
+            "train": [s for s in SUBJECTS if s not in (subject, validation)],
+            "validation": [validation],
+            "test": [subject],
+            "all": SUBJECTS,
+        }[split]
         published = None if centres is None else self._published(Path(centres), split, subject)
         self._paths, labels, subjects, points = [], [], [], []
         for number in wanted:
@@ -116,7 +153,10 @@ class Msra(Dataset):
         """Which release a real set is, told by the counts of its subjects."""
         if self.synthetic:
             return "synthetic"
-        counts = tuple(sum(count for (number, _), count in self._counts().items() if number == s) for s in SUBJECTS)
+        counts = tuple(
+            sum(count for (number, _), count in self._counts().items() if number == s)
+            for s in SUBJECTS
+        )
         known = {frames: name for name, frames in RELEASES.items()}
         return known.get(counts, f"unknown, {sum(counts):,} frames")
 
@@ -124,18 +164,29 @@ class Msra(Dataset):
         path = self._paths[i]
         depth = torch.from_numpy(read_frame(path))
         name = "/".join((*path.parts[-3:-1], path.name.removesuffix("_depth.bin")))
-        return DepthFrame(depth, self.camera, self._joints[i], id=name,
-                          centre=None if self._centres is None else self._centres[i])
+        return DepthFrame(
+            depth,
+            self.camera,
+            self._joints[i],
+            id=name,
+            centre=None if self._centres is None else self._centres[i],
+        )
 
     def _usable(self, number: int, gesture: str, count: int, skip_faulty: bool) -> list[int]:
         faulty = FAULTY.get((number, gesture), ()) if skip_faulty and not self.synthetic else ()
         return [i for i in range(count) if i not in faulty]
 
-    def _published(self, place: Path, split: str, subject: int) -> dict[tuple[int, str], torch.Tensor]:
+    def _published(
+        self, place: Path, split: str, subject: int
+    ) -> dict[tuple[int, str], torch.Tensor]:
         """V2V-PoseNet's reference points of every gesture, (N, 3) mm, NaN for invalid frames; one file per fold."""
         others = [s for s in SUBJECTS if s != subject]
-        folds = {"train": [("train", subject, others)], "validation": [("train", subject, others)],
-                 "test": [("test", subject, [subject])], "all": [("test", s, [s]) for s in SUBJECTS]}[split]
+        folds = {
+            "train": [("train", subject, others)],
+            "validation": [("train", subject, others)],
+            "test": [("test", subject, [subject])],
+            "all": [("test", s, [s]) for s in SUBJECTS],
+        }[split]
         counts, found = self._counts(), {}
         for kind, left_out, members in folds:
             sizes = {key: count for key, count in counts.items() if key[0] in members}
@@ -165,7 +216,9 @@ class Msra(Dataset):
 
 def default_root() -> Path:
     """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [paths.data() / place for place in ("msra", "synthetic/msra-laptop", "synthetic/msra-smoke")]
+    places = [
+        paths.data() / place for place in ("msra", "synthetic/msra-laptop", "synthetic/msra-smoke")
+    ]
     return next((place for place in places if place.is_dir()), places[0])
 
 
@@ -179,11 +232,15 @@ def read_gesture(place: Path) -> tuple[list[Path], torch.Tensor]:
     joints = read_joints(place / "joint.txt")
     files = sorted(place.glob("*_depth.bin"))
     if len(files) != len(joints):
-        raise DataError(f"{place / 'joint.txt'}: {len(joints)} frames, but the folder has {len(files)} *_depth.bin; "
-                        "accepted is one line of joints per frame")
+        raise DataError(
+            f"{place / 'joint.txt'}: {len(joints)} frames, but the folder has {len(files)} *_depth.bin; "
+            "accepted is one line of joints per frame"
+        )
     for i, file in enumerate(files):
         if file.name != frame_name(i):
-            raise DataError(f"{file}: accepted is {frame_name(i)}: frames are numbered from 000000 without a gap")
+            raise DataError(
+                f"{file}: accepted is {frame_name(i)}: frames are numbered from 000000 without a gap"
+            )
     return files, joints
 
 
@@ -198,7 +255,9 @@ def read_centres(place: Path, count: int) -> torch.Tensor | None:
         return None
     centres = read_joints(path, points=1)[:, 0]
     if len(centres) != count:
-        raise DataError(f"{path}: {len(centres)} reference points for {count} frames; accepted is one each")
+        raise DataError(
+            f"{path}: {len(centres)} reference points for {count} frames; accepted is one each"
+        )
     return centres
 
 
@@ -211,25 +270,35 @@ def read_joints(path: Path, points: int = JOINTS) -> torch.Tensor:
     try:
         first, *lines = Path(path).read_bytes().splitlines()
     except FileNotFoundError as error:
-        raise DataError(f"{path}: missing; accepted is MSRA's joint.txt beside the frames") from error
+        raise DataError(
+            f"{path}: missing; accepted is MSRA's joint.txt beside the frames"
+        ) from error
     except ValueError as error:
-        raise DataError(f"{path}: empty; accepted is the number of frames, then a line of joints for each") from error
+        raise DataError(
+            f"{path}: empty; accepted is the number of frames, then a line of joints for each"
+        ) from error
     count, lines = _count(path, first), [line for line in lines if line.strip()]
     if len(lines) != count:
-        raise DataError(f"{path}: the first line says {count} frames, {len(lines)} lines follow; accepted is one each")
+        raise DataError(
+            f"{path}: the first line says {count} frames, {len(lines)} lines follow; accepted is one each"
+        )
     rows = [line.split() for line in lines]
     for number, row in enumerate(rows, start=2):
         if len(row) != 3 * points:
-            raise DataError(f"{path}, line {number}: {len(row)} numbers; accepted are {3 * points}, x y z of {points} "
-                            "joints")
+            raise DataError(
+                f"{path}, line {number}: {len(row)} numbers; accepted are {3 * points}, x y z of {points} "
+                "joints"
+            )
     try:
         xyz = np.array(rows, dtype=np.float32).reshape(count, points, 3)
     except ValueError as error:
         raise DataError(f"{path}: {error}; accepted are numbers") from error
     bad = ~(np.isfinite(xyz).all((1, 2)) & (xyz[..., 2] < 0).all(1))
     if bad.any():
-        raise DataError(f"{path}, line {int(bad.argmax()) + 2}: a joint that is not finite or not in front of the "
-                        "camera; accepted are mm with y up and z negative, as MSRA writes them")
+        raise DataError(
+            f"{path}, line {int(bad.argmax()) + 2}: a joint that is not finite or not in front of the "
+            "camera; accepted are mm with y up and z negative, as MSRA writes them"
+        )
     return torch.from_numpy(xyz * LABEL_SIGNS)
 
 
@@ -248,7 +317,9 @@ def read_frame(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise DataError(f"{path}: missing; accepted is an MSRA depth frame") from error
     if not (np.isfinite(window).all() and (window >= 0).all()):
-        raise DataError(f"{path}: NaN, infinite or negative depth; accepted are mm ≥ 0, 0 = background")
+        raise DataError(
+            f"{path}: NaN, infinite or negative depth; accepted are mm ≥ 0, 0 = background"
+        )
     depth = np.zeros((CAMERA.height, CAMERA.width), np.float32)
     depth[top:bottom, left:right] = window
     return depth
@@ -257,7 +328,9 @@ def read_frame(path: Path) -> np.ndarray:
 def write_frame(path: Path, depth: np.ndarray) -> None:
     """Write an image (240, 320) in mm; the stored window is the bounding box of what was measured."""
     if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}")
+        raise HandPoseError(
+            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
+        )
     (top, bottom), (left, right) = (_extent((depth > 0).any(axis)) for axis in (1, 0))
     window = np.ascontiguousarray(depth[top:bottom, left:right], "<f4")
     header = HEADER.pack(CAMERA.width, CAMERA.height, left, top, right, bottom)
@@ -284,23 +357,31 @@ def frame_name(i: int) -> str:
 def _window(path: Path, header: bytes, size: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the stored window, once header and file size agree."""
     if len(header) < HEADER.size:
-        raise DataError(f"{path}: {size} bytes; accepted is a header of {HEADER.size} bytes and the window's pixels")
+        raise DataError(
+            f"{path}: {size} bytes; accepted is a header of {HEADER.size} bytes and the window's pixels"
+        )
     width, height, left, top, right, bottom = HEADER.unpack(header)
     fits = 0 <= left <= right <= width and 0 <= top <= bottom <= height
     if (width, height) != (CAMERA.width, CAMERA.height) or not fits:
-        raise DataError(f"{path}: the header says an image of {width}×{height} with the window ({left}, {top}) to "
-                        f"({right}, {bottom}); accepted is a window inside {CAMERA.width}×{CAMERA.height}")
+        raise DataError(
+            f"{path}: the header says an image of {width}×{height} with the window ({left}, {top}) to "
+            f"({right}, {bottom}); accepted is a window inside {CAMERA.width}×{CAMERA.height}"
+        )
     expected = HEADER.size + 4 * (right - left) * (bottom - top)
     if size != expected:
-        raise DataError(f"{path}: {size} bytes; accepted are {expected}, as the header's window of "
-                        f"{right - left}×{bottom - top} pixels needs")
+        raise DataError(
+            f"{path}: {size} bytes; accepted are {expected}, as the header's window of "
+            f"{right - left}×{bottom - top} pixels needs"
+        )
     return left, top, right, bottom
 
 
 def _count(path: Path, line: bytes) -> int:
     """The first line of `joint.txt`, a number of frames."""
     if not line.strip().isdigit() or len(line.strip()) > 9:
-        raise DataError(f"{path}: the first line is {line[:40]!r}; accepted is the number of frames")
+        raise DataError(
+            f"{path}: the first line is {line[:40]!r}; accepted is the number of frames"
+        )
     return int(line)
 
 

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import matlab, paths, skeleton
-from ..camera import CAMERAS, xyz_to_uvd
-from ..errors import DataError, HandPoseError, one_of
-from ..frames import DepthFrame
-from ..skeleton import NYU_EVALUATED, NYU_NAMES
-from . import centres as centre_files
-from . import png
-from .base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib import paths, skeleton
+from handpose_lib.camera import CAMERAS, xyz_to_uvd
+from handpose_lib.datasets import centres as centre_files
+from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.frames import DepthFrame
+from handpose_lib.io import matlab, png
+from handpose_lib.skeleton import NYU_EVALUATED, NYU_NAMES
 
 VIEWS = (1, 2, 3)
 PARTS = ("train", "test")
@@ -59,7 +59,16 @@ class Nyu(Dataset):
     name = "nyu"
     camera = CAMERA
 
-    def __init__(self, root=None, split="train", view=1, joints=14, subject=None, validation=None, centres=None):
+    def __init__(
+        self,
+        root=None,
+        split="train",
+        view=1,
+        joints=14,
+        subject=None,
+        validation=None,
+        centres=None,
+    ):
         one_of("split", split, SPLITS)
         one_of("view", view, VIEWS)
         self.skeleton = skeleton.get(f"nyu{one_of('number of joints', joints, (14, 36))}")
@@ -67,10 +76,15 @@ class Nyu(Dataset):
             one_of("subject of the test frames", subject, SUBJECTS if split == "test" else ())
         need_share(validation, split, "training")
         if centres is not None and view != 1:
-            raise HandPoseError(f"centres for view {view}: accepted is view 1, for which they were published")
-        self.root = folder(default_root() if root is None else root, "NYU",
-                           "the folders `train` and `test`, see data_scripts/nyu.py; `python "
-                           "data_scripts/make_synthetic.py --protocol nyu` makes a synthetic one")
+            raise HandPoseError(
+                f"centres for view {view}: accepted is view 1, for which they were published"
+            )
+        self.root = folder(
+            default_root() if root is None else root,
+            "NYU",
+            "the folders `train` and `test`, see data_scripts/nyu.py; `python "
+            "data_scripts/make_synthetic.py --protocol nyu` makes a synthetic one",
+        )
         self.view, self._rows, labels, points, subjects = view, [], [], [], []
         for part in PARTS if split == "all" else (split,) if split == "test" else ("train",):
             xyz = read_joints(self.root / part / LABELS, view)
@@ -84,8 +98,14 @@ class Nyu(Dataset):
             points.append(None if centre is None else centre[rows])
             new = self._first_new(part, len(xyz))
             subjects.append(None if new is None else (rows >= new).long())
-        self._joints, self._centres, self.subjects = (all_or_none(values) for values in (labels, points, subjects))
-        self.protocol = {"split": split, "view": view, "joints": "36" if joints == 36 else "14 of 36"}
+        self._joints, self._centres, self.subjects = (
+            all_or_none(values) for values in (labels, points, subjects)
+        )
+        self.protocol = {
+            "split": split,
+            "view": view,
+            "joints": "36" if joints == 36 else "14 of 36",
+        }
         if split == "test":
             self.protocol["subject"] = subject or "both"
         if validation is not None:
@@ -102,10 +122,17 @@ class Nyu(Dataset):
     def _frame(self, i: int) -> DepthFrame:
         part, row = self._rows[i]
         path = self.root / part / frame_name(row, self.view)
-        return DepthFrame(torch.from_numpy(read_frame(path)), self.camera, self._joints[i], id=f"{part}/{path.stem}",
-                          centre=None if self._centres is None else self._centres[i])
+        return DepthFrame(
+            torch.from_numpy(read_frame(path)),
+            self.camera,
+            self._joints[i],
+            id=f"{part}/{path.stem}",
+            centre=None if self._centres is None else self._centres[i],
+        )
 
-    def _rows_of(self, split: str, part: str, count: int, subject: str | None, validation: float | None) -> torch.Tensor:
+    def _rows_of(
+        self, split: str, part: str, count: int, subject: str | None, validation: float | None
+    ) -> torch.Tensor:
         """The frames of a part that belong to the split, counted from 0."""
         rows = torch.arange(count)
         if validation is not None and split in ("train", "validation"):
@@ -115,8 +142,10 @@ class Nyu(Dataset):
             return rows
         new = self._first_new(part, count)
         if new is None:
-            raise DataError(f"{self.root / part / LABELS}: {count:,} frames; which of them show the {subject} subject is known "
-                            f"only for the release's {COUNTS['test']:,}")
+            raise DataError(
+                f"{self.root / part / LABELS}: {count:,} frames; which of them show the {subject} subject is known "
+                f"only for the release's {COUNTS['test']:,}"
+            )
         return rows[:new] if subject == "training" else rows[new:]
 
     def _first_new(self, part: str, count: int) -> int | None:
@@ -133,13 +162,17 @@ class Nyu(Dataset):
             path = self.root / part / LABELS
             if path.is_file():
                 with path.open("rb") as file:
-                    content.update(f"{part} ".encode() + hashlib.file_digest(file, "sha256").digest())
+                    content.update(
+                        f"{part} ".encode() + hashlib.file_digest(file, "sha256").digest()
+                    )
         return content.hexdigest()
 
 
 def default_root() -> Path:
     """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [paths.data() / place for place in ("nyu", "synthetic/nyu-laptop", "synthetic/nyu-smoke")]
+    places = [
+        paths.data() / place for place in ("nyu", "synthetic/nyu-laptop", "synthetic/nyu-smoke")
+    ]
     return next((place for place in places if place.is_dir()), places[0])
 
 
@@ -152,18 +185,32 @@ def read_joints(path: Path, view: int = 1) -> torch.Tensor:
     found = matlab.read(path, {"joint_xyz", "joint_names"}, LABEL_BYTES)
     names, xyz = found.get("joint_names"), found.get("joint_xyz")
     # The numbers mean nothing without their order; that of the palm's points is told by no source.
-    if not isinstance(names, list) or tuple(names[:30]) != NYU_NAMES[:30] or len(names) != len(NYU_NAMES):
+    if (
+        not isinstance(names, list)
+        or tuple(names[:30]) != NYU_NAMES[:30]
+        or len(names) != len(NYU_NAMES)
+    ):
         shown = "none" if not isinstance(names, list) else ", ".join(names[:3])[:100] + ", …"
-        raise DataError(f"{path}: joint_names {shown}; accepted are NYU's 36 from {NYU_NAMES[0]} to {NYU_NAMES[-1]}")
-    if not isinstance(xyz, np.ndarray) or xyz.ndim != 4 or (xyz.shape[0], *xyz.shape[2:]) != (len(VIEWS), len(NYU_NAMES), 3):
+        raise DataError(
+            f"{path}: joint_names {shown}; accepted are NYU's 36 from {NYU_NAMES[0]} to {NYU_NAMES[-1]}"
+        )
+    if (
+        not isinstance(xyz, np.ndarray)
+        or xyz.ndim != 4
+        or (xyz.shape[0], *xyz.shape[2:]) != (len(VIEWS), len(NYU_NAMES), 3)
+    ):
         shape = xyz.shape if isinstance(xyz, np.ndarray) else "none"
-        raise DataError(f"{path}: joint_xyz {shape}; accepted is {len(VIEWS)} views × N × {len(NYU_NAMES)} × 3")
+        raise DataError(
+            f"{path}: joint_xyz {shape}; accepted is {len(VIEWS)} views × N × {len(NYU_NAMES)} × 3"
+        )
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit float32 is found below
         xyz = np.ascontiguousarray(xyz[view - 1], np.float32) * LABEL_SIGNS
     bad = ~(np.isfinite(xyz).all((1, 2)) & (xyz[..., 2] > 0).all(1))
     if bad.any():
-        raise DataError(f"{path}: frame {int(bad.argmax()) + 1} of view {view} has a joint that is not finite or not in front "
-                        "of the camera; accepted are mm with y up and z forward")
+        raise DataError(
+            f"{path}: frame {int(bad.argmax()) + 1} of view {view} has a joint that is not finite or not in front "
+            "of the camera; accepted are mm with y up and z forward"
+        )
     if not len(xyz):
         raise DataError(f"{path}: no frames; accepted is at least one")
     return torch.from_numpy(xyz)
@@ -181,16 +228,22 @@ def read_frame(path: Path) -> np.ndarray:
 def write_joints(path: Path, joints: np.ndarray) -> None:
     """Write `joint_data.mat` from the joints of all views (3, N, 36, 3) mm in the camera frame of each."""
     if joints.ndim != 4 or (joints.shape[0], *joints.shape[2:]) != (len(VIEWS), len(NYU_NAMES), 3):
-        raise HandPoseError(f"joints of shape {joints.shape}: accepted is ({len(VIEWS)}, N, {len(NYU_NAMES)}, 3)")
+        raise HandPoseError(
+            f"joints of shape {joints.shape}: accepted is ({len(VIEWS)}, N, {len(NYU_NAMES)}, 3)"
+        )
     joints = np.asarray(joints, np.float64)
     uvd = xyz_to_uvd(torch.from_numpy(joints), CAMERA).numpy()
-    matlab.write(path, {"joint_names": list(NYU_NAMES), "joint_uvd": uvd, "joint_xyz": joints * LABEL_SIGNS})
+    matlab.write(
+        path, {"joint_names": list(NYU_NAMES), "joint_uvd": uvd, "joint_xyz": joints * LABEL_SIGNS}
+    )
 
 
 def write_frame(path: Path, depth: np.ndarray) -> None:
     """Write an image (480, 640) in mm, in whole millimetres."""
     if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}")
+        raise HandPoseError(
+            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
+        )
     whole = np.clip(np.round(depth), 0, 65535).astype(np.uint16)
     colours = np.stack((np.zeros_like(whole), whole >> 8, whole & 255), -1).astype(np.uint8)
     Image.fromarray(colours).save(path, format="PNG", compress_level=1)

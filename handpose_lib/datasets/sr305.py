@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import paths
-from ..camera import CAMERAS, Camera
-from ..errors import DataError, HandPoseError
-from ..frames import DepthFrame
-from . import png
-from .base import Dataset, folder
+from handpose_lib import paths
+from handpose_lib.camera import CAMERAS, Camera
+from handpose_lib.datasets.base import Dataset, folder
+from handpose_lib.errors import DataError, HandPoseError
+from handpose_lib.frames import DepthFrame
+from handpose_lib.io import png
 
 UNIT_MM = 0.125
 DEPTH_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
@@ -33,11 +33,18 @@ class Sr305(Dataset):
 
     def __init__(self, root=None):
         place = paths.data() / "real_frames" / "sr305" if root is None else root
-        self.root = folder(place, "sr305", "the frames that `python data_scripts/fetch_sr305.py` obtains")
-        self._paths = sorted(self.root.glob("*/*.png"), key=lambda path: (path.parent.name, len(path.stem), path.stem))
+        self.root = folder(
+            place, "sr305", "the frames that `python data_scripts/fetch_sr305.py` obtains"
+        )
+        self._paths = sorted(
+            self.root.glob("*/*.png"),
+            key=lambda path: (path.parent.name, len(path.stem), path.stem),
+        )
         if not self._paths:
-            raise DataError(f"{self.root}: no */*.png; accepted are the frames that `python data_scripts/fetch_sr305.py` "
-                            "obtains")
+            raise DataError(
+                f"{self.root}: no */*.png; accepted are the frames that `python data_scripts/fetch_sr305.py` "
+                "obtains"
+            )
         self.protocol = {"joints": "none"}
 
     def __len__(self) -> int:
@@ -64,11 +71,17 @@ def read_depth_image(path, unit_mm: float, camera: Camera, hand: str = "right") 
     file, a file that is no such image, a size that is not the camera's, a unit that is not positive.
     """
     if not 0 < unit_mm < float("inf"):
-        raise HandPoseError(f"unit of {unit_mm} mm: accepted is a number above 0, such as 1 or 0.125")
+        raise HandPoseError(
+            f"unit of {unit_mm} mm: accepted is a number above 0, such as 1 or 0.125"
+        )
     values = None
     try:
         with open(path, "rb") as file:
-            fault = png.damage(file.read(png.BYTES + 1)) if file.peek(1)[:1] == png.SIGNATURE[:1] else None
+            fault = (
+                png.damage(file.read(png.BYTES + 1))
+                if file.peek(1)[:1] == png.SIGNATURE[:1]
+                else None
+            )
         if fault:  # decoders pass over damage where they can
             raise ValueError(fault)
         with Image.open(path, formats=("PNG", "TIFF")) as picture:
@@ -79,12 +92,22 @@ def read_depth_image(path, unit_mm: float, camera: Camera, hand: str = "right") 
         raise DataError(f"{path}: missing; accepted is the path of a depth image") from error
     except png.FAULTS as error:
         short = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: not a readable image ({short}); accepted is a whole PNG or TIFF file") from error
+        raise DataError(
+            f"{path}: not a readable image ({short}); accepted is a whole PNG or TIFF file"
+        ) from error
     if mode not in DEPTH_MODES:
-        raise DataError(f"{path}: a picture of mode {mode!r}; accepted is one channel of 16 or 32 bits")
+        raise DataError(
+            f"{path}: a picture of mode {mode!r}; accepted is one channel of 16 or 32 bits"
+        )
     if values is None:
-        raise DataError(f"{path}: {size[0]}×{size[1]} pixels, but the camera's image is "
-                        f"{camera.width}×{camera.height}; accepted is the camera that took the image")
+        raise DataError(
+            f"{path}: {size[0]}×{size[1]} pixels, but the camera's image is "
+            f"{camera.width}×{camera.height}; accepted is the camera that took the image"
+        )
     if not (np.isfinite(values).all() and (values >= 0).all()):
-        raise DataError(f"{path}: NaN, infinite or negative depth; accepted are values ≥ 0, 0 = not measured")
-    return DepthFrame(torch.from_numpy(values * np.float32(unit_mm)), camera, id=Path(path).stem, hand=hand)
+        raise DataError(
+            f"{path}: NaN, infinite or negative depth; accepted are values ≥ 0, 0 = not measured"
+        )
+    return DepthFrame(
+        torch.from_numpy(values * np.float32(unit_mm)), camera, id=Path(path).stem, hand=hand
+    )

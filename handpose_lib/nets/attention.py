@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .blocks import BatchNorm, Conv, max_pool_same
+from handpose_lib.nets.blocks import BatchNorm, Conv, max_pool_same
 
 
 class Unit(nn.Module):
@@ -26,8 +26,12 @@ class Unit(nn.Module):
         inner = channels_out // 4
         self.before = norm_relu(channels_in)
         self.body = nn.Sequential(
-            Conv(channels_in, inner), norm_relu(inner), Conv(inner, inner, kernel=3, stride=stride), norm_relu(inner),
-            Conv(inner, channels_out))
+            Conv(channels_in, inner),
+            norm_relu(inner),
+            Conv(inner, inner, kernel=3, stride=stride),
+            norm_relu(inner),
+            Conv(inner, channels_out),
+        )
         same = channels_in == channels_out and stride == 1
         self.shortcut = None if same else Conv(channels_in, channels_out, stride=stride)
 
@@ -45,8 +49,12 @@ class Mask(nn.Module):
     def __init__(self, channels: int, poolings: int, units: int = 1):
         super().__init__()
         self.hourglass = _Level(channels, poolings, units)
-        self.logits = nn.Sequential(norm_relu(channels), Conv(channels, channels),
-                                    norm_relu(channels), Conv(channels, channels))
+        self.logits = nn.Sequential(
+            norm_relu(channels),
+            Conv(channels, channels),
+            norm_relu(channels),
+            Conv(channels, channels),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.logits(self.hourglass(x)).sigmoid()
@@ -60,8 +68,15 @@ class AttentionModule(nn.Module):
     Returns H, after one more unit, and M (None for 'none').
     """
 
-    def __init__(self, channels: int, poolings: int, form: str = "residual", before: int = 1, trunk: int = 2,
-                 mask_units: int = 1):
+    def __init__(
+        self,
+        channels: int,
+        poolings: int,
+        form: str = "residual",
+        before: int = 1,
+        trunk: int = 2,
+        mask_units: int = 1,
+    ):
         super().__init__()
         self.form = form
         self.before = units_of(channels, before)

@@ -20,13 +20,17 @@ class BatchRenorm(nn.BatchNorm2d):
     0.001 for want of a bracket; this is the schedule that it means.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-3, momentum: float = 0.01, pace: float = 1e-5):
+    def __init__(
+        self, channels: int, eps: float = 1e-3, momentum: float = 0.01, pace: float = 1e-5
+    ):
         super().__init__(channels, eps=eps, momentum=momentum, track_running_stats=True)
         self.pace = pace
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         with torch.no_grad():
             mean, variance = self._statistics(x)
             deviation = (self.running_var + self.eps).sqrt()
@@ -37,7 +41,9 @@ class BatchRenorm(nn.BatchNorm2d):
             self.running_var.lerp_(variance, self.momentum)
             self.num_batches_tracked.add_(1)
         # r and d are folded into scale and shift: one pass over x, as batch norm.
-        return F.batch_norm(x, None, None, self.weight * r, self.bias + self.weight * d, True, 0.0, self.eps)
+        return F.batch_norm(
+            x, None, None, self.weight * r, self.bias + self.weight * d, True, 0.0, self.eps
+        )
 
     def _statistics(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(C,) mean and variance of the batch, as batch norm's own kernel leaves them: far faster than var_mean."""

@@ -11,7 +11,14 @@ from torch import nn
 class Conv(nn.Conv2d):
     """A convolution with TensorFlow's 'SAME' padding: (B, C, H, W) → (B, C', ⌈H/stride⌉, ⌈W/stride⌉)."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, bias: bool = False):
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 1,
+        stride: int = 1,
+        bias: bool = False,
+    ):
         super().__init__(channels_in, channels_out, kernel, stride, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -46,8 +53,16 @@ class BatchNorm(nn.BatchNorm2d):
         super().__init__(channels, eps=1e-5, momentum=0.05)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
-                            self.training, self.momentum, self.eps)
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.eps,
+        )
 
 
 def conv_bn(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
@@ -55,7 +70,9 @@ def conv_bn(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 
     return nn.Sequential(Conv(channels_in, channels_out, kernel, stride), BatchNorm(channels_out))
 
 
-def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+def conv_bn_relu(
+    channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1
+) -> nn.Sequential:
     """Convolution without bias, batch norm, ReLU."""
     return nn.Sequential(*conv_bn(channels_in, channels_out, kernel, stride), nn.ReLU(inplace=True))
 
@@ -66,9 +83,14 @@ class Residual(nn.Module):
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()
         inner = channels_out // 2
-        self.body = nn.Sequential(conv_bn_relu(channels_in, inner), conv_bn_relu(inner, inner, kernel=3),
-                                  conv_bn(inner, channels_out))
-        self.shortcut = nn.Identity() if channels_in == channels_out else conv_bn(channels_in, channels_out)
+        self.body = nn.Sequential(
+            conv_bn_relu(channels_in, inner),
+            conv_bn_relu(inner, inner, kernel=3),
+            conv_bn(inner, channels_out),
+        )
+        self.shortcut = (
+            nn.Identity() if channels_in == channels_out else conv_bn(channels_in, channels_out)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # In place, since batch norm's gradient does not need its output.

@@ -6,7 +6,7 @@ Feature maps are (B, C, H, W).
 import torch
 from torch import nn
 
-from .blocks import Hourglass, conv_bn_relu
+from handpose_lib.nets.blocks import Hourglass, conv_bn_relu
 
 
 class Bottleneck(nn.Module):
@@ -15,8 +15,11 @@ class Bottleneck(nn.Module):
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()
         inner = channels_in // 2
-        self.body = nn.Sequential(conv_bn_relu(channels_in, inner), conv_bn_relu(inner, inner, kernel=3),
-                                  conv_bn_relu(inner, channels_out))
+        self.body = nn.Sequential(
+            conv_bn_relu(channels_in, inner),
+            conv_bn_relu(inner, inner, kernel=3),
+            conv_bn_relu(inner, channels_out),
+        )
         same = channels_in == channels_out
         self.shortcut = nn.Identity() if same else conv_bn_relu(channels_in, channels_out)
 

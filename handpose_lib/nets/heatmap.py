@@ -10,8 +10,8 @@ def cones(places: torch.Tensor, height: int, width: int, radius: float) -> torch
     """max(1 − distance / radius, 0): places (B, J, 2) → (B, J, height, width)."""
     column = torch.arange(width, dtype=places.dtype, device=places.device)
     row = torch.arange(height, dtype=places.dtype, device=places.device)
-    across = (column - places[..., :1]).square()[..., None, :]                             # (B, J, 1, width)
-    down = (row - places[..., 1:]).square()[..., :, None]                                  # (B, J, height, 1)
+    across = (column - places[..., :1]).square()[..., None, :]  # (B, J, 1, width)
+    down = (row - places[..., 1:]).square()[..., :, None]  # (B, J, height, 1)
     return (1 - (across + down).sqrt() / radius).clamp_min(0)
 
 
@@ -24,13 +24,22 @@ def peaks(heat: torch.Tensor, radius: float) -> torch.Tensor:
     height, width = heat.shape[-2:]
     flat = heat.flatten(2)
     top, place = flat.max(-1)
-    column, row = _pixels(torch.arange(height * width, device=heat.device), width, heat.dtype)  # (H·W,)
-    middle = torch.stack(_pixels(place, width, heat.dtype), -1)                                 # (B, J, 2)
-    near = (column - middle[..., :1]).square() + (row - middle[..., 1:]).square() <= (radius / 2 + 1) ** 2
+    column, row = _pixels(
+        torch.arange(height * width, device=heat.device), width, heat.dtype
+    )  # (H·W,)
+    middle = torch.stack(_pixels(place, width, heat.dtype), -1)  # (B, J, 2)
+    near = (column - middle[..., :1]).square() + (row - middle[..., 1:]).square() <= (
+        radius / 2 + 1
+    ) ** 2
     weight = (flat - top[..., None] / 2).clamp_min(0) * near
     total = weight.sum(-1)
-    mean = torch.stack(((weight * column).sum(-1), (weight * row).sum(-1)), -1) / total.clamp_min(1e-12)[..., None]
-    return torch.where(total[..., None] > 0, mean, middle)  # a map without a height has no slope to weigh
+    mean = (
+        torch.stack(((weight * column).sum(-1), (weight * row).sum(-1)), -1)
+        / total.clamp_min(1e-12)[..., None]
+    )
+    return torch.where(
+        total[..., None] > 0, mean, middle
+    )  # a map without a height has no slope to weigh
 
 
 def at(heat: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

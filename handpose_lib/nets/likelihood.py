@@ -9,8 +9,7 @@ import math
 
 import torch
 
-from ..errors import HandPoseError
-
+from handpose_lib.errors import HandPoseError
 
 TINY = 1e-12
 """Heights of a bell below are 0: products of three would reach numbers so small that processors become slow."""
@@ -24,9 +23,9 @@ def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     """
     _check_drawing(size, sigma, places)
     steps = torch.arange(size, dtype=places.dtype, device=places.device)
-    each = (-(steps - places[..., None]).square() / (2 * sigma**2)).exp()                  # (B, J, 3, size)
+    each = (-(steps - places[..., None]).square() / (2 * sigma**2)).exp()  # (B, J, 3, size)
     each = each.masked_fill(each < TINY, 0)
-    return math.prod(_profiles(each))                                      # x · y first: one large product, with z
+    return math.prod(_profiles(each))  # x · y first: one large product, with z
 
 
 def log_bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
@@ -43,13 +42,15 @@ def tubes(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> to
     """
     _check_drawing(size, sigma, start)
     if end.shape != start.shape:
-        raise HandPoseError(f"ends of shape {tuple(end.shape)}: accepted is the starts' {tuple(start.shape)}")
+        raise HandPoseError(
+            f"ends of shape {tuple(end.shape)}: accepted is the starts' {tuple(start.shape)}"
+        )
     axes = start.shape[-1]
     steps = torch.arange(size, dtype=start.dtype, device=start.device)
-    bone, away = end - start, steps - start[..., None]                                     # (B, M, 3), (B, M, 3, size)
+    bone, away = end - start, steps - start[..., None]  # (B, M, 3), (B, M, 3, size)
     length2 = bone.square().sum(-1).reshape(*bone.shape[:2], *[1] * axes)
-    along = _total(away * bone[..., None])                                           # ⟨v − start, bone⟩
-    share = (along / length2.clamp_min(1e-12)).clamp_(0, 1)                                # where on the segment
+    along = _total(away * bone[..., None])  # ⟨v − start, bone⟩
+    share = (along / length2.clamp_min(1e-12)).clamp_(0, 1)  # where on the segment
     distance2 = _total(away.square()) - share * (2 * along - share * length2)
     return distance2.clamp_min_(0).mul_(-1 / (2 * sigma**2)).exp_()
 
@@ -85,7 +86,7 @@ def soft_arg_max(volume: torch.Tensor, sharpness: float = 1.0) -> torch.Tensor:
         raise HandPoseError(f"sharpness {sharpness!r}: accepted are finite numbers > 0")
     share = (sharpness * _flat(volume)).softmax(-1).reshape(volume.shape)
     each = []
-    for axis in range(volume.ndim - 1, 1, -1):                             # x is the last axis of the volume
+    for axis in range(volume.ndim - 1, 1, -1):  # x is the last axis of the volume
         profile = share.sum([other for other in range(2, volume.ndim) if other != axis])
         steps = torch.arange(volume.shape[axis], dtype=volume.dtype, device=volume.device)
         each.append((profile * steps).sum(-1))
@@ -97,7 +98,7 @@ def _profiles(each: torch.Tensor):
     axes = each.shape[2]
     for axis in range(axes):
         shape = [1] * axes
-        shape[axes - 1 - axis] = -1                                        # x is the last axis of the volume
+        shape[axes - 1 - axis] = -1  # x is the last axis of the volume
         yield each[:, :, axis].reshape(*each.shape[:2], *shape)
 
 
@@ -117,7 +118,9 @@ def _places(index: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
 
 def _flat(volume: torch.Tensor) -> torch.Tensor:
     if volume.ndim not in (4, 5):
-        raise HandPoseError(f"likelihoods of shape {tuple(volume.shape)}: accepted are (B, J, D, H, W) and (B, J, H, W)")
+        raise HandPoseError(
+            f"likelihoods of shape {tuple(volume.shape)}: accepted are (B, J, D, H, W) and (B, J, H, W)"
+        )
     return volume.flatten(2)
 
 
@@ -127,4 +130,6 @@ def _check_drawing(size, sigma, places) -> None:
     if not 0 < sigma < math.inf:
         raise HandPoseError(f"sigma {sigma!r}: accepted are finite numbers of voxels > 0")
     if places.ndim != 3 or places.shape[-1] not in (2, 3):
-        raise HandPoseError(f"places of shape {tuple(places.shape)}: accepted are (B, J, 3) and (B, J, 2)")
+        raise HandPoseError(
+            f"places of shape {tuple(places.shape)}: accepted are (B, J, 3) and (B, J, 2)"
+        )

@@ -6,8 +6,13 @@ Many sets at once: every leading axis is a set of its own, and nothing loops ove
 import torch
 
 
-def mean_shift(points: torch.Tensor, weights: torch.Tensor, sigma: float = 40.0, iterations: int = 10,
-               start: torch.Tensor | None = None) -> torch.Tensor:
+def mean_shift(
+    points: torch.Tensor,
+    weights: torch.Tensor,
+    sigma: float = 40.0,
+    iterations: int = 10,
+    start: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Where K weighted points pile up: (..., K, D), (..., K) → (..., D).
 
     `iterations` times p ← Σ k(p_i − p) w_i p_i / Σ k(p_i − p) w_i with k(x) = exp(−|x|² / 2σ²)
@@ -17,9 +22,9 @@ def mean_shift(points: torch.Tensor, weights: torch.Tensor, sigma: float = 40.0,
     log = log_weights(weights.to(points.dtype))
     start = densest(points, log, sigma) if start is None else start
     # Sets last: sums over points and coordinates then run along all sets at once, several times as fast.
-    x = (points - start[..., None, :]).movedim((-1, -2), (0, 1)).contiguous()              # (D, K, ...)
+    x = (points - start[..., None, :]).movedim((-1, -2), (0, 1)).contiguous()  # (D, K, ...)
     # |x − p|² = |x|² − 2 x·p + |p|²: the first is known, the last is the same for all points and cancels.
-    known = log.movedim(-1, 0) - x.square().sum(0) / (2 * sigma**2)                        # (K, ...)
+    known = log.movedim(-1, 0) - x.square().sum(0) / (2 * sigma**2)  # (K, ...)
     p = torch.zeros_like(x[:, 0])
     for _ in range(iterations):
         # A soft-max over log weight and log kernel: far points underflow to nothing, never to 0/0.
@@ -39,23 +44,27 @@ def densest(points: torch.Tensor, log: torch.Tensor, sigma: float) -> torch.Tens
 
     Moves and turns with the points, unlike a grid.
     """
-    x = (points - points[..., :1, :]).movedim((-1, -2), (0, 1)).contiguous()               # (D, K, ...)
-    apart = (x[:, :, None] - x[:, None]).square().sum(0)                                   # (K, K, ...)
+    x = (points - points[..., :1, :]).movedim((-1, -2), (0, 1)).contiguous()  # (D, K, ...)
+    apart = (x[:, :, None] - x[:, None]).square().sum(0)  # (K, K, ...)
     density = (log.movedim(-1, 0) - apart / (2 * sigma**2)).logsumexp(1).movedim(0, -1)
     return _pick(points, density.masked_fill(log.isinf(), -torch.inf).argmax(-1))
 
 
-def heaviest_cell(points: torch.Tensor, weights: torch.Tensor, cell: float = 50.0, cells: int = 4) -> torch.Tensor:
+def heaviest_cell(
+    points: torch.Tensor, weights: torch.Tensor, cell: float = 50.0, cells: int = 4
+) -> torch.Tensor:
     """The middle of the cell with the most weight, of `cells`³ about 0: (..., K, 3), (..., K) → (..., 3).
 
     Where the code of DenseReg starts. What lies outside counts for the cell at the border.
     """
     place = (points / cell + cells / 2).floor().clamp(0, cells - 1)
-    same = (place[..., :, None, :] == place[..., None, :, :]).all(-1)                    # (..., K, K)
+    same = (place[..., :, None, :] == place[..., None, :, :]).all(-1)  # (..., K, K)
     weight = (same * weights[..., None, :]).sum(-1)
     return (_pick(place, weight.argmax(-1)) + 0.5 - cells / 2) * cell
 
 
 def _pick(points: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """(..., K, D) and an index (...) into K → (..., D)."""
-    return points.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, points.shape[-1])).squeeze(-2)
+    return points.gather(
+        -2, chosen[..., None, None].expand(*chosen.shape, 1, points.shape[-1])
+    ).squeeze(-2)

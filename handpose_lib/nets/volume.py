@@ -11,27 +11,38 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..errors import one_of
+from handpose_lib.errors import one_of
 
-_KINDS = {2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.ConvTranspose2d),
-          3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.ConvTranspose3d)}
+_KINDS = {
+    2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.ConvTranspose2d),
+    3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.ConvTranspose3d),
+}
 
 
-def conv(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3) -> nn.Module:
+def conv(
+    channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3
+) -> nn.Module:
     """A convolution with bias that keeps the size (divides it by `stride`); the kernel is odd."""
     return _kinds(dimensions)[0](channels_in, channels_out, kernel, stride, padding=kernel // 2)
 
 
-def conv_bn(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3) -> nn.Sequential:
+def conv_bn(
+    channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3
+) -> nn.Sequential:
     """Convolution, batch norm."""
-    return nn.Sequential(conv(channels_in, channels_out, kernel, stride, dimensions),
-                         _kinds(dimensions)[1](channels_out))
+    return nn.Sequential(
+        conv(channels_in, channels_out, kernel, stride, dimensions),
+        _kinds(dimensions)[1](channels_out),
+    )
 
 
-def conv_bn_relu(channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1,
-                 dimensions: int = 3) -> nn.Sequential:
+def conv_bn_relu(
+    channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3
+) -> nn.Sequential:
     """Convolution, batch norm, ReLU: the basic block of V2V-PoseNet."""
-    return nn.Sequential(*conv_bn(channels_in, channels_out, kernel, stride, dimensions), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        *conv_bn(channels_in, channels_out, kernel, stride, dimensions), nn.ReLU(inplace=True)
+    )
 
 
 def max_pool(dimensions: int = 3) -> nn.Module:
@@ -42,7 +53,9 @@ def max_pool(dimensions: int = 3) -> nn.Module:
 def up_bn_relu(channels_in: int, channels_out: int, dimensions: int = 3) -> nn.Sequential:
     """Transposed convolution 2×2×2 with stride 2, batch norm, ReLU: every voxel becomes eight."""
     _, norm, _, transposed = _kinds(dimensions)
-    return nn.Sequential(transposed(channels_in, channels_out, 2, 2), norm(channels_out), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        transposed(channels_in, channels_out, 2, 2), norm(channels_out), nn.ReLU(inplace=True)
+    )
 
 
 class Residual(nn.Module):
@@ -53,10 +66,15 @@ class Residual(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, dimensions: int = 3):
         super().__init__()
-        self.body = nn.Sequential(*conv_bn_relu(channels_in, channels_out, 3, dimensions=dimensions),
-                                  *conv_bn(channels_out, channels_out, 3, dimensions=dimensions))
-        self.shortcut = (nn.Identity() if channels_in == channels_out
-                         else conv_bn(channels_in, channels_out, dimensions=dimensions))
+        self.body = nn.Sequential(
+            *conv_bn_relu(channels_in, channels_out, 3, dimensions=dimensions),
+            *conv_bn(channels_out, channels_out, 3, dimensions=dimensions),
+        )
+        self.shortcut = (
+            nn.Identity()
+            if channels_in == channels_out
+            else conv_bn(channels_in, channels_out, dimensions=dimensions)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (self.body(x) + self.shortcut(x)).relu_()
@@ -69,11 +87,21 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner, norm = channels_out // 2, _kinds(dimensions)[1]
         self.body = nn.Sequential(
-            norm(channels_in), nn.ReLU(), conv(channels_in, inner, dimensions=dimensions),
-            norm(inner), nn.ReLU(inplace=True), conv(inner, inner, 3, dimensions=dimensions),
-            norm(inner), nn.ReLU(inplace=True), conv(inner, channels_out, dimensions=dimensions))
-        self.shortcut = (nn.Identity() if channels_in == channels_out
-                         else conv(channels_in, channels_out, dimensions=dimensions))
+            norm(channels_in),
+            nn.ReLU(),
+            conv(channels_in, inner, dimensions=dimensions),
+            norm(inner),
+            nn.ReLU(inplace=True),
+            conv(inner, inner, 3, dimensions=dimensions),
+            norm(inner),
+            nn.ReLU(inplace=True),
+            conv(inner, channels_out, dimensions=dimensions),
+        )
+        self.shortcut = (
+            nn.Identity()
+            if channels_in == channels_out
+            else conv(channels_in, channels_out, dimensions=dimensions)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x) + self.shortcut(x)
@@ -92,8 +120,11 @@ class EncoderDecoder(nn.Module):
         here, below = channels[:2]
         self.skip = Residual(here, here, dimensions)
         self.down = nn.Sequential(max_pool(dimensions), Residual(here, below, dimensions))
-        self.inner = (EncoderDecoder(channels[1:], bottom, dimensions) if len(channels) > 2
-                      else nn.Sequential(*(Residual(below, below, dimensions) for _ in range(bottom))))
+        self.inner = (
+            EncoderDecoder(channels[1:], bottom, dimensions)
+            if len(channels) > 2
+            else nn.Sequential(*(Residual(below, below, dimensions) for _ in range(bottom)))
+        )
         self.up = up_bn_relu(below, here, dimensions)
         self.after = Residual(here, here, dimensions)
 
@@ -112,8 +143,11 @@ class Hourglass(nn.Module):
         super().__init__()
         self.skip = Bottleneck(channels, channels, dimensions)
         self.down = nn.Sequential(max_pool(dimensions), Bottleneck(channels, channels, dimensions))
-        self.inner = (Hourglass(channels, depth - 1, dimensions) if depth > 1
-                      else Bottleneck(channels, channels, dimensions))
+        self.inner = (
+            Hourglass(channels, depth - 1, dimensions)
+            if depth > 1
+            else Bottleneck(channels, channels, dimensions)
+        )
         self.up = Bottleneck(channels, channels, dimensions)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -13,9 +13,9 @@ Each module of this folder but `method` is a paper, imported when it is first as
 from importlib import import_module
 from pkgutil import iter_modules
 
-from .. import skeleton as skeletons
-from ..errors import one_of
-from .method import PROFILES
+from handpose_lib import skeleton as skeletons
+from handpose_lib.errors import one_of
+from handpose_lib.papers.method import PROFILES
 
 
 def names() -> list[str]:
@@ -34,7 +34,9 @@ def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overri
     Errors: `HandPoseError` for an unknown method, skeleton, variant or field, naming what is accepted.
     """
     module = _module(name)
-    return module.create(skeletons.get(skeleton), one_of(f"variant of {name}", variant, module.VARIANTS), **overrides)
+    return module.create(
+        skeletons.get(skeleton), one_of(f"variant of {name}", variant, module.VARIANTS), **overrides
+    )
 
 
 def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", variant: str = "paper"):
@@ -51,4 +53,4 @@ def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", varia
 
 
 def _module(name: str):
-    return import_module(f".{one_of('method', name, names())}", __name__)
+    return import_module(f"{__name__}.{one_of('method', name, names())}")

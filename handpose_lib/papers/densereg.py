@@ -15,16 +15,16 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .. import prepare
-from ..errors import HandPoseError, one_of
-from ..frames import Crops
-from ..nets.batch_renorm import renormalise
-from ..nets.blocks import Conv, conv_bn_relu, initialise
-from ..nets.bottleneck import Bottleneck, BottleneckHourglass
-from ..nets.heatmap import at, cones, peaks
-from ..nets.mean_shift import heaviest_cell, log_weights, mean_shift
-from ..skeleton import Skeleton
-from .method import Method, Recipe
+from handpose_lib import prepare
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.frames import Crops
+from handpose_lib.nets.batch_renorm import renormalise
+from handpose_lib.nets.blocks import Conv, conv_bn_relu, initialise
+from handpose_lib.nets.bottleneck import Bottleneck, BottleneckHourglass
+from handpose_lib.nets.heatmap import at, cones, peaks
+from handpose_lib.nets.mean_shift import heaviest_cell, log_weights, mean_shift
+from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.skeleton import Skeleton
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -79,20 +79,34 @@ class Config:
     def __post_init__(self):
         for name, accepted in CHOICES.items():
             one_of(name, getattr(self, name), accepted)
-        for name, unit, least in (("size", 4, 32), ("channels", 8, 8), ("stacks", 1, 1), ("depth", 1, 1),
-                                  ("candidates", 1, 1), ("iterations", 1, 1)):
+        for name, unit, least in (
+            ("size", 4, 32),
+            ("channels", 8, 8),
+            ("stacks", 1, 1),
+            ("depth", 1, 1),
+            ("candidates", 1, 1),
+            ("iterations", 1, 1),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least or value % unit:
-                raise HandPoseError(f"{name} {value!r}: accepted are multiples of {unit} from {least}")
+                raise HandPoseError(
+                    f"{name} {value!r}: accepted are multiples of {unit} from {least}"
+                )
         for name in ("theta", "tau", "sigma", "initial_std"):
             if not 0 < getattr(self, name) < inf:
-                raise HandPoseError(f"{name} {getattr(self, name)!r}: accepted are finite numbers > 0")
+                raise HandPoseError(
+                    f"{name} {getattr(self, name)!r}: accepted are finite numbers > 0"
+                )
         if not 0 <= self.dropout < 1:
             raise HandPoseError(f"dropout {self.dropout!r}: accepted are shares from 0 to below 1")
         if self.candidates > (self.size // 4) ** 2:
-            raise HandPoseError(f"candidates {self.candidates}: accepted are at most {(self.size // 4) ** 2}, the pixels of a map")
+            raise HandPoseError(
+                f"candidates {self.candidates}: accepted are at most {(self.size // 4) ** 2}, the pixels of a map"
+            )
         if self.head == "coordinates" and self.stacks > 1:
-            raise HandPoseError("stacks 2 or more with head 'coordinates': accepted is 1, there are no maps to pass on")
+            raise HandPoseError(
+                "stacks 2 or more with head 'coordinates': accepted is 1, there are no maps to pass on"
+            )
 
 
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
@@ -101,11 +115,15 @@ class Config:
 class Stage(NamedTuple):
     """What one stack says, h = w = size/4; J joints; what a baseline lacks is None."""
 
-    depth: torch.Tensor                     # (B, 1, h, w) of the pixels: 0 to 1 through the cube, background −1
-    heat2d: torch.Tensor | None = None      # (B, J, h, w) R: 1 on the joint's pixel, 0 from τ pixels on
-    heat3d: torch.Tensor | None = None      # (B, J, h, w) S: 1 at the joint, 0 from θ mm on
-    vectors: torch.Tensor | None = None     # (B, J, 3, h, w) V: unit vectors from point to joint; offsets / θ in baseline 4
-    joints: torch.Tensor | None = None      # (B, J, 3) in 100 mm from the centre, or (B, J, 1) of depth alone
+    depth: torch.Tensor  # (B, 1, h, w) of the pixels: 0 to 1 through the cube, background −1
+    heat2d: torch.Tensor | None = None  # (B, J, h, w) R: 1 on the joint's pixel, 0 from τ pixels on
+    heat3d: torch.Tensor | None = None  # (B, J, h, w) S: 1 at the joint, 0 from θ mm on
+    vectors: torch.Tensor | None = (
+        None  # (B, J, 3, h, w) V: unit vectors from point to joint; offsets / θ in baseline 4
+    )
+    joints: torch.Tensor | None = (
+        None  # (B, J, 3) in 100 mm from the centre, or (B, J, 1) of depth alone
+    )
 
 
 class DenseReg(Method):
@@ -115,8 +133,12 @@ class DenseReg(Method):
         super().__init__("densereg", variant, skeleton, config)
         joints, c = len(skeleton), config.channels
         self.stem = nn.Sequential(
-            conv_bn_relu(1, c // 4, kernel=7, stride=2), Bottleneck(c // 4, c // 2),
-            nn.MaxPool2d(2), Bottleneck(c // 2, c // 2), Bottleneck(c // 2, c))
+            conv_bn_relu(1, c // 4, kernel=7, stride=2),
+            Bottleneck(c // 4, c // 2),
+            nn.MaxPool2d(2),
+            Bottleneck(c // 2, c // 2),
+            Bottleneck(c // 2, c),
+        )
         stack = Coordinates if config.head == "coordinates" else Stack
         self.stacks = nn.ModuleList(stack(config, joints) for _ in range(config.stacks))
         self.links = nn.ModuleList(Link(config, joints) for _ in range(config.stacks - 1))
@@ -132,7 +154,9 @@ class DenseReg(Method):
     def forward(self, x: torch.Tensor) -> list[Stage]:
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (1, size, size):
-            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, 1, {size}, {size})")
+            raise HandPoseError(
+                f"input of shape {tuple(x.shape)}: accepted is (B, 1, {size}, {size})"
+            )
         uvd = self._uvd(x)
         x = self.stem(x)
         y = []
@@ -154,8 +178,13 @@ class DenseReg(Method):
         """As the code: kernels decay but for those that feed the next stack; norms and biases do not."""
         decayed, free = [], []
         for name, parameter in self.named_parameters():
-            (decayed if parameter.ndim > 1 and not name.startswith("links") else free).append(parameter)
-        return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+            (decayed if parameter.ndim > 1 and not name.startswith("links") else free).append(
+                parameter
+            )
+        return [
+            {"params": decayed, "weight_decay": weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ]
 
     # ── Targets ──
 
@@ -166,20 +195,22 @@ class DenseReg(Method):
     def _targets(self, crops: Crops, depth: torch.Tensor) -> Stage:
         config = self.config
         joints = self._true_joints(crops)
-        centred = self._to_mm(joints, crops)                                               # (B, J, 3)
+        centred = self._to_mm(joints, crops)  # (B, J, 3)
         if config.head == "coordinates":
             return Stage(depth, joints=centred / 100)
-        heat2d = cones(self._to_pixels(joints, crops), *depth.shape[-2:], config.tau)      # Eq. 1, over τ
+        heat2d = cones(
+            self._to_pixels(joints, crops), *depth.shape[-2:], config.tau
+        )  # Eq. 1, over τ
         if config.head == "detection_coordinates":
             return Stage(depth, heat2d, joints=centred / 100)
         if config.head == "detection_depth":
             return Stage(depth, heat2d, joints=centred[..., 2:] / 100)
-        offsets = centred[..., None, None] - self.points(depth, crops)[:, None]            # (B, J, 3, h, w)
+        offsets = centred[..., None, None] - self.points(depth, crops)[:, None]  # (B, J, 3, h, w)
         if config.head == "offsets":
             return Stage(depth, heat2d, vectors=offsets / config.theta)
         distance = offsets.norm(dim=2, keepdim=True)
         near = distance <= config.theta
-        heat3d = (1 - distance[:, :, 0] / config.theta).clamp_min(0)                       # Eq. 1, over θ
+        heat3d = (1 - distance[:, :, 0] / config.theta).clamp_min(0)  # Eq. 1, over θ
         # Eq. 2 with its sign turned: Algorithm 1 walks from the point to the joint.
         return Stage(depth, heat2d, heat3d, offsets / distance.clamp_min(1e-6) * near)
 
@@ -189,9 +220,13 @@ class DenseReg(Method):
         `depth` (B, 1, h, w) as in a `Stage`.
         """
         n = depth.shape[-1]
-        place = (torch.arange(n, dtype=depth.dtype, device=depth.device) * 4 + 0.5) * (2 / self.config.size) - 1
+        place = (torch.arange(n, dtype=depth.dtype, device=depth.device) * 4 + 0.5) * (
+            2 / self.config.size
+        ) - 1
         z = torch.where(depth < BACKGROUND, 1, 2 * depth - 1)
-        view = torch.cat((place.expand_as(z), place[:, None].expand_as(z), z), 1).to(crops.centre.dtype)
+        view = torch.cat((place.expand_as(z), place[:, None].expand_as(z), z), 1).to(
+            crops.centre.dtype
+        )
         xyz = prepare.from_view(view.flatten(2).transpose(1, 2), crops)
         return self._to_mm(xyz, crops).transpose(1, 2).unflatten(2, (n, n))
 
@@ -223,7 +258,13 @@ class DenseReg(Method):
                 continue
             masked = self.config.head == "offsets" and name == "vectors"
             counts = target.norm(dim=2, keepdim=True) <= 1 if masked else 1
-            terms[name] = sum(((getattr(stage, name).to(target) - target).square() * counts).sum() for stage in y) / 2
+            terms[name] = (
+                sum(
+                    ((getattr(stage, name).to(target) - target).square() * counts).sum()
+                    for stage in y
+                )
+                / 2
+            )
         return {**terms, "total": sum(terms.values())}
 
     # ── Decode ──
@@ -236,32 +277,46 @@ class DenseReg(Method):
         if config.head == "detection_depth":
             return self._lifted(stage, crops)
         votes, weights = self.votes(stage, crops, config)
-        start = heaviest_cell(votes, log_weights(weights).exp()) if config.start == "reference" else None
-        return self._to_xyz(mean_shift(votes, weights, config.sigma, config.iterations, start), crops)
+        start = (
+            heaviest_cell(votes, log_weights(weights).exp())
+            if config.start == "reference"
+            else None
+        )
+        return self._to_xyz(
+            mean_shift(votes, weights, config.sigma, config.iterations, start), crops
+        )
 
-    def votes(self, stage: Stage, crops: Crops, config: Config | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def votes(
+        self, stage: Stage, crops: Crops, config: Config | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Algorithm 1 up to its loop: the K best pixels' places for each joint, (B, J, K, 3) mm, and weights (B, J, K)."""
         config = config or self.config
-        heat2d, heat3d, vectors = (None if t is None else t.to(crops.centre.dtype)
-                                   for t in (stage.heat2d, stage.heat3d, stage.vectors))
+        heat2d, heat3d, vectors = (
+            None if t is None else t.to(crops.centre.dtype)
+            for t in (stage.heat2d, stage.heat3d, stage.vectors)
+        )
         if heat3d is None:
-            score = heat2d                                                                # baseline 4
+            score = heat2d  # baseline 4
         elif config.weighted and config.selection == "paper":
             score = heat3d
         else:
             score = (1 + heat2d) * heat3d
-        score, best = score.masked_fill(stage.depth < BACKGROUND, -inf).flatten(2).topk(config.candidates)
+        score, best = (
+            score.masked_fill(stage.depth < BACKGROUND, -inf).flatten(2).topk(config.candidates)
+        )
         points = self.points(stage.depth, crops)[:, None].expand_as(vectors)
 
-        def chosen(maps):                                                                 # (B, J, 3, h, w) → (B, J, K, 3)
+        def chosen(maps):  # (B, J, 3, h, w) → (B, J, K, 3)
             return maps.flatten(3).gather(3, best[:, :, None].expand(-1, -1, 3, -1)).transpose(2, 3)
 
         length = 1 if heat3d is None else (1 - heat3d.flatten(2).gather(2, best))[..., None]
-        votes = chosen(points) + config.theta * length * chosen(vectors)                  # p = D + θ (1 − S) V
-        weights = (score > -inf).to(votes)                                                # background has no vote
+        votes = chosen(points) + config.theta * length * chosen(vectors)  # p = D + θ (1 − S) V
+        weights = (score > -inf).to(votes)  # background has no vote
         if config.weighted:
             pixels = self._to_pixels(self._to_xyz(votes.flatten(1, 2), crops), crops)
-            weights = weights * at(heat2d, pixels.unflatten(1, votes.shape[1:3])).clamp_min(0)   # w = R(Π(p))
+            weights = weights * at(heat2d, pixels.unflatten(1, votes.shape[1:3])).clamp_min(
+                0
+            )  # w = R(Π(p))
         return votes, weights
 
     def _lifted(self, stage: Stage, crops: Crops) -> torch.Tensor:
@@ -287,7 +342,9 @@ class Stack(nn.Module):
         self.detect = Conv(c, joints, bias=True)
         self.near = self.direct = self.regress = None
         if config.head.startswith("detection"):
-            self.regress = Regression(1 + c + joints, config, joints, 1 if config.head == "detection_depth" else 3)
+            self.regress = Regression(
+                1 + c + joints, config, joints, 1 if config.head == "detection_depth" else 3
+            )
         else:
             maps = joints if config.head == "offsets" else 2 * joints
             if config.head == "dense":
@@ -303,10 +360,14 @@ class Stack(nn.Module):
             return features, heat2d, Stage(depth, heat2d, joints=joints)
         maps, heat3d = [heat2d], None
         if self.near is not None:
-            heat3d = self.near(torch.cat((features, uvd), 1))                             # from F, u, v and d
+            heat3d = self.near(torch.cat((features, uvd), 1))  # from F, u, v and d
             maps.append(heat3d)
         vectors = self.direct(torch.cat((x, *maps), 1), uvd)
-        return features, torch.cat((*maps, vectors), 1), Stage(depth, heat2d, heat3d, vectors.unflatten(1, (-1, 3)))
+        return (
+            features,
+            torch.cat((*maps, vectors), 1),
+            Stage(depth, heat2d, heat3d, vectors.unflatten(1, (-1, 3))),
+        )
 
 
 class Vectors(nn.Module):
@@ -316,12 +377,19 @@ class Vectors(nn.Module):
         super().__init__()
         c = config.channels
         self.plain, self.masked = (
-            nn.Sequential(Bottleneck(channels_in, 2 * c), Bottleneck(2 * c, 2 * c)) for _ in range(2))
+            nn.Sequential(Bottleneck(channels_in, 2 * c), Bottleneck(2 * c, 2 * c))
+            for _ in range(2)
+        )
         self.merge = Bottleneck(4 * c, 4 * c)
         self.head = nn.Sequential(
-            Conv(4 * c + 3, 4 * c, bias=True), nn.ReLU(inplace=True), nn.Dropout(config.dropout),
-            Conv(4 * c, 4 * c, bias=True), nn.ReLU(inplace=True), nn.Dropout(config.dropout),
-            Conv(4 * c, 3 * joints, bias=True))
+            Conv(4 * c + 3, 4 * c, bias=True),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+            Conv(4 * c, 4 * c, bias=True),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+            Conv(4 * c, 3 * joints, bias=True),
+        )
 
     def forward(self, x, uvd):
         surface = (uvd[:, 2:] >= BACKGROUND).to(x.dtype)
@@ -347,11 +415,18 @@ class Regression(nn.Module):
         super().__init__()
         c, side = config.channels, config.size // 32
         self.trunk = nn.Sequential(
-            Bottleneck(channels_in, c), *(part for _ in range(3) for part in (nn.MaxPool2d(2), Bottleneck(c, c))))
+            Bottleneck(channels_in, c),
+            *(part for _ in range(3) for part in (nn.MaxPool2d(2), Bottleneck(c, c))),
+        )
         self.head = nn.Sequential(
-            nn.Linear(c * side**2, 8 * c), nn.ReLU(inplace=True), nn.Dropout(config.dropout),
-            nn.Linear(8 * c, 8 * c), nn.ReLU(inplace=True), nn.Dropout(config.dropout),
-            nn.Linear(8 * c, joints * numbers))
+            nn.Linear(c * side**2, 8 * c),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+            nn.Linear(8 * c, 8 * c),
+            nn.ReLU(inplace=True),
+            nn.Dropout(config.dropout),
+            nn.Linear(8 * c, joints * numbers),
+        )
         self.numbers = numbers
 
     def forward(self, x):
@@ -373,14 +448,28 @@ class Link(nn.Module):
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
 
 VARIANTS = {
-    "paper": ("Two stacks: 2D and 3D heat maps, unit vectors, weighted mean shift (Tables 1 to 4)", {}),
+    "paper": (
+        "Two stacks: 2D and 3D heat maps, unit vectors, weighted mean shift (Tables 1 to 4)",
+        {},
+    ),
     "stacks_1": ("One stack (Table 1)", {"stacks": 1}),
-    "coordinates": ("Baseline 1: coordinates from the depth image (Fig. 3)", {"head": "coordinates", "stacks": 1}),
-    "detection_coordinates": ("Baseline 2: 2D heat maps, then coordinates (Fig. 3)", {"head": "detection_coordinates"}),
-    "detection_depth": ("Baseline 3: 2D heat maps, then depth alone (Fig. 3)", {"head": "detection_depth"}),
+    "coordinates": (
+        "Baseline 1: coordinates from the depth image (Fig. 3)",
+        {"head": "coordinates", "stacks": 1},
+    ),
+    "detection_coordinates": (
+        "Baseline 2: 2D heat maps, then coordinates (Fig. 3)",
+        {"head": "detection_coordinates"},
+    ),
+    "detection_depth": (
+        "Baseline 3: 2D heat maps, then depth alone (Fig. 3)",
+        {"head": "detection_depth"},
+    ),
     "offsets": ("Baseline 4: raw offsets where a joint is near (Fig. 3)", {"head": "offsets"}),
-    "small": ("For exercises: one stack of 64 channels on 64×64 crops",
-              {"stacks": 1, "channels": 64, "size": 64, "tau": 2.0}),
+    "small": (
+        "For exercises: one stack of 64 channels on 64×64 crops",
+        {"stacks": 1, "channels": 64, "size": 64, "tau": 2.0},
+    ),
 }
 
 
@@ -396,7 +485,14 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> DenseReg:
 
 # mm: side of the cube. The code crops around the true joints instead, in training and, but for NYU, in the test.
 # HANDS2017 and ITOP, which the paper leaves out, take V2V-PoseNet's, and a body is as much larger in every length.
-CUBES = {"synthetic": 250.0, "nyu": 250.0, "msra": 175.0, "icvl": 250.0, "hands17": 250.0, "itop": 2000.0}
+CUBES = {
+    "synthetic": 250.0,
+    "nyu": 250.0,
+    "msra": 175.0,
+    "icvl": 250.0,
+    "hands17": 250.0,
+    "itop": 2000.0,
+}
 DATASETS = tuple(CUBES)
 BODY = {"theta": 640.0, "sigma": 320.0}
 
@@ -421,27 +517,70 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     cube, body = CUBES[dataset], BODY if dataset == "itop" else {}
     if profile == "paper":
         return Recipe(
-            profile, "adam", lr=1e-3, betas=(0.5, 0.999), weight_decay=5e-4, weight_decay_mode="coupled",
-            schedule="exponential", gamma=0.1, every=10 if dataset in ("nyu", "synthetic") else 20, batch=40, epochs=80,
+            profile,
+            "adam",
+            lr=1e-3,
+            betas=(0.5, 0.999),
+            weight_decay=5e-4,
+            weight_decay_mode="coupled",
+            schedule="exponential",
+            gamma=0.1,
+            every=10 if dataset in ("nyu", "synthetic") else 20,
+            batch=40,
+            epochs=80,
             epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
-            augmentation={"rotation": (-pi, pi), "scale": (0.9, 1.1), "translation": 0.0, "aspect": (0.9, 1.1)},
-            cube_train=(cube,), cube_test=cube, network=body)
-    network, batch, rate = {"dropout": 0.0, "normalisation": "batch", "initial_std": 0.03, **body}, 8, 2e-3
+            augmentation={
+                "rotation": (-pi, pi),
+                "scale": (0.9, 1.1),
+                "translation": 0.0,
+                "aspect": (0.9, 1.1),
+            },
+            cube_train=(cube,),
+            cube_test=cube,
+            network=body,
+        )
+    network, batch, rate = (
+        {"dropout": 0.0, "normalisation": "batch", "initial_std": 0.03, **body},
+        8,
+        2e-3,
+    )
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "stacks": 1, **network}, 4, 1_200
     elif profile == "ablation":
         network, epochs, epoch_frames = {**SMALL, **network}, 10, 1_200
     elif variant == "small":
-        network = {**SMALL, **network, "channels": 48, "depth": 3}  # 12 × 12 maps have no fourth half
+        network = {
+            **SMALL,
+            **network,
+            "channels": 48,
+            "depth": 3,
+        }  # 12 × 12 maps have no fourth half
         cube = {"synthetic": NARROW}.get(dataset, cube)
         epochs, epoch_frames, batch, rate = 10, 5_632, 32, 4e-3
     else:
-        network, epochs, epoch_frames = {**network, "size": SMALL["size"], "tau": SMALL["tau"]}, 10, 1_000
+        network, epochs, epoch_frames = (
+            {**network, "size": SMALL["size"], "tau": SMALL["tau"]},
+            10,
+            1_000,
+        )
     return Recipe(
-        profile, "adamw", lr=rate, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
-        warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,
+        profile,
+        "adamw",
+        lr=rate,
+        weight_decay=1e-3,
+        weight_decay_mode="decoupled",
+        schedule="cosine",
+        warmup=100,
+        warmup_from=0.05,
+        batch=batch,
+        epochs=epochs,
+        epoch_frames=epoch_frames,
         augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
-        cube_train=(cube,), cube_test=cube, network=network, parts=2 if batch > 8 else 1)
+        cube_train=(cube,),
+        cube_test=cube,
+        network=network,
+        parts=2 if batch > 8 else 1,
+    )
 
 
 SYNTHETIC_EPOCH = 72_757

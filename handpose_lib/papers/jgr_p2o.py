@@ -16,14 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import prepare
-from ..errors import HandPoseError, one_of
-from ..frames import Crops
-from ..nets.blocks import Conv, Hourglass, Residual, conv_bn_relu, initialise
-from ..nets.graph import GraphConvolution, Similarity, normalised_adjacency
-from ..nets.spatial import expectation, gather, scatter_mean, spatial_softmax
-from ..skeleton import Skeleton
-from .method import Method, Recipe
+from handpose_lib import prepare
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.frames import Crops
+from handpose_lib.nets.blocks import Conv, Hourglass, Residual, conv_bn_relu, initialise
+from handpose_lib.nets.graph import GraphConvolution, Similarity, normalised_adjacency
+from handpose_lib.nets.spatial import expectation, gather, scatter_mean, spatial_softmax
+from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.skeleton import Skeleton
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -72,8 +72,10 @@ class Config:
             if not isinstance(value, int) or value < unit or value % unit:
                 raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
         if not (0 <= self.beta < inf and 0 < self.delta < inf and 0 < self.initial_std < inf):
-            raise HandPoseError(f"beta {self.beta!r}, delta {self.delta!r}, initial_std {self.initial_std!r}: "
-                                "accepted are finite numbers, beta ≥ 0 and the others > 0")
+            raise HandPoseError(
+                f"beta {self.beta!r}, delta {self.delta!r}, initial_std {self.initial_std!r}: "
+                "accepted are finite numbers, beta ≥ 0 and the others > 0"
+            )
 
 
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
@@ -82,10 +84,12 @@ class Config:
 class Stage(NamedTuple):
     """What one stack says, h = w = size/4; J joints; coordinates (u, v, z)."""
 
-    joints: torch.Tensor            # (B, J, 3)
-    pixels: torch.Tensor            # (B, 3, h, w) where the pixels of the maps are
-    offsets: torch.Tensor | None    # (B, 3, J, h, w) from pixel to joint; None for heat maps
-    weights: torch.Tensor | None    # (B, J, h, w) each pixel's say, 1 in sum; None in targets, which leave it free
+    joints: torch.Tensor  # (B, J, 3)
+    pixels: torch.Tensor  # (B, 3, h, w) where the pixels of the maps are
+    offsets: torch.Tensor | None  # (B, 3, J, h, w) from pixel to joint; None for heat maps
+    weights: (
+        torch.Tensor | None
+    )  # (B, J, h, w) each pixel's say, 1 in sum; None in targets, which leave it free
 
 
 class JGRP2O(Method):
@@ -95,8 +99,12 @@ class JGRP2O(Method):
         super().__init__("jgr_p2o", variant, skeleton, config)
         joints, c = len(skeleton), config.channels
         self.stem = nn.Sequential(
-            conv_bn_relu(1, c // 4, kernel=7, stride=2), Residual(c // 4, c // 2),
-            nn.MaxPool2d(2), Residual(c // 2, c // 2), Residual(c // 2, c))
+            conv_bn_relu(1, c // 4, kernel=7, stride=2),
+            Residual(c // 4, c // 2),
+            nn.MaxPool2d(2),
+            Residual(c // 2, c // 2),
+            Residual(c // 2, c),
+        )
         self.stacks = nn.ModuleList(Stack(config, joints) for _ in range(config.stacks))
         self.links = nn.ModuleList(Link(config, joints) for _ in range(config.stacks - 1))
         initialise(self, config.initial_std)
@@ -104,7 +112,9 @@ class JGRP2O(Method):
         if config.reasoning == "parameterised":
             self.edges = nn.Parameter(torch.full((joints, joints), 1e-6))
         else:
-            self.register_buffer("edges", normalised_adjacency(joints, skeleton.bones), persistent=False)
+            self.register_buffer(
+                "edges", normalised_adjacency(joints, skeleton.bones), persistent=False
+            )
         self.register_buffer("grid", _grid(config), persistent=False)
         self.to(memory_format=torch.channels_last)
 
@@ -115,7 +125,9 @@ class JGRP2O(Method):
     def forward(self, x: torch.Tensor) -> list[Stage]:
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (1, size, size):
-            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, 1, {size}, {size})")
+            raise HandPoseError(
+                f"input of shape {tuple(x.shape)}: accepted is (B, 1, {size}, {size})"
+            )
         pixels = self._pixels(x)
         x = self.stem(x)
         y = []
@@ -191,7 +203,9 @@ class Stack(nn.Module):
         elif config.reasoning == "attention":
             self.reasoning = Attention(c, joints)
         else:
-            self.reasoning = JointGraphReasoning(c, joints, config.reasoning == "feature_similarity")
+            self.reasoning = JointGraphReasoning(
+                c, joints, config.reasoning == "feature_similarity"
+            )
         self.head = Conv(c, _maps(config) * joints)
 
     def forward(self, x, pixels, edges):
@@ -201,7 +215,9 @@ class Stack(nn.Module):
         if self.heatmaps:  # a soft-max map gives (u, v), and weighs a map of depths
             heat, depth = maps.unflatten(1, (2, joints)).unbind(1)
             weights, offsets = spatial_softmax(heat), None
-            votes = torch.cat((pixels[:, :2, None].expand(-1, -1, joints, -1, -1), depth[:, None]), 1)
+            votes = torch.cat(
+                (pixels[:, :2, None].expand(-1, -1, joints, -1, -1), depth[:, None]), 1
+            )
         else:
             offsets = maps.unflatten(1, (3, joints))
             votes = pixels[:, :, None] + offsets
@@ -213,19 +229,19 @@ class JointGraphReasoning(nn.Module):
 
     def __init__(self, channels: int, joints: int, similarity: bool):
         super().__init__()
-        self.vote = Conv(channels, joints, bias=True)               # φ
-        self.transform = conv_bn_relu(channels, channels)           # ϕ
+        self.vote = Conv(channels, joints, bias=True)  # φ
+        self.transform = conv_bn_relu(channels, channels)  # ϕ
         self.graph = GraphConvolution(channels)
         self.similarity = Similarity(channels) if similarity else None
-        self.context = conv_bn_relu(channels, channels)             # ρ
-        self.fuse = conv_bn_relu(2 * channels, channels)            # τ
+        self.context = conv_bn_relu(channels, channels)  # ρ
+        self.fuse = conv_bn_relu(2 * channels, channels)  # τ
 
     def forward(self, x, edges):
-        weights = spatial_softmax(self.vote(x))                     # Eq. 1
-        f = gather(weights, self.transform(x))                      # Eq. 2
+        weights = spatial_softmax(self.vote(x))  # Eq. 1
+        f = gather(weights, self.transform(x))  # Eq. 2
         f = self.graph(f, self.similarity(f) if self.similarity else edges)  # Eq. 3
-        c = self.context(scatter_mean(weights, f))                  # Eq. 4
-        return self.fuse(torch.cat((c, x), 1)), weights             # Eq. 5
+        c = self.context(scatter_mean(weights, f))  # Eq. 4
+        return self.fuse(torch.cat((c, x), 1)), weights  # Eq. 5
 
 
 class Attention(nn.Module):
@@ -286,18 +302,30 @@ def _grid(config: Config) -> torch.Tensor:
 
 VARIANTS = {
     "paper": ("Two stacks, skeleton graph (Tables 1 to 5; '+ JGR' of Table 2)", {}),
-    "feature_similarity": ("Graph from the similarity of joint features (Table 1)",
-                           {"reasoning": "feature_similarity"}),
+    "feature_similarity": (
+        "Graph from the similarity of joint features (Table 1)",
+        {"reasoning": "feature_similarity"},
+    ),
     "parameterised": ("Graph learned as a free matrix (Table 1)", {"reasoning": "parameterised"}),
-    "p2o": ("P2O alone: plain mean over the pixels, coordinate loss only (Table 2)",
-            {"reasoning": "none", "beta": 0.0}),
+    "p2o": (
+        "P2O alone: plain mean over the pixels, coordinate loss only (Table 2)",
+        {"reasoning": "none", "beta": 0.0},
+    ),
     "p2o_offset": ("P2O with the offset loss (Table 2)", {"reasoning": "none"}),
     "stacks_1": ("One hourglass (Table 3)", {"stacks": 1}),
     "stacks_3": ("Three hourglasses (Table 3)", {"stacks": 3}),
-    "attention": ("Baseline: an attention module instead of the graph (Table 4)", {"reasoning": "attention"}),
-    "dhm": ("Baseline: differentiable heat maps instead of offsets (Table 4)", {"head": "heatmaps"}),
-    "small": ("For exercises: one stack of 64 channels on 64×64 crops",
-              {"stacks": 1, "channels": 64, "size": 64}),
+    "attention": (
+        "Baseline: an attention module instead of the graph (Table 4)",
+        {"reasoning": "attention"},
+    ),
+    "dhm": (
+        "Baseline: differentiable heat maps instead of offsets (Table 4)",
+        {"head": "heatmaps"},
+    ),
+    "small": (
+        "For exercises: one stack of 64 channels on 64×64 crops",
+        {"stacks": 1, "channels": 64, "size": 64},
+    ),
 }
 
 
@@ -342,12 +370,32 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     cube_train, cube_test = CUBES[dataset]
     if profile == "paper":
         return Recipe(
-            profile, "adam", lr=1e-4, betas=(0.5, 0.999), weight_decay=5e-5, weight_decay_mode="coupled",
-            schedule="exponential", gamma=0.96, warmup=100, warmup_from=0.34, batch=32,
-            epochs=8 if dataset == "icvl" else 58, epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
-            augmentation={"rotation": (-pi, pi), "scale": (0.9, 1.1), "translation": 10.0, "one_of": True},
-            cube_train=cube_train, cube_test=cube_test)
-    network, batch = {"clip_targets": False}, 8  # of few frames, many updates make more than large batches
+            profile,
+            "adam",
+            lr=1e-4,
+            betas=(0.5, 0.999),
+            weight_decay=5e-5,
+            weight_decay_mode="coupled",
+            schedule="exponential",
+            gamma=0.96,
+            warmup=100,
+            warmup_from=0.34,
+            batch=32,
+            epochs=8 if dataset == "icvl" else 58,
+            epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
+            augmentation={
+                "rotation": (-pi, pi),
+                "scale": (0.9, 1.1),
+                "translation": 10.0,
+                "one_of": True,
+            },
+            cube_train=cube_train,
+            cube_test=cube_test,
+        )
+    network, batch = (
+        {"clip_targets": False},
+        8,
+    )  # of few frames, many updates make more than large batches
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "stacks": 1, **network}, 4, 3_000
     elif profile == "ablation":
@@ -357,10 +405,23 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     else:  # four times as many coarse crops as fine ones fit into the same minutes, and teach more
         network, epochs, epoch_frames, batch = {"size": 48, **network}, 10, 5_400, 16
     return Recipe(
-        profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
-        warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,
+        profile,
+        "adamw",
+        lr=2e-3,
+        weight_decay=1e-3,
+        weight_decay_mode="decoupled",
+        schedule="cosine",
+        warmup=100,
+        warmup_from=0.05,
+        batch=batch,
+        epochs=epochs,
+        epoch_frames=epoch_frames,
         augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
-        cube_train=(cube_test,), cube_test=cube_test, network=network, parts=2 if profile == "laptop" else 1)
+        cube_train=(cube_test,),
+        cube_test=cube_test,
+        network=network,
+        parts=2 if profile == "laptop" else 1,
+    )
 
 
 SYNTHETIC_EPOCH = 72_757

@@ -1,15 +1,16 @@
 """What every paper's method offers, and what a recipe for training one says."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import HandPoseError
-from ..frames import Crops
-from ..skeleton import Skeleton
+from handpose_lib.errors import HandPoseError
+from handpose_lib.frames import Crops
+from handpose_lib.skeleton import Skeleton
 
 PROFILES = ("smoke", "ablation", "laptop", "paper")
 """How much a training may cost: a minute; every variant side by side at reduced width, a few minutes each; the paper's
@@ -57,15 +58,20 @@ class Method(nn.Module, ABC):
         decayed, free = [], []
         for name, parameter in self.named_parameters():
             (free if name.endswith("bias") else decayed).append(parameter)
-        return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+        return [
+            {"params": decayed, "weight_decay": weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ]
 
     def _true_joints(self, crops: Crops) -> torch.Tensor:
         """The crops' joints (B, J, 3) mm, or an error when there are none or too few."""
         if crops.joints is None:
             raise HandPoseError(f"{self.name} needs joints for its targets: these crops have none")
         if crops.joints.shape[1] != len(self.skeleton):
-            raise HandPoseError(f"crops with {crops.joints.shape[1]} joints: this {self.name} was created for "
-                                f"skeleton {self.skeleton.name} with {len(self.skeleton)}")
+            raise HandPoseError(
+                f"crops with {crops.joints.shape[1]} joints: this {self.name} was created for "
+                f"skeleton {self.skeleton.name} with {len(self.skeleton)}"
+            )
         return crops.joints
 
 

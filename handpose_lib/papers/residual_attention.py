@@ -17,13 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import metrics, prepare
-from ..errors import HandPoseError, one_of
-from ..frames import Crops
-from ..nets.attention import AttentionModule, Unit, norm_relu
-from ..nets.blocks import conv_bn_relu, max_pool_same
-from ..skeleton import Skeleton
-from .method import Method, Recipe
+from handpose_lib import prepare
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.evaluation import metrics
+from handpose_lib.frames import Crops
+from handpose_lib.nets.attention import AttentionModule, Unit, norm_relu
+from handpose_lib.nets.blocks import conv_bn_relu, max_pool_same
+from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.skeleton import Skeleton
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -64,8 +65,12 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, int) or value < unit or value % unit:
                 raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
-        if self.prior not in ("full", "none") and not (isinstance(self.prior, int) and self.prior > 0):
-            raise HandPoseError(f"prior {self.prior!r}: accepted are a number of dimensions, 'full' and 'none'")
+        if self.prior not in ("full", "none") and not (
+            isinstance(self.prior, int) and self.prior > 0
+        ):
+            raise HandPoseError(
+                f"prior {self.prior!r}: accepted are a number of dimensions, 'full' and 'none'"
+            )
 
 
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
@@ -74,9 +79,11 @@ class Config:
 class Output(NamedTuple):
     """What the network says; J joints in the cube, d coefficients."""
 
-    joints: torch.Tensor                    # (B, J, 3)
-    coefficients: torch.Tensor | None       # (B, d) of the prior; None without one
-    masks: tuple[torch.Tensor, ...]         # (B, C, h, w) in [0, 1] of each module; none in targets, which leave them free
+    joints: torch.Tensor  # (B, J, 3)
+    coefficients: torch.Tensor | None  # (B, d) of the prior; None without one
+    masks: tuple[
+        torch.Tensor, ...
+    ]  # (B, C, h, w) in [0, 1] of each module; none in targets, which leave them free
 
 
 class ResidualAttention(Method):
@@ -90,17 +97,28 @@ class ResidualAttention(Method):
         c, coordinates = config.width, 3 * len(skeleton)
         dimensions = coordinates if config.prior in ("full", "none") else config.prior
         if dimensions > coordinates:
-            raise HandPoseError(f"prior {dimensions}: {skeleton.name} has {coordinates} coordinates, so that accepted "
-                                f"are 1 to {coordinates} dimensions")
+            raise HandPoseError(
+                f"prior {dimensions}: {skeleton.name} has {coordinates} coordinates, so that accepted "
+                f"are 1 to {coordinates} dimensions"
+            )
         self.stem = conv_bn_relu(1, c, kernel=7, stride=2)
-        self.units = nn.ModuleList((Unit(c, 4 * c), Unit(4 * c, 8 * c, stride=2), Unit(8 * c, 16 * c, stride=2)))
+        self.units = nn.ModuleList(
+            (Unit(c, 4 * c), Unit(4 * c, 8 * c, stride=2), Unit(8 * c, 16 * c, stride=2))
+        )
         self.attention = nn.ModuleList(
             AttentionModule(width * c, poolings, config.attention, config.p, config.t, config.r)
-            for width, poolings in zip((4, 8, 16), POOLINGS))
-        self.last = nn.Sequential(Unit(16 * c, 32 * c, stride=2), Unit(32 * c, 32 * c), Unit(32 * c, 32 * c),
-                                  norm_relu(32 * c))
+            for width, poolings in zip((4, 8, 16), POOLINGS)
+        )
+        self.last = nn.Sequential(
+            Unit(16 * c, 32 * c, stride=2),
+            Unit(32 * c, 32 * c),
+            Unit(32 * c, 32 * c),
+            norm_relu(32 * c),
+        )
         self.coefficients = nn.Linear(32 * c, dimensions)
-        self.prior = None if config.prior == "none" else Prior(dimensions, coordinates, config.train_prior)
+        self.prior = (
+            None if config.prior == "none" else Prior(dimensions, coordinates, config.train_prior)
+        )
         _initialise(self)
         self.to(memory_format=torch.channels_last)
 
@@ -111,15 +129,22 @@ class ResidualAttention(Method):
     def forward(self, x: torch.Tensor) -> list[Output]:
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (1, size, size):
-            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, 1, {size}, {size})")
+            raise HandPoseError(
+                f"input of shape {tuple(x.shape)}: accepted is (B, 1, {size}, {size})"
+            )
         x, masks = max_pool_same(self.stem(x)), []
         for unit, module in zip(self.units, self.attention):
             x, mask = module(unit(x))
             masks.append(mask)
         a = self.coefficients(self.last(x).mean((2, 3)))
         pose = a if self.prior is None else self.prior(a)
-        return [Output(pose.unflatten(1, (-1, 3)), None if self.prior is None else a,
-                       () if self.config.attention == "none" else tuple(masks))]
+        return [
+            Output(
+                pose.unflatten(1, (-1, 3)),
+                None if self.prior is None else a,
+                () if self.config.attention == "none" else tuple(masks),
+            )
+        ]
 
     # ── Prior ──
 
@@ -130,7 +155,9 @@ class ResidualAttention(Method):
         Errors: fewer poses than the prior has dimensions, crops without joints.
         """
         if self.prior is not None:
-            self.prior.fit(torch.cat([self._normalised(crops).flatten(1).cpu() for crops in batches]))
+            self.prior.fit(
+                torch.cat([self._normalised(crops).flatten(1).cpu() for crops in batches])
+            )
 
     def parameter_groups(self, weight_decay: float) -> list[dict]:
         """As of every method; but the prior layer never decays, and is left out where it is frozen."""
@@ -146,7 +173,9 @@ class ResidualAttention(Method):
     def targets(self, crops: Crops) -> Output:
         """The joints, and their coefficients."""
         joints = self._normalised(crops)
-        return Output(joints, None if self.prior is None else self.prior.project(joints.flatten(1)), ())
+        return Output(
+            joints, None if self.prior is None else self.prior.project(joints.flatten(1)), ()
+        )
 
     def _normalised(self, crops: Crops) -> torch.Tensor:
         """The crops' joints (B, J, 3) in the cube."""
@@ -161,11 +190,17 @@ class ResidualAttention(Method):
         factor: what of a pose lies outside the prior's span no coefficient can change.
         """
         if self.prior is not None and not self.prior.fitted:
-            raise HandPoseError("the prior layer of this residual_attention was not fitted: call "
-                                "fit_prior(batches of training crops) before training it")
+            raise HandPoseError(
+                "the prior layer of this residual_attention was not fitted: call "
+                "fit_prior(batches of training crops) before training it"
+            )
         joints = y[-1].joints
         true = self._normalised(crops).to(joints.dtype)
-        pose = F.mse_loss(joints, true) if self.config.loss == "squared" else (joints - true).norm(dim=-1).mean()
+        pose = (
+            F.mse_loss(joints, true)
+            if self.config.loss == "squared"
+            else (joints - true).norm(dim=-1).mean()
+        )
         return {"pose": pose, "total": pose}
 
     # ── Decode ──
@@ -189,7 +224,9 @@ class Prior(nn.Module):
         self.mean = nn.Parameter(torch.zeros(coordinates), trainable)
         self.register_buffer("variance", torch.zeros(coordinates))
         self.fitted = False
-        self.register_load_state_dict_post_hook(lambda prior, _: setattr(prior, "fitted", bool(prior.variance.any())))
+        self.register_load_state_dict_post_hook(
+            lambda prior, _: setattr(prior, "fitted", bool(prior.variance.any()))
+        )
 
     def forward(self, coefficients: torch.Tensor) -> torch.Tensor:
         # Element by element and not as a matrix product, so that coordinates keep full precision under autocast.
@@ -202,12 +239,21 @@ class Prior(nn.Module):
     def fit(self, poses: torch.Tensor) -> None:
         """Principal components of poses (N, 3J), in float64. Errors: fewer poses than dimensions, numbers not finite."""
         d, coordinates = self.components.shape
-        if poses.ndim != 2 or poses.shape[1] != coordinates or len(poses) <= d or not poses.isfinite().all():
-            raise HandPoseError(f"poses of shape {tuple(poses.shape)} for a prior of {d} dimensions: accepted are "
-                                f"more than {d} poses of {coordinates} finite coordinates each")
+        if (
+            poses.ndim != 2
+            or poses.shape[1] != coordinates
+            or len(poses) <= d
+            or not poses.isfinite().all()
+        ):
+            raise HandPoseError(
+                f"poses of shape {tuple(poses.shape)} for a prior of {d} dimensions: accepted are "
+                f"more than {d} poses of {coordinates} finite coordinates each"
+            )
         poses = poses.double()
         mean = poses.mean(0)
-        variance, directions = torch.linalg.eigh((poses - mean).T @ (poses - mean) / (len(poses) - 1))  # rising
+        variance, directions = torch.linalg.eigh(
+            (poses - mean).T @ (poses - mean) / (len(poses) - 1)
+        )  # rising
         components = directions.flip(1).T[:d]
         largest = components.gather(1, components.abs().argmax(1, keepdim=True))
         self.components.data.copy_(components * largest.sign())
@@ -232,25 +278,35 @@ def _initialise(method: nn.Module) -> None:
 
 # ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
 
-CENTRE_JOINTS = {"msra21": "middle mcp", "icvl16": "palm", "nyu14": "palm", "hands17_21": "middle mcp"}
+CENTRE_JOINTS = {
+    "msra21": "middle mcp",
+    "icvl16": "palm",
+    "nyu14": "palm",
+    "hands17_21": "middle mcp",
+}
 """The joint that the paper leaves out of its means as 'used for normalisation', and does not name: that of DeepPrior++."""
 
 
-def measures(predicted: torch.Tensor, joints: torch.Tensor, skeleton: Skeleton,
-             thresholds=metrics.THRESHOLDS) -> dict:
+def measures(
+    predicted: torch.Tensor, joints: torch.Tensor, skeleton: Skeleton, thresholds=metrics.THRESHOLDS
+) -> dict:
     """The paper's measures of `predicted` against `joints`, (N, J, 3) mm, where it is ambiguous in both readings.
 
     `mean_joint_error_mm` over all joints, `mean_without_centre_joint_mm` as printed (Section 4);
     `success_rate_worst`, as its text says, and `success_rate_mean`, as its Eq. 4 does: shares of frames at each of
     `thresholds` mm. Errors: a skeleton without a centre joint.
     """
-    left_out = skeleton.index(CENTRE_JOINTS[one_of("skeleton with a centre joint", skeleton.name, CENTRE_JOINTS)])
+    left_out = skeleton.index(
+        CENTRE_JOINTS[one_of("skeleton with a centre joint", skeleton.name, CENTRE_JOINTS)]
+    )
     per_joint = metrics.per_joint_error(predicted, joints)
     others = torch.arange(len(per_joint)) != left_out
-    return {"mean_joint_error_mm": per_joint.mean().item(),
-            "mean_without_centre_joint_mm": per_joint[others.to(per_joint.device)].mean().item(),
-            "success_rate_worst": metrics.success_rate_worst(predicted, joints, thresholds).tolist(),
-            "success_rate_mean": metrics.success_rate_mean(predicted, joints, thresholds).tolist()}
+    return {
+        "mean_joint_error_mm": per_joint.mean().item(),
+        "mean_without_centre_joint_mm": per_joint[others.to(per_joint.device)].mean().item(),
+        "success_rate_worst": metrics.success_rate_worst(predicted, joints, thresholds).tolist(),
+        "success_rate_mean": metrics.success_rate_mean(predicted, joints, thresholds).tolist(),
+    }
 
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
@@ -264,7 +320,10 @@ VARIANTS = {
     "prior_10": ("Prior of 10 dimensions", {"prior": 10}),
     "prior_20": ("Prior of 20 dimensions", {"prior": 20}),
     "prior_40": ("Prior of 40 dimensions", {"prior": 40}),
-    "prior_full": ("Prior of all dimensions: a change of axes, which loses nothing", {"prior": "full"}),
+    "prior_full": (
+        "Prior of all dimensions: a change of axes, which loses nothing",
+        {"prior": "full"},
+    ),
     "trained_prior": ("Prior of 30 dimensions that goes on learning", {"train_prior": True}),
     "small": ("For exercises: an eighth of the width on 64×64 crops", {"width": 8, "size": 64}),
 }
@@ -275,14 +334,23 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> ResidualAttention:
     accepted = [field.name for field in fields(Config)]
     for name in overrides:
         one_of("option of residual_attention", name, accepted)
-    return ResidualAttention(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
+    return ResidualAttention(
+        skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides})
+    )
 
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
 # mm, of the cube in training and test: DeepPrior++'s, which the paper follows without giving its own; on MSRA its
 # commonest of five. Synthetic frames take what the other methods of this book take; HANDS2017 and ITOP, V2V-PoseNet's.
-CUBES = {"synthetic": 250.0, "nyu": 300.0, "msra": 200.0, "icvl": 250.0, "hands17": 250.0, "itop": 2000.0}
+CUBES = {
+    "synthetic": 250.0,
+    "nyu": 300.0,
+    "msra": 200.0,
+    "icvl": 250.0,
+    "hands17": 250.0,
+    "itop": 2000.0,
+}
 DATASETS = tuple(CUBES)
 
 STILL = {"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0}
@@ -306,9 +374,21 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     cube = CUBES[dataset]
     if profile == "paper":
         return Recipe(
-            profile, "adam", lr=1e-4, weight_decay=3e-4, weight_decay_mode="coupled", schedule="exponential",
-            gamma=0.1, every=30, batch=128, epochs=70, epoch_frames=72_757 if dataset == "synthetic" else None,
-            augmentation=STILL, cube_train=(cube,), cube_test=cube)
+            profile,
+            "adam",
+            lr=1e-4,
+            weight_decay=3e-4,
+            weight_decay_mode="coupled",
+            schedule="exponential",
+            gamma=0.1,
+            every=30,
+            batch=128,
+            epochs=70,
+            epoch_frames=72_757 if dataset == "synthetic" else None,
+            augmentation=STILL,
+            cube_train=(cube,),
+            cube_test=cube,
+        )
     network, epochs, batch, rate, parts = SMALL, 10, 16, 2e-3, 1
     if profile == "smoke":
         network, epochs, epoch_frames = {"width": 8, "size": 64}, 4, 2_000
@@ -323,10 +403,23 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     if profile == "laptop":
         network = {**network, "loss": "distance"}
     return Recipe(
-        profile, "adamw", lr=rate, weight_decay=1e-2, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
-        warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,
+        profile,
+        "adamw",
+        lr=rate,
+        weight_decay=1e-2,
+        weight_decay_mode="decoupled",
+        schedule="cosine",
+        warmup=100,
+        warmup_from=0.05,
+        batch=batch,
+        epochs=epochs,
+        epoch_frames=epoch_frames,
         augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
-        cube_train=(cube,), cube_test=cube, network=network, parts=parts)
+        cube_train=(cube,),
+        cube_test=cube,
+        network=network,
+        parts=parts,
+    )
 
 
 FULL_WIDTH_COSTS = 6.6

@@ -17,15 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import metrics, prepare
-from ..errors import HandPoseError, one_of
-from ..frames import Crops
-from ..nets.heatmap import at
-from ..nets.likelihood import bells, top_k, tubes
-from ..nets.volume import Bottleneck, Hourglass, Residual, conv, conv_bn_relu
-from ..prepare import voxels
-from ..skeleton import Skeleton
-from .method import Method, Recipe
+from handpose_lib import prepare
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.evaluation import metrics
+from handpose_lib.frames import Crops
+from handpose_lib.nets.heatmap import at
+from handpose_lib.nets.likelihood import bells, top_k, tubes
+from handpose_lib.nets.volume import Bottleneck, Hourglass, Residual, conv, conv_bn_relu
+from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.prepare import voxels
+from handpose_lib.skeleton import Skeleton
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -88,18 +89,32 @@ class Config:
     def __post_init__(self):
         for name, accepted in CHOICES.items():
             one_of(name, getattr(self, name), accepted)
-        for name, unit in (("channels", 2), ("stacks", 1), ("depth", 1), ("size", 2 ** (self.depth + 1)),
-                           ("residuals", 1), ("k", 1), ("hidden", 1), ("pool", 1)):
+        for name, unit in (
+            ("channels", 2),
+            ("stacks", 1),
+            ("depth", 1),
+            ("size", 2 ** (self.depth + 1)),
+            ("residuals", 1),
+            ("k", 1),
+            ("hidden", 1),
+            ("pool", 1),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or value < unit or value % unit:
                 raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
         if self.side % self.pool:
-            raise HandPoseError(f"pool {self.pool}: accepted are divisors of the side of the maps, {self.side}")
+            raise HandPoseError(
+                f"pool {self.pool}: accepted are divisors of the side of the maps, {self.side}"
+            )
         if self.k > self.side**self.dimensions:
-            raise HandPoseError(f"k {self.k}: accepted are 1 to {self.side**self.dimensions}, the voxels of a map")
+            raise HandPoseError(
+                f"k {self.k}: accepted are 1 to {self.side**self.dimensions}, the voxels of a map"
+            )
         for name in ("sigma_joints", "sigma_bones", "peak", "initial_std"):
             if not 0 < getattr(self, name) < inf:
-                raise HandPoseError(f"{name} {getattr(self, name)!r}: accepted is a finite number > 0")
+                raise HandPoseError(
+                    f"{name} {getattr(self, name)!r}: accepted is a finite number > 0"
+                )
 
     @property
     def side(self) -> int:
@@ -113,8 +128,10 @@ class Config:
 class Output(NamedTuple):
     """What one stack says of J joints and M bones; maps have s = size/2 voxels a side, and no z axis in two dimensions."""
 
-    joints: torch.Tensor            # (B, J, s, s, s) heat maps [z][y][x]; (B, J, 3) in the cube from a head 'coordinates'
-    bones: torch.Tensor | None      # (B, M, s, s, s); None at the last stack and without bones
+    joints: (
+        torch.Tensor
+    )  # (B, J, s, s, s) heat maps [z][y][x]; (B, J, 3) in the cube from a head 'coordinates'
+    bones: torch.Tensor | None  # (B, M, s, s, s); None at the last stack and without bones
 
 
 class StructureAwareHourglass(Method):
@@ -125,9 +142,13 @@ class StructureAwareHourglass(Method):
         c, d, joints, links = config.channels, config.dimensions, len(skeleton), config.stacks - 1
         bones = len(skeleton.bones) if config.bones else 0
         self.stem = conv_bn_relu(1, c, 3, stride=2, dimensions=d)
-        self.stacks = nn.ModuleList([*(Stack(config, joints, bones) for _ in range(links)), Stack(config, joints, 0)])
+        self.stacks = nn.ModuleList(
+            [*(Stack(config, joints, bones) for _ in range(links)), Stack(config, joints, 0)]
+        )
         self.links = nn.ModuleList(Link(config, joints + bones) for _ in range(links))
-        self.register_buffer("ends", torch.tensor(skeleton.bones).T, persistent=False)     # (2, M) child, parent
+        self.register_buffer(
+            "ends", torch.tensor(skeleton.bones).T, persistent=False
+        )  # (2, M) child, parent
         self.to(memory_format={2: torch.channels_last, 3: torch.channels_last_3d}[d])
 
     def encode(self, crops: Crops) -> torch.Tensor:
@@ -142,7 +163,9 @@ class StructureAwareHourglass(Method):
     def forward(self, x: torch.Tensor) -> list[Output]:
         shape = (1, *[self.config.size] * self.config.dimensions)
         if tuple(x.shape[1:]) != shape:
-            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, {', '.join(map(str, shape))})")
+            raise HandPoseError(
+                f"input of shape {tuple(x.shape)}: accepted is (B, {', '.join(map(str, shape))})"
+            )
         x = self.stem(x)
         y = []
         for stack, link in zip(self.stacks, [*self.links, None]):
@@ -161,13 +184,15 @@ class StructureAwareHourglass(Method):
         n = to_cube(joints, self.seen(crops))
         if config.head == "coordinates":
             return Output(n, None)
-        places = voxels.to_voxels(n, config.side)[..., :config.dimensions]
+        places = voxels.to_voxels(n, config.side)[..., : config.dimensions]
         child, parent = places[:, self.ends[0]], places[:, self.ends[1]]
         if config.bone_map == "segment":
             bones = tubes(parent, child, config.side, config.sigma_bones)
         else:
             bones = bells((parent + child) / 2, config.side, config.sigma_bones)
-        return Output(config.peak * bells(places, config.side, config.sigma_joints), config.peak * bones)
+        return Output(
+            config.peak * bells(places, config.side, config.sigma_joints), config.peak * bones
+        )
 
     # ── Loss ──
 
@@ -192,7 +217,7 @@ class StructureAwareHourglass(Method):
         """
         config, crops, n = self.config, self.seen(crops), y[-1].joints
         if config.head == "heatmaps":
-            n = voxels.from_voxels(top_k(n, config.k if k is None else k), config.side)     # Eq. 3
+            n = voxels.from_voxels(top_k(n, config.k if k is None else k), config.side)  # Eq. 3
             if config.dimensions == 2:
                 n = torch.cat((n, self._surface(n, crops)), -1)
         from_cube = prepare.cube_to_xyz if config.dimensions == 3 else prepare.from_view
@@ -212,18 +237,27 @@ class Stack(nn.Module):
         super().__init__()
         c, d, self.joints, self.bones = config.channels, config.dimensions, joints, bones
         block = RESIDUALS[config.residual]
-        self.hourglass = nn.Sequential(_hourglass(config), *(block(c, c, d) for _ in range(config.residuals)))
+        self.hourglass = nn.Sequential(
+            _hourglass(config), *(block(c, c, d) for _ in range(config.residuals))
+        )
         if config.head == "coordinates":
             self.last, self.head = nn.Identity(), Coordinates(config, joints)
         else:
-            self.last, self.head = conv_bn_relu(c, c, dimensions=d), conv(c, joints + bones, dimensions=d)
+            self.last, self.head = (
+                conv_bn_relu(c, c, dimensions=d),
+                conv(c, joints + bones, dimensions=d),
+            )
             nn.init.normal_(self.head.weight, 0.0, config.initial_std)
             nn.init.zeros_(self.head.bias)
 
     def forward(self, x):
         features = self.last(self.hourglass(x))
         maps = self.head(features)
-        return features, maps, Output(maps[:, :self.joints], maps[:, self.joints:] if self.bones else None)
+        return (
+            features,
+            maps,
+            Output(maps[:, : self.joints], maps[:, self.joints :] if self.bones else None),
+        )
 
 
 class Coordinates(nn.Module):
@@ -236,9 +270,12 @@ class Coordinates(nn.Module):
         super().__init__()
         mean = {2: nn.AvgPool2d, 3: nn.AvgPool3d}[config.dimensions]
         self.layers = nn.Sequential(
-            mean(config.side // config.pool), nn.Flatten(),
-            nn.Linear(config.channels * config.pool**config.dimensions, config.hidden), nn.ReLU(inplace=True),
-            nn.Linear(config.hidden, 3 * joints))
+            mean(config.side // config.pool),
+            nn.Flatten(),
+            nn.Linear(config.channels * config.pool**config.dimensions, config.hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.hidden, 3 * joints),
+        )
 
     def forward(self, x):
         return self.layers(x).unflatten(1, (-1, 3))
@@ -279,24 +316,43 @@ def _squares(value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
 def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
     """Mean distance over joints and frames without depth, mm, of (N, J, 3) mm: the measure of B4 and B5 (Table 1)."""
-    return metrics.mean_joint_error(*(F.pad(places[..., :2], (0, 1)) for places in (predicted, joints))).item()
+    return metrics.mean_joint_error(
+        *(F.pad(places[..., :2], (0, 1)) for places in (predicted, joints))
+    ).item()
 
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
 
 VARIANTS = {
-    "paper": ("Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1 and 2)", {}),
-    "direct_3d": ("B1: voxels in, coordinates from fully connected layers (Table 1)",
-                  {"head": "coordinates", "bones": False}),
+    "paper": (
+        "Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1 and 2)",
+        {},
+    ),
+    "direct_3d": (
+        "B1: voxels in, coordinates from fully connected layers (Table 1)",
+        {"head": "coordinates", "bones": False},
+    ),
     "no_bones": ("B2: 3D heat maps of the joints alone (Table 1)", {"bones": False}),
-    "direct_2d": ("B3: depth image in, coordinates from fully connected layers (Table 1)",
-                  {"dimensions": 2, "head": "coordinates", "bones": False}),
-    "heatmap_2d": ("B4: depth image in, 2D heat maps of the joints; judged in xy (Table 1)",
-                   {"dimensions": 2, "bones": False}),
-    "heatmap_2d_bones": ("B5: depth image in, 2D heat maps of joints and bones; judged in xy (Table 1)",
-                         {"dimensions": 2}),
-    "own_cube": ("Proposed, every frame in a cube of its own on any data set (Section 3.1)", {"cube": "cloud"}),
-    "small": ("For exercises: 16 channels on 24³ voxels", {"channels": 16, "size": 24, "depth": 2, "hidden": 128}),
+    "direct_2d": (
+        "B3: depth image in, coordinates from fully connected layers (Table 1)",
+        {"dimensions": 2, "head": "coordinates", "bones": False},
+    ),
+    "heatmap_2d": (
+        "B4: depth image in, 2D heat maps of the joints; judged in xy (Table 1)",
+        {"dimensions": 2, "bones": False},
+    ),
+    "heatmap_2d_bones": (
+        "B5: depth image in, 2D heat maps of joints and bones; judged in xy (Table 1)",
+        {"dimensions": 2},
+    ),
+    "own_cube": (
+        "Proposed, every frame in a cube of its own on any data set (Section 3.1)",
+        {"cube": "cloud"},
+    ),
+    "small": (
+        "For exercises: 16 channels on 24³ voxels",
+        {"channels": 16, "size": 24, "depth": 2, "hidden": 128},
+    ),
 }
 
 
@@ -305,7 +361,9 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> StructureAwareHourg
     accepted = [field.name for field in fields(Config)]
     for name in overrides:
         one_of("option of structure_aware_hourglass", name, accepted)
-    return StructureAwareHourglass(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
+    return StructureAwareHourglass(
+        skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides})
+    )
 
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
@@ -313,7 +371,14 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> StructureAwareHourg
 # mm, of the cube in training and test. NYU: the paper gives none; 250 is what its average voxel of 8 mm comes to in
 # 32³. MSRA: wide enough to hold the cut-out hand whole, whose points then decide the cube that is seen. ICVL, HANDS2017
 # and ITOP, which the paper leaves out, and synthetic frames: as the other methods of this book.
-CUBES = {"synthetic": 250.0, "nyu": 250.0, "msra": 300.0, "icvl": 250.0, "hands17": 250.0, "itop": 2000.0}
+CUBES = {
+    "synthetic": 250.0,
+    "nyu": 250.0,
+    "msra": 300.0,
+    "icvl": 250.0,
+    "hands17": 250.0,
+    "itop": 2000.0,
+}
 DATASETS = tuple(CUBES)
 CUT_OUT = ("msra",)
 """Data sets that show a hand and nothing else. Elsewhere a cube holds points of a forearm or of a room as well, whose box
@@ -336,24 +401,55 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     seen = {} if dataset in CUT_OUT or variant == "own_cube" else {"cube": "fixed"}
     if profile == "paper":
         return Recipe(
-            profile, "rmsprop", lr=1e-5, betas=(0.0, 0.99), schedule="exponential", gamma=0.3, every=5, batch=16,
-            epochs=20, epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
-            augmentation={"rotation": (-pi / 6, pi / 6), "scale": (1.0, 1.0), "translation": 0.0, "aspect": (0.8, 1.2)},
-            cube_train=(cube,), cube_test=cube, network=seen)
+            profile,
+            "rmsprop",
+            lr=1e-5,
+            betas=(0.0, 0.99),
+            schedule="exponential",
+            gamma=0.3,
+            every=5,
+            batch=16,
+            epochs=20,
+            epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
+            augmentation={
+                "rotation": (-pi / 6, pi / 6),
+                "scale": (1.0, 1.0),
+                "translation": 0.0,
+                "aspect": (0.8, 1.2),
+            },
+            cube_train=(cube,),
+            cube_test=cube,
+            network=seen,
+        )
     network, epochs, batch, parts = SMALL, 10, 16, 2
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "channels": 16}, 4, 1_000
-    elif profile == "ablation":  # on one core; of few frames, many updates make more than large batches
+    elif (
+        profile == "ablation"
+    ):  # on one core; of few frames, many updates make more than large batches
         network, epoch_frames, batch, parts = {**SMALL, "channels": 16}, 900, 8, 1
     else:
         epoch_frames = 4_500 if variant == "small" else 2_800
     if variant == "small":
         network = {}
     return Recipe(
-        profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled", schedule="cosine", warmup=100,
-        warmup_from=0.05, batch=batch, epochs=epochs, epoch_frames=epoch_frames,
+        profile,
+        "adamw",
+        lr=2e-3,
+        weight_decay=1e-3,
+        weight_decay_mode="decoupled",
+        schedule="cosine",
+        warmup=100,
+        warmup_from=0.05,
+        batch=batch,
+        epochs=epochs,
+        epoch_frames=epoch_frames,
         augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
-        cube_train=(cube,), cube_test=cube, network={**network, **seen}, parts=parts)
+        cube_train=(cube,),
+        cube_test=cube,
+        network={**network, **seen},
+        parts=parts,
+    )
 
 
 SYNTHETIC_EPOCH = 72_757

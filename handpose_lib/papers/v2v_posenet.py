@@ -16,14 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import prepare
-from ..errors import HandPoseError, one_of
-from ..frames import Crops
-from ..nets.likelihood import arg_max, bells, log_bells, soft_arg_max, top_k
-from ..nets.volume import EncoderDecoder, Residual, conv, conv_bn_relu, max_pool
-from ..prepare import voxels
-from ..skeleton import Skeleton
-from .method import Method, Recipe
+from handpose_lib import prepare
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.frames import Crops
+from handpose_lib.nets.likelihood import arg_max, bells, log_bells, soft_arg_max, top_k
+from handpose_lib.nets.volume import EncoderDecoder, Residual, conv, conv_bn_relu, max_pool
+from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.prepare import voxels
+from handpose_lib.skeleton import Skeleton
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -79,9 +79,13 @@ class Config:
                 raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
         for name in ("sigma", "initial_std", "sharpness"):
             if not 0 < getattr(self, name) < inf:
-                raise HandPoseError(f"{name} {getattr(self, name)!r}: accepted are finite numbers > 0")
+                raise HandPoseError(
+                    f"{name} {getattr(self, name)!r}: accepted are finite numbers > 0"
+                )
         if self.loss == "cross_entropy" and self.output == "coordinates":
-            raise HandPoseError("loss 'cross_entropy' with output 'coordinates': accepted are 'mean' and 'sum'")
+            raise HandPoseError(
+                "loss 'cross_entropy' with output 'coordinates': accepted are 'mean' and 'sum'"
+            )
 
 
 # ── Places ───────────────────────────────────────────────────────────────────────────────────────
@@ -114,8 +118,8 @@ def from_places(places: torch.Tensor, size: int, convention: str) -> torch.Tenso
 class Output(NamedTuple):
     """What the network says; s = size/2, J joints. One of the two is None."""
 
-    likelihood: torch.Tensor | None = None      # (B, J, s, s, s), stored [z][y][x]; linear, no sigmoid
-    joints: torch.Tensor | None = None          # (B, J, 3) in the cube, of the coordinate variants
+    likelihood: torch.Tensor | None = None  # (B, J, s, s, s), stored [z][y][x]; linear, no sigmoid
+    joints: torch.Tensor | None = None  # (B, J, 3) in the cube, of the coordinate variants
 
 
 class V2VPoseNet(Method):
@@ -126,16 +130,25 @@ class V2VPoseNet(Method):
         joints, c, s = len(skeleton), config.width, config.size // 2
         d = 3 if config.input == "voxels" else 2
         self.stem = nn.Sequential(
-            conv_bn_relu(1, c, 7, dimensions=d), max_pool(d), Residual(c, 2 * c, d), Residual(2 * c, 2 * c, d),
-            Residual(2 * c, 2 * c, d))
+            conv_bn_relu(1, c, 7, dimensions=d),
+            max_pool(d),
+            Residual(c, 2 * c, d),
+            Residual(2 * c, 2 * c, d),
+            Residual(2 * c, 2 * c, d),
+        )
         self.encoder_decoder = EncoderDecoder((2 * c, 4 * c, 8 * c), dimensions=d)
         self.last = nn.Sequential(*(conv_bn_relu(2 * c, 2 * c, dimensions=d) for _ in range(2)))
-        if config.output == "likelihood":                       # in two dimensions the slices of depth are channels
+        if config.output == "likelihood":  # in two dimensions the slices of depth are channels
             self.head = conv(2 * c, joints * s ** (3 - d), dimensions=d)
         else:
             self.head = nn.Sequential(
-                nn.Flatten(), nn.Linear(2 * c * s**d, config.hidden), nn.ReLU(inplace=True),
-                nn.Linear(config.hidden, config.hidden), nn.ReLU(inplace=True), nn.Linear(config.hidden, 3 * joints))
+                nn.Flatten(),
+                nn.Linear(2 * c * s**d, config.hidden),
+                nn.ReLU(inplace=True),
+                nn.Linear(config.hidden, config.hidden),
+                nn.ReLU(inplace=True),
+                nn.Linear(config.hidden, 3 * joints),
+            )
         self._initialise()
         self.to(memory_format=torch.channels_last if d == 2 else torch.channels_last_3d)
 
@@ -155,7 +168,9 @@ class V2VPoseNet(Method):
     def forward(self, x: torch.Tensor) -> list[Output]:
         sides = (self.config.size,) * (3 if self.config.input == "voxels" else 2)
         if x.shape[1:] != (1, *sides):
-            raise HandPoseError(f"input of shape {tuple(x.shape)}: accepted is (B, {', '.join(map(str, (1, *sides)))})")
+            raise HandPoseError(
+                f"input of shape {tuple(x.shape)}: accepted is (B, {', '.join(map(str, (1, *sides)))})"
+            )
         y = self.head(self.last(self.encoder_decoder(self.stem(x))))
         if self.config.output == "coordinates":
             return [Output(joints=y.unflatten(1, (-1, 3)))]
@@ -201,7 +216,7 @@ class V2VPoseNet(Method):
             error = (found.logsumexp(-1) - (target.softmax(-1) * found).sum(-1)).mean()
         else:
             error = F.mse_loss(found, target)
-            if self.config.loss == "sum":                                                  # Eq. 2, mean over frames
+            if self.config.loss == "sum":  # Eq. 2, mean over frames
                 error = error * found[0].numel()
         return {name: error, "total": error}
 
@@ -216,7 +231,7 @@ class V2VPoseNet(Method):
             return prepare.cube_to_xyz(output.joints.to(crops.centre.dtype), crops)
         volume = output.likelihood.to(crops.centre.dtype)
         if config.read_out == "top_k":
-            if config.loss == "cross_entropy":                                             # logarithms: heights again
+            if config.loss == "cross_entropy":  # logarithms: heights again
                 volume = volume.flatten(2).softmax(-1).reshape(volume.shape)
             places = top_k(volume, config.k)
         elif config.read_out == "soft_arg_max":
@@ -236,12 +251,23 @@ VARIANTS = {
     "crude_centre": ("The same, in cubes around the centre of mass (Table 2)", {}),
     "epoch_ensemble": ("The same, places averaged over the networks of all epochs (Table 2)", {}),
     "voxels_likelihood": ("48³ voxels to likelihoods (Table 1)", {"size": 48}),
-    "voxels_coordinates": ("48³ voxels to coordinates (Table 1)", {"size": 48, "output": "coordinates"}),
-    "depth_likelihood": ("48² pixels to likelihoods, twice as wide (Table 1)", {"size": 48, "input": "depth", "width": 32}),
-    "depth_coordinates": ("48² pixels to coordinates (Table 1)",
-                          {"size": 48, "input": "depth", "output": "coordinates"}),
+    "voxels_coordinates": (
+        "48³ voxels to coordinates (Table 1)",
+        {"size": 48, "output": "coordinates"},
+    ),
+    "depth_likelihood": (
+        "48² pixels to likelihoods, twice as wide (Table 1)",
+        {"size": 48, "input": "depth", "width": 32},
+    ),
+    "depth_coordinates": (
+        "48² pixels to coordinates (Table 1)",
+        {"size": 48, "input": "depth", "output": "coordinates"},
+    ),
     "squared_error": ("The paper's loss and arg-max, on a CPU as well", {}),
-    "small": ("For exercises: a quarter of the width on 24³ voxels", {"size": 24, "width": 4, "sigma": 1.0}),
+    "small": (
+        "For exercises: a quarter of the width on 24³ voxels",
+        {"size": 24, "width": 4, "sigma": 1.0},
+    ),
 }
 TABLE_1 = tuple(name for name in VARIANTS if name.startswith(("voxels", "depth")))
 
@@ -257,7 +283,14 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> V2VPoseNet:
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
 # mm: side of the cube, which stands in the code only.
-CUBES = {"synthetic": 250.0, "nyu": 250.0, "msra": 200.0, "icvl": 200.0, "hands17": 250.0, "itop": 2000.0}
+CUBES = {
+    "synthetic": 250.0,
+    "nyu": 250.0,
+    "msra": 200.0,
+    "icvl": 200.0,
+    "hands17": 250.0,
+    "itop": 2000.0,
+}
 DATASETS = tuple(CUBES)
 
 SMALL = {"width": 8, "size": 32, "sigma": 1.0, "hidden": 256, "initial_std": 0.03}
@@ -280,11 +313,23 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     if profile == "paper":
         size = {**vars(Config()), **VARIANTS[variant][1]}["size"]
         return Recipe(
-            profile, "rmsprop", lr=2.5e-4, betas=(0.0, 0.99), schedule="exponential", batch=8, epochs=10,
+            profile,
+            "rmsprop",
+            lr=2.5e-4,
+            betas=(0.0, 0.99),
+            schedule="exponential",
+            batch=8,
+            epochs=10,
             epoch_frames=72_757 if dataset == "synthetic" else None,
-            augmentation={"rotation": (-radians(40), radians(40)), "scale": (1 / 1.2, 1 / 0.8),
-                          "translation": 4 * cube / size},
-            cube_train=(cube,), cube_test=cube, keep_epochs=True)
+            augmentation={
+                "rotation": (-radians(40), radians(40)),
+                "scale": (1 / 1.2, 1 / 0.8),
+                "translation": 4 * cube / size,
+            },
+            cube_train=(cube,),
+            cube_test=cube,
+            keep_epochs=True,
+        )
     network, epochs, parts = dict(SMALL), 10, 1
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "width": 4, "size": 24}, 4, 900
@@ -302,7 +347,21 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
         network |= {"loss": "cross_entropy", "read_out": "soft_arg_max"}
     constant = variant == "epoch_ensemble"
     return Recipe(
-        profile, "adamw", lr=2e-3, weight_decay=1e-3, weight_decay_mode="decoupled",
-        schedule="exponential" if constant else "cosine", warmup=100, warmup_from=0.05, batch=8 * parts, epochs=epochs,
-        epoch_frames=epoch_frames, augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
-        cube_train=(cube,), cube_test=cube, network={**network, "convention": "port"}, keep_epochs=constant, parts=parts)
+        profile,
+        "adamw",
+        lr=2e-3,
+        weight_decay=1e-3,
+        weight_decay_mode="decoupled",
+        schedule="exponential" if constant else "cosine",
+        warmup=100,
+        warmup_from=0.05,
+        batch=8 * parts,
+        epochs=epochs,
+        epoch_frames=epoch_frames,
+        augmentation={"rotation": (-0.3, 0.3), "scale": (0.95, 1.05), "translation": 5.0},
+        cube_train=(cube,),
+        cube_test=cube,
+        network={**network, "convention": "port"},
+        keep_epochs=constant,
+        parts=parts,
+    )

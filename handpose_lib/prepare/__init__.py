@@ -9,10 +9,20 @@
 the batch lives.
 """
 
-from .augment import augment
-from .crop import batch, crop
-from .locate import locate, true_centre
-from .view import cube_to_xyz, from_view, image, to_view, xyz_to_cube
+from handpose_lib.prepare.augment import augment
+from handpose_lib.prepare.crop import batch, crop
+from handpose_lib.prepare.locate import locate, true_centre
+from handpose_lib.prepare.view import cube_to_xyz, from_view, image, to_view, xyz_to_cube
 
-__all__ = ["augment", "batch", "crop", "cube_to_xyz", "from_view", "image", "locate", "to_view", "true_centre",
-           "xyz_to_cube"]
+__all__ = [
+    "augment",
+    "batch",
+    "crop",
+    "cube_to_xyz",
+    "from_view",
+    "image",
+    "locate",
+    "to_view",
+    "true_centre",
+    "xyz_to_cube",
+]

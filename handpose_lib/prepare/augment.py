@@ -10,8 +10,8 @@ from math import pi
 
 import torch
 
-from ..errors import HandPoseError
-from ..frames import Crops
+from handpose_lib.errors import HandPoseError
+from handpose_lib.frames import Crops
 
 MODES = ("translation", "rotation", "scale and aspect", "none")
 
@@ -44,7 +44,9 @@ def augment(
         mode = (draws[:, 6] * len(MODES)).floor()
         moved = moved * (mode == 0)[:, None]
         turned = turned * (mode == 1)
-        scaled, stretched = (torch.where(mode == 2, value, torch.ones_like(value)) for value in (scaled, stretched))
+        scaled, stretched = (
+            torch.where(mode == 2, value, torch.ones_like(value)) for value in (scaled, stretched)
+        )
     return replace(
         crops,
         rotation=crops.rotation + turned,
@@ -60,12 +62,16 @@ def _between(uniform: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 def _check(generator, rotation, scale, translation, aspect) -> None:
     if generator.device.type != "cpu":
-        raise HandPoseError(f"augment: a generator on {generator.device}: accepted is one on the CPU, so that the "
-                            "draws do not depend on where the batch lives")
+        raise HandPoseError(
+            f"augment: a generator on {generator.device}: accepted is one on the CPU, so that the "
+            "draws do not depend on where the batch lives"
+        )
     if not rotation[0] <= rotation[1]:
         raise HandPoseError(f"augment: rotation {rotation}: accepted is (low, high) in rad")
     for name, (low, high) in (("scale", scale), ("aspect", aspect)):
         if not 0 < low <= high:
-            raise HandPoseError(f"augment: {name} {(low, high)}: accepted is (low, high) with 0 < low ≤ high")
+            raise HandPoseError(
+                f"augment: {name} {(low, high)}: accepted is (low, high) with 0 < low ≤ high"
+            )
     if not 0 <= translation < float("inf"):
         raise HandPoseError(f"augment: translation {translation}: accepted is mm ≥ 0")

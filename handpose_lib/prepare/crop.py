@@ -9,10 +9,10 @@ import math
 
 import torch
 
-from ..camera import Camera, xyz_to_uvd
-from ..errors import HandPoseError, one_of
-from ..frames import HANDS, Crops, DepthFrame
-from .locate import METHODS, as_cameras, locate, true_centre
+from handpose_lib.camera import Camera, xyz_to_uvd
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.frames import HANDS, Crops, DepthFrame
+from handpose_lib.prepare.locate import METHODS, as_cameras, locate, true_centre
 
 CENTRES = (*METHODS, "true", "stored")
 MARGIN = 1.45
@@ -44,8 +44,14 @@ def crop(
     cameras = as_cameras(camera, depth)
     cube = torch.as_tensor(cube, dtype=centre.dtype, device=depth.device).expand(batch).clone()
     reach = (cameras[:, :2].amax(1) * cube * (margin / 2) / centre[:, 2]).ceil()
-    if not bool(((centre[:, 2] > 0) & torch.isfinite(centre).all(1) & (cube > 0) & torch.isfinite(reach)).all()):
-        raise HandPoseError("crop: accepted are finite centres in front of the camera (z > 0 mm) and cubes > 0 mm")
+    if not bool(
+        (
+            (centre[:, 2] > 0) & torch.isfinite(centre).all(1) & (cube > 0) & torch.isfinite(reach)
+        ).all()
+    ):
+        raise HandPoseError(
+            "crop: accepted are finite centres in front of the camera (z > 0 mm) and cubes > 0 mm"
+        )
     middle = xyz_to_uvd(centre, cameras, check=False)[:, :2].round()
     reaches = reach.long().tolist()
     size = size or 8 * math.ceil((2 * max(reaches) + 1) / 8)
@@ -60,7 +66,9 @@ def crop(
         cube=cube,
         rotation=torch.zeros_like(cube),
         aspect=torch.ones_like(cube),
-        mirror=cube.new_tensor([-1.0 if hand == "left" else 1.0 for hand in hands or ["right"] * batch]),
+        mirror=cube.new_tensor(
+            [-1.0 if hand == "left" else 1.0 for hand in hands or ["right"] * batch]
+        ),
         joints=joints,
         ids=list(ids) if ids is not None else [str(number) for number in range(batch)],
     )
@@ -92,7 +100,9 @@ def batch(
         centres = true_centre(_needed(joints, "joints", centre, frames))
     else:
         centres = _needed(_all_or_none(frames, "centre"), "centre", centre, frames)
-    return crop(depth, cameras, centres, cube, joints, [frame.hand for frame in frames], ids, margin, size)
+    return crop(
+        depth, cameras, centres, cube, joints, [frame.hand for frame in frames], ids, margin, size
+    )
 
 
 def _copy(window: torch.Tensor, image: torch.Tensor, u: int, v: int, extent: int) -> None:
@@ -107,7 +117,9 @@ def _copy(window: torch.Tensor, image: torch.Tensor, u: int, v: int, extent: int
     left, right = max(u - extent, 0), min(u + extent_after + 1, width)
     top, bottom = max(v - extent, 0), min(v + extent_after + 1, height)
     if left < right and top < bottom:
-        window[top - v + half : bottom - v + half, left - u + half : right - u + half] = image[top:bottom, left:right]
+        window[top - v + half : bottom - v + half, left - u + half : right - u + half] = image[
+            top:bottom, left:right
+        ]
 
 
 def _stack(frames: list[DepthFrame]) -> torch.Tensor:
@@ -126,15 +138,21 @@ def _all_or_none(frames: list[DepthFrame], name: str) -> torch.Tensor | None:
     if any(value is None for value in values):
         return None
     if len({value.shape for value in values}) > 1:
-        raise HandPoseError(f"a batch of frames whose {name} differ in shape: accepted is one skeleton per batch")
+        raise HandPoseError(
+            f"a batch of frames whose {name} differ in shape: accepted is one skeleton per batch"
+        )
     return torch.stack(values)
 
 
-def _needed(values: torch.Tensor | None, name: str, centre: str, frames: list[DepthFrame]) -> torch.Tensor:
+def _needed(
+    values: torch.Tensor | None, name: str, centre: str, frames: list[DepthFrame]
+) -> torch.Tensor:
     if values is None:
         lacking = next(frame.id for frame in frames if getattr(frame, name) is None)
-        raise HandPoseError(f"centre {centre!r} needs the {name} of every frame; frame {lacking!r} has none "
-                            f"(accepted without: {', '.join(METHODS)})")
+        raise HandPoseError(
+            f"centre {centre!r} needs the {name} of every frame; frame {lacking!r} has none "
+            f"(accepted without: {', '.join(METHODS)})"
+        )
     return values
 
 
@@ -143,13 +161,23 @@ def _check(depth, centre, joints, hands, ids, margin) -> None:
     if depth.ndim != 3:
         raise HandPoseError(f"crop: depth of shape {tuple(depth.shape)}: accepted is (B, H, W)")
     if tuple(centre.shape) != (batch, 3):
-        raise HandPoseError(f"crop: centre of shape {tuple(centre.shape)}: accepted is ({batch}, 3)")
-    if joints is not None and (joints.ndim != 3 or joints.shape[0] != batch or joints.shape[2] != 3):
-        raise HandPoseError(f"crop: joints of shape {tuple(joints.shape)}: accepted is ({batch}, J, 3)")
+        raise HandPoseError(
+            f"crop: centre of shape {tuple(centre.shape)}: accepted is ({batch}, 3)"
+        )
+    if joints is not None and (
+        joints.ndim != 3 or joints.shape[0] != batch or joints.shape[2] != 3
+    ):
+        raise HandPoseError(
+            f"crop: joints of shape {tuple(joints.shape)}: accepted is ({batch}, J, 3)"
+        )
     for name, values in (("hands", hands), ("ids", ids)):
         if values is not None and len(values) != batch:
-            raise HandPoseError(f"crop: {len(values)} {name} for {batch} images: accepted is one each")
+            raise HandPoseError(
+                f"crop: {len(values)} {name} for {batch} images: accepted is one each"
+            )
     for hand in hands or ():
         one_of("hand", hand, HANDS)
     if not margin > 0:
-        raise HandPoseError(f"margin {margin}: accepted is a number above 0 (1.45 holds every rotation of the cube)")
+        raise HandPoseError(
+            f"margin {margin}: accepted is a number above 0 (1.45 holds every rotation of the cube)"
+        )

@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 import torch
 
-from ..camera import Camera, depth_to_points
-from ..errors import HandPoseError, one_of
+from handpose_lib.camera import Camera, depth_to_points
+from handpose_lib.errors import HandPoseError, one_of
 
 METHODS = ("mass", "outline")
 
@@ -69,7 +69,11 @@ def locate(
     if not 0 < near < far:
         raise HandPoseError(f"locate: range {near} to {far} mm: accepted is 0 < near < far")
     cameras = as_cameras(camera, depth)
-    centre = _mean_in_cube(depth, cameras, method, near, far, cube, ids) if detector is None else detector(depth, cameras)
+    centre = (
+        _mean_in_cube(depth, cameras, method, near, far, cube, ids)
+        if detector is None
+        else detector(depth, cameras)
+    )
     return centre if refine is None else refine(depth, cameras, centre)
 
 
@@ -82,10 +86,17 @@ def _mean_in_cube(depth, cameras, method, near, far, cube, ids) -> torch.Tensor:
     counts = (points[..., 2] >= near) & (points[..., 2] <= far)
     _need_a_hand(counts, near, far, ids)
     area = (points[..., 2] ** 2 / (cameras[:, 0] * cameras[:, 1])[:, None]).round() * counts
-    length = (_outline(depth) * points[..., 2] / cameras[:, :1]).round() * counts if method == "outline" else None
+    length = (
+        (_outline(depth) * points[..., 2] / cameras[:, :1]).round() * counts
+        if method == "outline"
+        else None
+    )
     weight = counts.to(points) if method == "mass" else length
     centre = _nearest_hand_sized(points, area, length, near, far)
-    half = torch.as_tensor(cube, dtype=depth.dtype, device=depth.device).expand(len(depth))[:, None] / 2
+    half = (
+        torch.as_tensor(cube, dtype=depth.dtype, device=depth.device).expand(len(depth))[:, None]
+        / 2
+    )
     for _ in range(ROUNDS):
         inside = (points - centre[:, None]).abs().amax(-1) <= half
         centre = _mean(points, weight * inside, otherwise=centre)
@@ -102,8 +113,10 @@ def as_cameras(camera: Camera | torch.Tensor, depth: torch.Tensor) -> torch.Tens
     if isinstance(camera, Camera):
         camera = camera.intrinsics(depth)
     if camera.shape not in ((4,), (len(depth), 4)):
-        raise HandPoseError(f"camera of shape {tuple(camera.shape)} for {len(depth)} images: accepted are a Camera, "
-                            f"(4,), or ({len(depth)}, 4)")
+        raise HandPoseError(
+            f"camera of shape {tuple(camera.shape)} for {len(depth)} images: accepted are a Camera, "
+            f"(4,), or ({len(depth)}, 4)"
+        )
     return camera.to(depth).expand(len(depth), 4)
 
 
@@ -116,12 +129,16 @@ def _nearest_hand_sized(points, area, length, near, far) -> torch.Tensor:
     """
     batch, across, deep = len(points), int(2 * SIDEWAYS / CELL), int((far - near) / CELL) + 1
     cells = ((points - points.new_tensor([-SIDEWAYS, -SIDEWAYS, near])) / CELL).floor()
-    inside = (area > 0) & ((cells >= 0) & (cells < cells.new_tensor([across, across, deep]))).all(-1)
+    inside = (area > 0) & ((cells >= 0) & (cells < cells.new_tensor([across, across, deep]))).all(
+        -1
+    )
     x, y, z = cells.long().unbind(-1)
     index = ((z * across + y) * across + x).masked_fill(~inside, 0)
 
     def blocks(values, side):
-        summed = values.new_zeros(batch, deep * across * across).scatter_add_(1, index, values * inside)
+        summed = values.new_zeros(batch, deep * across * across).scatter_add_(
+            1, index, values * inside
+        )
         return _sum_over_cubes(summed.reshape(batch, deep, across, across), side).flatten(1)
 
     block = blocks(area, 3)
@@ -131,9 +148,14 @@ def _nearest_hand_sized(points, area, length, near, far) -> torch.Tensor:
     best = (rank == rank.amax(1, keepdim=True)).reshape(batch, deep, -1)
     layer = best.any(2).long().argmax(1)  # the first layer that has it, hence the nearest
     rows = torch.arange(batch, device=points.device)
-    place = layer * across**2 + block.reshape(best.shape).masked_fill(~best, -1)[rows, layer].argmax(1)
+    place = layer * across**2 + block.reshape(best.shape).masked_fill(~best, -1)[
+        rows, layer
+    ].argmax(1)
     if length is not None:
-        cells_apart = _cell(torch.arange(block.shape[1], device=points.device), across) - _cell(place, across)[:, None]
+        cells_apart = (
+            _cell(torch.arange(block.shape[1], device=points.device), across)
+            - _cell(place, across)[:, None]
+        )
         best = best.flatten(1) & (cells_apart.abs().amax(-1) <= REACH)
         place = blocks(length, 3).masked_fill(~best, -1).argmax(1)
     cell = _cell(place, across).to(points)
@@ -145,7 +167,12 @@ def _outline(depth: torch.Tensor) -> torch.Tensor:
     """(B, H·W) how many of the four neighbours of a pixel are farther by `EDGE_MM`, or not measured."""
     behind = depth.masked_fill(depth <= 0, float("inf"))
     framed = torch.nn.functional.pad(behind[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    neighbours = (framed[:, 1:-1, :-2], framed[:, 1:-1, 2:], framed[:, :-2, 1:-1], framed[:, 2:, 1:-1])
+    neighbours = (
+        framed[:, 1:-1, :-2],
+        framed[:, 1:-1, 2:],
+        framed[:, :-2, 1:-1],
+        framed[:, 2:, 1:-1],
+    )
     return sum((other > depth + EDGE_MM).to(depth) for other in neighbours).flatten(1)
 
 
@@ -178,5 +205,7 @@ def _need_a_hand(counts, near, far, ids) -> None:
     empty = (~counts.any(1)).nonzero().flatten().tolist()
     if empty:
         name = repr(ids[empty[0]]) if ids is not None else f"number {empty[0]} of the batch"
-        raise HandPoseError(f"no hand in image {name}: nothing is measured between {near:g} and {far:g} mm; accepted "
-                            "is depth in millimetres with a hand in that range, or another near and far")
+        raise HandPoseError(
+            f"no hand in image {name}: nothing is measured between {near:g} and {far:g} mm; accepted "
+            "is depth in millimetres with a hand in that range, or another near and far"
+        )

@@ -13,9 +13,9 @@ which only changes the view, cannot pull them apart.
 
 import torch
 
-from ..camera import uvd_to_xyz, xyz_to_uvd
-from ..errors import HandPoseError
-from ..frames import Crops
+from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
+from handpose_lib.errors import HandPoseError
+from handpose_lib.frames import Crops
 
 
 def to_view(xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
@@ -54,7 +54,9 @@ def image(crops: Crops, size: int, background: float = 1.0) -> torch.Tensor:
     nearer than the cube's front face is put on it (−1); what lies behind the back face, was not
     measured, or is outside the window becomes `background`.
     """
-    n = (torch.arange(size, dtype=crops.depth.dtype, device=crops.depth.device) + 0.5) * (2 / size) - 1
+    n = (torch.arange(size, dtype=crops.depth.dtype, device=crops.depth.device) + 0.5) * (
+        2 / size
+    ) - 1
     linear, offset = _view_to_window(crops)
     # Tables of one row and one column each: what is done for every pixel should be little.
     along, down = linear[..., :1] * n + offset[..., None], linear[..., 1:] * n
@@ -95,7 +97,9 @@ def _denormalise(n: torch.Tensor, crops: Crops) -> tuple[torch.Tensor, torch.Ten
 def _view_to_window(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
     """The affine map window pixel = linear · n_xy + offset: (B, 2, 2) and (B, 2)."""
     cos, sin = crops.rotation.cos(), crops.rotation.sin()
-    inverse = torch.stack((crops.mirror * cos / crops.aspect, crops.mirror * sin, -sin / crops.aspect, cos), -1)
+    inverse = torch.stack(
+        (crops.mirror * cos / crops.aspect, crops.mirror * sin, -sin / crops.aspect, cos), -1
+    )
     linear = inverse.reshape(-1, 2, 2) * half_extent(crops)[:, :, None]
     return linear, centre_pixel(crops) - crops.origin
 
@@ -103,7 +107,9 @@ def _view_to_window(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
 def _nearest(window: torch.Tensor, column: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
     """The pixels of `window` (B, S, S) nearest to columns and rows (B, N, N); 0 outside of it."""
     side = window.shape[-1] + 2
-    framed = torch.nn.functional.pad(window, (1, 1, 1, 1))  # what lies outside lands on the frame of zeros
+    framed = torch.nn.functional.pad(
+        window, (1, 1, 1, 1)
+    )  # what lies outside lands on the frame of zeros
     column, row = column.clamp_(-1, side - 2).round_(), row.clamp_(-1, side - 2).round_()
     index = row.mul_(side).add_(column).add_(side + 1).long()
     return framed.flatten(1).gather(1, index.flatten(1)).reshape(column.shape)
@@ -111,6 +117,8 @@ def _nearest(window: torch.Tensor, column: torch.Tensor, row: torch.Tensor) -> t
 
 def _points(points: torch.Tensor, crops: Crops) -> torch.Tensor:
     if points.ndim != 3 or points.shape[-1] != 3 or len(points) != len(crops):
-        raise HandPoseError(f"points of shape {tuple(points.shape)} for {len(crops)} crops: accepted is "
-                            f"({len(crops)}, N, 3)")
+        raise HandPoseError(
+            f"points of shape {tuple(points.shape)} for {len(crops)} crops: accepted is "
+            f"({len(crops)}, N, 3)"
+        )
     return points

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import torch
 
-from ..errors import HandPoseError
-from ..frames import Crops
-from .view import xyz_to_cube
+from handpose_lib.errors import HandPoseError
+from handpose_lib.frames import Crops
+from handpose_lib.prepare.view import xyz_to_cube
 
 ROOM = 1 + 1 / 1024
 """A fitted cube over the extent of its points, so that the outermost ones lie in the last voxels and not beside them."""
@@ -27,16 +27,21 @@ def occupancy(crops: Crops, size: int) -> torch.Tensor:
     if not isinstance(size, int) or size < 1:
         raise HandPoseError(f"size {size!r}: accepted is a number of voxels from 1 on")
     batch, side = crops.depth.shape[:2]
-    row, column = _candidates(crops)                                                       # (n,) and (n,)
+    row, column = _candidates(crops)  # (n,) and (n,)
     frame, z = row // side, crops.depth.take(row * side + column)
     # A point is z · (a, b, 1) with a of its column and b of its row: so is its voxel, z · (a' + b') + the frame's offset.
     across, down = _rays(crops)
     linear, offset = _to_voxel(crops, size)
     index, inside = frame, z > 0
-    for axis in (2, 1, 0):                                                                 # ((frame, z), y), x
-        of_column = across * linear[:, 0, axis, None]                                      # (B, S)
+    for axis in (2, 1, 0):  # ((frame, z), y), x
+        of_column = across * linear[:, 0, axis, None]  # (B, S)
         of_row = down * linear[:, 1, axis, None] + linear[:, 2, axis, None]
-        voxel = (of_column.take(frame * side + column) + of_row.take(row)).mul_(z).add_(offset[:, axis].take(frame)).floor_()
+        voxel = (
+            (of_column.take(frame * side + column) + of_row.take(row))
+            .mul_(z)
+            .add_(offset[:, axis].take(frame))
+            .floor_()
+        )
         inside &= (voxel >= 0) & (voxel < size)
         index = index * size + voxel.long()
     # What fills nothing fills a voxel behind the last one, which is then left out.
@@ -58,9 +63,12 @@ def fit_cloud(crops: Crops) -> Crops:
     low = points.masked_fill(~inside, torch.inf).amin(1)
     high = points.masked_fill(~inside, -torch.inf).amax(1)
     side = (high - low).amax(-1) * ROOM
-    found = side > 0                                        # without points it is −∞
-    return replace(crops, centre=torch.where(found[:, None], (low + high) / 2, crops.centre),
-                   cube=torch.where(found, side, crops.cube))
+    found = side > 0  # without points it is −∞
+    return replace(
+        crops,
+        centre=torch.where(found[:, None], (low + high) / 2, crops.centre),
+        cube=torch.where(found, side, crops.cube),
+    )
 
 
 def to_voxels(n: torch.Tensor, size: int) -> torch.Tensor:
@@ -79,9 +87,15 @@ def _candidates(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
     On a CPU those in its range of depth, a tenth of all as a rule. Elsewhere all: nothing there waits for their number.
     """
     if crops.depth.device.type != "cpu":
-        pixel, side = torch.arange(crops.depth.numel(), device=crops.depth.device), crops.depth.shape[-1]
+        pixel, side = (
+            torch.arange(crops.depth.numel(), device=crops.depth.device),
+            crops.depth.shape[-1],
+        )
         return pixel // side, pixel % side
-    middle, reach = crops.centre[:, 2, None, None], (crops.cube / 2)[:, None, None] + 1    # 1 mm more than rounding may need
+    middle, reach = (
+        crops.centre[:, 2, None, None],
+        (crops.cube / 2)[:, None, None] + 1,
+    )  # 1 mm more than rounding may need
     near = (crops.depth > (middle - reach).clamp_min(0)) & (crops.depth < middle + reach)
     return near.flatten(0, 1).nonzero().unbind(1)
 

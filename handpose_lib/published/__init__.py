@@ -16,10 +16,11 @@ from pathlib import Path
 
 import torch
 
-from .. import metrics, paths, skeleton
-from ..camera import CAMERAS, Camera
-from ..errors import DataError, HandPoseError, one_of
-from . import files, smells, spaces
+from handpose_lib import paths, skeleton
+from handpose_lib.camera import CAMERAS, Camera
+from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.evaluation import metrics
+from handpose_lib.published import files, sanity, spaces
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Benchmark:
     names: str | None = None  # file with the image names, one per frame
     labels_up: bool = False  # the label file's y points up
     results: dict = field(default_factory=dict)  # method → file
-    parts: dict = field(default_factory=dict)  # part of the test set → number of its frames, in their order
+    parts: dict = field(
+        default_factory=dict
+    )  # part of the test set → number of its frames, in their order
     subsets: dict = field(default_factory=dict)  # number of joints → those evaluated among them
     synthetic: bool = False  # an imitation, whose figures say nothing about any paper
 
@@ -89,10 +92,15 @@ BENCHMARKS = {
         results={"A2J": "itop/ITOP_side_results.zip"},
     ),
     "msra": Benchmark("MSRA15", "msra21", CAMERAS["msra"], (241.42, 241.42, 160.0, 120.0)),
-    "hands17": Benchmark("HANDS 2017", "hands17_21", CAMERAS["hands17"], (475.065948, 475.065857, 315.944855, 245.287079)),
+    "hands17": Benchmark(
+        "HANDS 2017",
+        "hands17_21",
+        CAMERAS["hands17"],
+        (475.065948, 475.065857, 315.944855, 245.287079),
+    ),
 }
 BODY_MM = 1000.0
-"""As `smells.TOO_FAR_MM`, for a person."""
+"""As `sanity.TOO_FAR_MM`, for a person."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +139,19 @@ def load(name, method=None, root=None, intrinsics=None):
     """
     benchmark = _benchmark(name)
     if benchmark.labels is None:
-        raise HandPoseError(f"{benchmark.title} has no public labels of its test frames; accepted are "
-                            + ", ".join(n for n, b in BENCHMARKS.items() if b.labels))
+        raise HandPoseError(
+            f"{benchmark.title} has no public labels of its test frames; accepted are "
+            + ", ".join(n for n, b in BENCHMARKS.items() if b.labels)
+        )
     file = benchmark.labels
     if method is not None:
-        file = benchmark.results[one_of(f"method with predictions on {benchmark.title}", method, benchmark.results)]
+        file = benchmark.results[
+            one_of(f"method with predictions on {benchmark.title}", method, benchmark.results)
+        ]
     poses = _read(Path(root or folder()) / file, benchmark)
-    joints = spaces.to_mm(poses.points, spaces.of(poses.points, benchmark.camera), intrinsics or benchmark.intrinsics)
+    joints = spaces.to_mm(
+        poses.points, spaces.of(poses.points, benchmark.camera), intrinsics or benchmark.intrinsics
+    )
     return _upside_down(joints) if benchmark.labels_up and method is None else joints
 
 
@@ -170,25 +184,46 @@ def score_file(path, name, labels=None, space=None, root=None, against=None) -> 
     labels = _labels(benchmark, labels, root)
     test_list = _names(benchmark, root)
     rows = _rows(poses.names, test_list, len(labels))
-    noticed = [smells.space(spaces.UVD, found) if space is None else None,
-               smells.frame_count(len(predicted), len(labels), benchmark.parts, by_name=rows is not None),
-               smells.image_names(poses.names, test_list) if rows is None else None]
+    noticed = [
+        sanity.space(spaces.UVD, found) if space is None else None,
+        sanity.frame_count(len(predicted), len(labels), benchmark.parts, by_name=rows is not None),
+        sanity.image_names(poses.names, test_list) if rows is None else None,
+    ]
     rows = torch.arange(min(len(labels), len(predicted))) if rows is None else rows
-    predicted, wanted, labels = predicted[:len(rows)], len(labels), labels[rows]
+    predicted, wanted, labels = predicted[: len(rows)], len(labels), labels[rows]
     y_up = found == spaces.XYZ and _fits_upside_down(predicted, labels)
     predicted = _upside_down(predicted) if y_up else predicted
     measures = metrics.summary(predicted, labels)
     against = _others(path, benchmark, root) if against is None else against
-    noticed += [*(smells.same_frames(predicted, theirs[rows], other) for other, theirs in against.items()
-                  if len(theirs) > int(rows.max())),
-                smells.without_depth(predicted),
-                smells.too_far(measures["mean_joint_error_mm"], BODY_MM if benchmark.skeleton == "itop15" else smells.TOO_FAR_MM),
-                smells.equal_to_labels(predicted, labels, skeleton.get(benchmark.skeleton).joints),
-                smells.order(predicted, labels)]
+    noticed += [
+        *(
+            sanity.same_frames(predicted, theirs[rows], other)
+            for other, theirs in against.items()
+            if len(theirs) > int(rows.max())
+        ),
+        sanity.without_depth(predicted),
+        sanity.too_far(
+            measures["mean_joint_error_mm"],
+            BODY_MM if benchmark.skeleton == "itop15" else sanity.TOO_FAR_MM,
+        ),
+        sanity.equal_to_labels(predicted, labels, skeleton.get(benchmark.skeleton).joints),
+        sanity.order(predicted, labels),
+    ]
     errors = metrics.frame_errors(predicted, labels, "mean")
-    inside = {part: (rows >= range_.start) & (rows < range_.stop) for part, range_ in parts_of(name, wanted).items()}
+    inside = {
+        part: (rows >= range_.start) & (rows < range_.stop)
+        for part, range_ in parts_of(name, wanted).items()
+    }
     parts = {part: errors[those].mean().item() for part, those in inside.items() if those.any()}
-    return Score(len(rows), found, spaces.unit(poses.points), y_up, measures, parts, [text for text in noticed if text])
+    return Score(
+        len(rows),
+        found,
+        spaces.unit(poses.points),
+        y_up,
+        measures,
+        parts,
+        [text for text in noticed if text],
+    )
 
 
 def parts_of(name, frames) -> dict[str, slice]:
@@ -201,7 +236,9 @@ def parts_of(name, frames) -> dict[str, slice]:
 
 
 def _benchmark(name) -> Benchmark:
-    return name if isinstance(name, Benchmark) else BENCHMARKS[one_of("benchmark", name, BENCHMARKS)]
+    return (
+        name if isinstance(name, Benchmark) else BENCHMARKS[one_of("benchmark", name, BENCHMARKS)]
+    )
 
 
 def _read(path, benchmark) -> files.Poses:
@@ -240,8 +277,11 @@ def _rows(names, test_list, frames):
 def _others(path, benchmark, root):
     """The published predictions of a set, but for this file: title → joints."""
     known = {method: root / file for method, file in benchmark.results.items()}
-    return {f"{method} ({file.name})": load(benchmark, method, root)
-            for method, file in known.items() if file.is_file() and not file.samefile(path)}
+    return {
+        f"{method} ({file.name})": load(benchmark, method, root)
+        for method, file in known.items()
+        if file.is_file() and not file.samefile(path)
+    }
 
 
 def _upside_down(joints):
@@ -250,5 +290,7 @@ def _upside_down(joints):
 
 def _fits_upside_down(predicted, labels) -> bool:
     """Whether y of the predictions points up, told by which way fits the labels."""
-    ways = [metrics.mean_joint_error(joints, labels) for joints in (predicted, _upside_down(predicted))]
+    ways = [
+        metrics.mean_joint_error(joints, labels) for joints in (predicted, _upside_down(predicted))
+    ]
     return bool(ways[1] < ways[0])

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import matlab, storage
-from ..errors import DataError, HandPoseError
+from handpose_lib.errors import DataError, HandPoseError
+from handpose_lib.io import matlab, storage
 
 LARGEST = 512 * 2**20
 """Bytes of the largest file that is read. The predictions of HANDS 2017's 295,510 test frames take a third of it."""
@@ -35,7 +35,16 @@ MEMORY = 24
 LINE = 2**16
 """Bytes of the longest line: 64 per number for more than 300 joints."""
 
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, LookupError, ValueError)
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+)
 """What Python's reader raises for damaged archives, unknown versions (a RuntimeError) and passwords."""
 
 
@@ -64,10 +73,14 @@ def read(path, joints=None) -> Poses:
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: {path.stat().st_size:,} bytes; accepted are at most {LARGEST:,}")
+            raise DataError(
+                f"{path}: {path.stat().st_size:,} bytes; accepted are at most {LARGEST:,}"
+            )
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist: a file of predictions or labels is needed") from None
+        raise DataError(
+            f"{path} does not exist: a file of predictions or labels is needed"
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     return _parse(content, str(path), joints, zips=True)
@@ -77,7 +90,9 @@ def write(path, points, names=None) -> Path:
     """Writes `points` (N, J, 3), with `names` before them or without, as the community's text: three decimals."""
     points = torch.as_tensor(points)
     if points.ndim != 3 or points.shape[-1] != 3 or not bool(points.isfinite().all()):
-        raise HandPoseError(f"points of shape {tuple(points.shape)}: accepted are finite numbers (N, J, 3)")
+        raise HandPoseError(
+            f"points of shape {tuple(points.shape)}: accepted are finite numbers (N, J, 3)"
+        )
     if names is not None and len(names) != len(points):
         raise HandPoseError(f"{len(names)} names for {len(points)} frames: accepted is one each")
     rows = [" ".join(f"{number:.3f}" for number in row) for row in points.flatten(1).tolist()]
@@ -92,12 +107,16 @@ def write(path, points, names=None) -> Path:
 def _parse(content: bytes, where: str, joints, zips: bool) -> Poses:
     if content.startswith(b"PK\x03\x04"):
         if not zips:
-            raise DataError(f"{where}: a zip inside a zip; accepted are text and MATLAB files in it")
+            raise DataError(
+                f"{where}: a zip inside a zip; accepted are text and MATLAB files in it"
+            )
         return _from_zip(content, where, joints)
     if matlab.is_one(content):
         return Poses(_from_arrays(matlab.arrays(content, where, _room(content)), where, joints))
     if b"\0" in content[:LINE]:
-        raise DataError(f"{where}: neither text nor a MATLAB file of version 5 nor a zip of one of them")
+        raise DataError(
+            f"{where}: neither text nor a MATLAB file of version 5 nor a zip of one of them"
+        )
     return _from_text(content, where, joints)
 
 
@@ -112,45 +131,68 @@ def _from_zip(content: bytes, where: str, joints) -> Poses:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for member in archive.infolist():
-                if member.is_dir() or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                if member.is_dir() or member.compress_type not in (
+                    zipfile.ZIP_STORED,
+                    zipfile.ZIP_DEFLATED,
+                ):
                     continue
                 with archive.open(member) as file:
                     inside = file.read(left + 1)
                 left -= len(inside)
                 if left < 0:
-                    raise DataError(f"{where}: unpacks to more than the {_room(content):,} bytes that are accepted")
+                    raise DataError(
+                        f"{where}: unpacks to more than the {_room(content):,} bytes that are accepted"
+                    )
                 try:
-                    found[member.filename] = _parse(inside, f"{where}, {member.filename[:80]!r} in it", joints, zips=False)
+                    found[member.filename] = _parse(
+                        inside, f"{where}, {member.filename[:80]!r} in it", joints, zips=False
+                    )
                 except DataError as error:
                     reason = error  # most members are something else; the last reason serves where it was the only one
     except DataError:
         raise
     except BROKEN_ZIP as error:
-        raise DataError(f"{where}: not a whole zip file without a password ({str(error)[:100]!r})") from error
+        raise DataError(
+            f"{where}: not a whole zip file without a password ({str(error)[:100]!r})"
+        ) from error
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
         raise DataError(f"{where}: holds several files of poses ({_some(found)}); accepted is one")
     if len(archive.infolist()) == 1:
         raise reason
-    raise DataError(f"{where}: none of its {len(archive.infolist())} files holds poses as text or MATLAB arrays")
+    raise DataError(
+        f"{where}: none of its {len(archive.infolist())} files holds poses as text or MATLAB arrays"
+    )
 
 
 def _from_arrays(arrays: dict, where: str, joints) -> torch.Tensor:
     """The one array that can be poses."""
-    fitting, arrays = {}, {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)}
+    fitting, arrays = (
+        {},
+        {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)},
+    )
     for name, values in arrays.items():
         if values.ndim == 2 and values.shape[1] % 3 == 0:
             values = values.reshape(len(values), -1, 3)
-        if values.ndim == 3 and values.shape[2] == 3 and 0 not in values.shape and values.shape[1] in (joints or values.shape):
+        if (
+            values.ndim == 3
+            and values.shape[2] == 3
+            and 0 not in values.shape
+            and values.shape[1] in (joints or values.shape)
+        ):
             fitting[name] = values
     if len(fitting) != 1:
         shapes = {f"{name} {'×'.join(map(str, values.shape))}" for name, values in arrays.items()}
-        raise DataError(f"{where}: {_some(fitting) if fitting else 'no array'} can be poses (arrays: {_some(shapes)}); "
-                        f"accepted is one of (N, {_either(joints)}, 3) numbers")
+        raise DataError(
+            f"{where}: {_some(fitting) if fitting else 'no array'} can be poses (arrays: {_some(shapes)}); "
+            f"accepted is one of (N, {_either(joints)}, 3) numbers"
+        )
     values = np.ascontiguousarray(next(iter(fitting.values())), np.float64)
     if not np.isfinite(values).all():
-        raise DataError(f"{where}: {_some(fitting)} holds a value that is not finite; accepted are numbers")
+        raise DataError(
+            f"{where}: {_some(fitting)} holds a value that is not finite; accepted are numbers"
+        )
     return torch.from_numpy(values)
 
 
@@ -158,11 +200,15 @@ def _from_text(content: bytes, where: str, joints) -> Poses:
     flat, counts, lines, names, stops = array("d"), array("q"), array("q"), [], {}
     for number, line in enumerate(io.BytesIO(content), start=1):
         if len(line) > LINE:
-            raise DataError(f"{where}, line {number}: {len(line):,} bytes; accepted are at most {LINE:,}")
+            raise DataError(
+                f"{where}, line {number}: {len(line):,} bytes; accepted are at most {LINE:,}"
+            )
         try:
             fields = line.decode("utf-8-sig").replace(",", " ").split()
         except UnicodeDecodeError as error:
-            raise DataError(f"{where}, line {number}: cannot be read as text ({error.reason})") from None
+            raise DataError(
+                f"{where}, line {number}: cannot be read as text ({error.reason})"
+            ) from None
         if not fields:
             continue
         if _number(fields[0]) is None:
@@ -180,15 +226,23 @@ def _from_text(content: bytes, where: str, joints) -> Poses:
         flat, counts, lines = flat[1:], counts[1:], lines[1:]
         stops = {row - 1: field for row, field in stops.items()}
     if names and len(names) != len(counts):
-        raise DataError(f"{where}: {len(names)} of {len(counts)} lines begin with an image name; accepted is all or none")
-    points = _table(np.frombuffer(flat), np.frombuffer(counts, np.int64), lines, stops, where, joints)
+        raise DataError(
+            f"{where}: {len(names)} of {len(counts)} lines begin with an image name; accepted is all or none"
+        )
+    points = _table(
+        np.frombuffer(flat), np.frombuffer(counts, np.int64), lines, stops, where, joints
+    )
     if points.shape[1] % 3 == 1:
         names = [f"{number:.0f}" for number in points[:, 0]]
         points = points[:, 1:]
     bad = np.argwhere(~np.isfinite(points))
     if len(bad):
-        raise DataError(f"{where}, line {lines[bad[0, 0]]}: '{points[tuple(bad[0])]:f}' is not a finite number")
-    return Poses(torch.from_numpy(np.ascontiguousarray(points)).reshape(len(points), -1, 3), names or None)
+        raise DataError(
+            f"{where}, line {lines[bad[0, 0]]}: '{points[tuple(bad[0])]:f}' is not a finite number"
+        )
+    return Poses(
+        torch.from_numpy(np.ascontiguousarray(points)).reshape(len(points), -1, 3), names or None
+    )
 
 
 def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
@@ -200,21 +254,36 @@ def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
     more = counts[0] - int(numbered)
     if not joints:
         if not alike:
-            raise DataError(f"{where}, line {lines[odd[0]]}: {counts[odd[0]]} numbers, where line {lines[0]} has {counts[0]}")
+            raise DataError(
+                f"{where}, line {lines[odd[0]]}: {counts[odd[0]]} numbers, where line {lines[0]} has {counts[0]}"
+            )
         if counts[0] < 3:
             raise DataError(f"{where}, line {lines[0]}: {counts[0]} numbers, where a joint needs 3")
-    count = next((number for number in joints if alike and more == 3 * number), joints[0] if joints else counts[0] // 3)
+    count = next(
+        (number for number in joints if alike and more == 3 * number),
+        joints[0] if joints else counts[0] // 3,
+    )
     wanted = 3 * count
     short = np.flatnonzero(counts < wanted)
     if len(short):
         row = int(short[0])
         if row in stops:
-            raise DataError(f"{where}, line {lines[row]}: {stops[row][:40]!r} is not a finite number")
-        raise DataError(f"{where}, line {lines[row]}: {counts[row]} numbers, where {count} joints need {wanted}")
+            raise DataError(
+                f"{where}, line {lines[row]}: {stops[row][:40]!r} is not a finite number"
+            )
+        raise DataError(
+            f"{where}, line {lines[row]}: {counts[row]} numbers, where {count} joints need {wanted}"
+        )
     if alike and more > wanted and more % 3 == 0:
-        raise DataError(f"{where}: every line has the numbers of {more // 3} joints, where {count} joints need {wanted}")
+        raise DataError(
+            f"{where}: every line has the numbers of {more // 3} joints, where {count} joints need {wanted}"
+        )
     wanted += int(numbered)
-    return flat.reshape(len(counts), -1)[:, :wanted] if alike else flat[starts[:, None] + np.arange(wanted)]
+    return (
+        flat.reshape(len(counts), -1)[:, :wanted]
+        if alike
+        else flat[starts[:, None] + np.arange(wanted)]
+    )
 
 
 def _counts_up(first: np.ndarray) -> bool:
@@ -240,5 +309,11 @@ def _either(joints) -> str:
 
 def _some(names) -> str:
     """Names from a file, a few of them and each short: they may be anything."""
-    names = sorted(name if name.isprintable() and len(name) < 80 else f"{name[:40]!r}…" for name in names)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "none"
+    names = sorted(
+        name if name.isprintable() and len(name) < 80 else f"{name[:40]!r}…" for name in names
+    )
+    return (
+        ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        if names
+        else "none"
+    )

@@ -7,7 +7,7 @@ looks along an axis that points at the viewer, as MSRA's labels do.
 
 import torch
 
-from ..camera import Camera, uvd_to_xyz
+from handpose_lib.camera import Camera, uvd_to_xyz
 
 UVD, XYZ = "uvd", "xyz"
 INSIDE = 0.9

@@ -21,13 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..camera import Camera, preset
-from ..errors import HandPoseError, one_of
-from ..frames import DepthFrame
-from . import hand as hands_
-from . import hashing, poses, raycast, sensors, surroundings
-from .hand import Hand
-from .raycast import Solids
+from handpose_lib.camera import Camera, preset
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.frames import DepthFrame
+from handpose_lib.synth import hashing
+from handpose_lib.synth.hands import hand as hands_
+from handpose_lib.synth.hands import poses
+from handpose_lib.synth.hands.hand import Hand
+from handpose_lib.synth.scene import raycast, sensors, surroundings
+from handpose_lib.synth.scene.raycast import Solids
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,24 @@ class Distribution:
         for name in ("left", "offset", "forearm", "wall", "person", "table", "held", "near", "beside", "holes",
                      "missing", "smear"):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
-                raise HandPoseError(f"{name} {getattr(self, name)}: accepted is a share between 0 and 1")
+                raise HandPoseError(
+                    f"{name} {getattr(self, name)}: accepted is a share between 0 and 1"
+                )
         for name in ("in_plane", "yaw", "pitch", "forearm_length", "forearm_girth", "behind", "below", "strength",
                      "distance"):  # fmt: skip
             limits = getattr(self, name)
-            if limits is not None and not (len(limits) == 2 and -math.inf < limits[0] <= limits[1] < math.inf):
-                raise HandPoseError(f"{name} {limits}: accepted are two numbers, the lower one first")
+            if limits is not None and not (
+                len(limits) == 2 and -math.inf < limits[0] <= limits[1] < math.inf
+            ):
+                raise HandPoseError(
+                    f"{name} {limits}: accepted are two numbers, the lower one first"
+                )
         for name in self.sensors:
             one_of("sensor", name, sensors.SENSORS)
         if not (all(w >= 0 for w in self.sensors.values()) and sum(self.sensors.values()) > 0):
-            raise HandPoseError(f"sensors {dict(self.sensors)}: accepted are weights of at least 0, one above 0")
+            raise HandPoseError(
+                f"sensors {dict(self.sensors)}: accepted are weights of at least 0, one above 0"
+            )
         if not 0 <= self.centre_error < math.inf:
             raise HandPoseError(f"centre_error {self.centre_error}: accepted are mm ≥ 0")
 
@@ -166,7 +176,11 @@ class Rendered:
     def hand_mask(self) -> Tensor:
         """(B, H, W) bool: measured within 15 mm of the surface of hand and forearm, here or one pixel away."""
         near, far = sensors.surface_around(self.hand_depth)
-        return (self.depth > 0) & (self.depth > near - sensors.EDGE_MM) & (self.depth < far + sensors.EDGE_MM)
+        return (
+            (self.depth > 0)
+            & (self.depth > near - sensors.EDGE_MM)
+            & (self.depth < far + sensors.EDGE_MM)
+        )
 
     def frame(self, row: int) -> DepthFrame:
         """One frame as a data set would give it."""
@@ -195,7 +209,9 @@ def frames(
         distribution = DISTRIBUTIONS[one_of("distribution", distribution, DISTRIBUTIONS)]
     indices = list(indices)
     if not indices:
-        raise HandPoseError("no indices: accepted is a sequence of at least one whole number from 0")
+        raise HandPoseError(
+            "no indices: accepted is a sequence of at least one whole number from 0"
+        )
     draw = _Draws(hashing.keys(seed, indices), torch.device(device))
 
     posed, side = _posed(draw, setting, distribution, list(subjects), gesture)
@@ -206,7 +222,8 @@ def frames(
     return Rendered(
         depth=_measured(draw, setting.camera, distribution, posed, exact),
         joints=joints,
-        centre=joints.mean(1) + distribution.centre_error * draw.normal("centre error", 3).to(joints),
+        centre=joints.mean(1)
+        + distribution.centre_error * draw.normal("centre error", 3).to(joints),
         camera=setting.camera,
         hands=["left" if s < 0 else "right" for s in side.tolist()],
         ids=[f"synthetic {protocol} {seed} {i}" for i in indices],
@@ -231,7 +248,9 @@ class _Draws:
 
     def normal(self, name: str, count: int) -> Tensor:
         """(B, count) from the standard normal distribution, cut at five standard deviations."""
-        return torch.special.ndtri(hashing.uniform(self.key, name, count).double().clamp_min(3e-7)).to(self.device)
+        return torch.special.ndtri(
+            hashing.uniform(self.key, name, count).double().clamp_min(3e-7)
+        ).to(self.device)
 
     def between(self, name: str, limits: tuple[float, float]) -> Tensor:
         """(B,) uniform between the limits."""
@@ -253,8 +272,13 @@ def _posed(
     side = torch.where(draw.happens("left", d.left), -1.0, 1.0)
     angles = _angles(draw, d, person, gesture)
 
-    yaw, roll = torch.deg2rad(draw.between("yaw", d.yaw)), torch.deg2rad(draw.between("in-plane", d.in_plane))
-    pitch = torch.deg2rad((draw.between("pitch", d.pitch) + draw.between("pitch again", d.pitch)) / 2)
+    yaw, roll = (
+        torch.deg2rad(draw.between("yaw", d.yaw)),
+        torch.deg2rad(draw.between("in-plane", d.in_plane)),
+    )
+    pitch = torch.deg2rad(
+        (draw.between("pitch", d.pitch) + draw.between("pitch again", d.pitch)) / 2
+    )
     length = draw.between("forearm length", d.forearm_length) * draw.happens("forearm", d.forearm)
     # A forearm that points at the camera is cut off before it hides the hand: z of the image of the hand's y axis.
     towards = -torch.sin(pitch)
@@ -335,7 +359,9 @@ def _with_surroundings(
         rows = draw.happens(name, share).nonzero()[:, 0]
         planes = make(draw(f"the {name}", 3))
         for part in rows.split(_step(exact)):
-            exact[part] = surroundings.merge(exact[part], surroundings.plane_depth(planes[part], camera))
+            exact[part] = surroundings.merge(
+                exact[part], surroundings.plane_depth(planes[part], camera)
+            )
     return exact
 
 
@@ -367,13 +393,16 @@ def _measured(draw: _Draws, camera: Camera, d: Distribution, posed: Hand, exact:
         # Squared: most frames have few holes.
         holes=d.holes * draw("holes share")[:, 0].square(),
         points=_lost_points(draw, posed),
-        radius=draw.between("missing size", (6.0, 16.0))[:, None] * draw.happens("missing", d.missing)[:, None],
+        radius=draw.between("missing size", (6.0, 16.0))[:, None]
+        * draw.happens("missing", d.missing)[:, None],
     )
     depth = exact.clone()
     for number, name in enumerate(names):
         for rows in (which == number).nonzero()[:, 0].split(_step(exact)):
             key = draw.key[rows.cpu().numpy()]
-            depth[rows] = _sense(sensors.SENSORS[name], d, camera, exact[rows], key, damage.index(rows))
+            depth[rows] = _sense(
+                sensors.SENSORS[name], d, camera, exact[rows], key, damage.index(rows)
+            )
     return depth
 
 
@@ -390,10 +419,14 @@ class _Damage:
         return _Damage(**{name: value[rows] for name, value in vars(self).items()})
 
 
-def _sense(sensor, d: Distribution, camera: Camera, depth: Tensor, key: np.ndarray, damage: _Damage) -> Tensor:
+def _sense(
+    sensor, d: Distribution, camera: Camera, depth: Tensor, key: np.ndarray, damage: _Damage
+) -> Tensor:
     depth = sensors.within(depth, 0.0, d.reach)
     if damage.smear.any():
-        depth = sensors.mix_edges(depth, hashing.split(key, "smear"), share=damage.smear, blend=0.45)
+        depth = sensors.mix_edges(
+            depth, hashing.split(key, "smear"), share=damage.smear, blend=0.45
+        )
     depth = sensor(depth, camera, key, damage.strength)
     if damage.holes.any():
         depth = sensors.holes(depth, key, damage.holes)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import HandPoseError
+from handpose_lib.errors import HandPoseError
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -28,14 +28,18 @@ def keys(seed: int, indices: Iterable[int]) -> np.ndarray:
     indices = np.asarray([int(i) for i in indices], dtype=np.int64)
     if (indices < 0).any() or int(seed) < 0:
         lowest = indices.min(initial=0)
-        raise HandPoseError(f"seed {seed} with indices from {lowest}: accepted are whole numbers from 0")
+        raise HandPoseError(
+            f"seed {seed} with indices from {lowest}: accepted are whole numbers from 0"
+        )
     seed = np.uint64(int(seed) & 0xFFFFFFFFFFFFFFFF)
     return _mix(_mix(np.full(1, seed) + _GOLDEN) + indices.astype(np.uint64) * _GOLDEN)
 
 
 def uniform(key: np.ndarray, name: str, count: int = 1) -> Tensor:
     """(B, count) float32 in [0, 1), multiples of 2^-24."""
-    return torch.from_numpy((_words(key, name, count) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24))
+    return torch.from_numpy(
+        (_words(key, name, count) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+    )
 
 
 def split(key: np.ndarray, name: str) -> np.ndarray:
@@ -43,7 +47,9 @@ def split(key: np.ndarray, name: str) -> np.ndarray:
     return _words(key, name, 1)[:, 0]
 
 
-def noise(key: np.ndarray, name: str, size: tuple[int, int], like: Tensor, smooth: float = 0.0) -> Tensor:
+def noise(
+    key: np.ndarray, name: str, size: tuple[int, int], like: Tensor, smooth: float = 0.0
+) -> Tensor:
     """(B, H, W) standard normal noise, of the type and on the device of `like`; correlated over `smooth` pixels.
 
     Each frame sees its own window of one large periodic sheet of noise: drawing every pixel anew would take

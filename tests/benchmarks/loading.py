@@ -23,10 +23,9 @@ from statistics import median
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without installation
-
-from handpose_lib import datasets, packed, synth, training  # noqa: E402
-from handpose_lib.datasets import msra  # noqa: E402
+from handpose_lib import datasets, synth, training
+from handpose_lib.datasets import msra
+from handpose_lib.training import crop_cache
 
 CUBES, BATCH, ROUNDS = (240.0, 250.0, 260.0), 32, 5
 STATED = 2000
@@ -34,7 +33,9 @@ STATED = 2000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=1088, help="frames of the set")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
@@ -50,23 +51,43 @@ def main() -> int:
 def loading(folder: Path, frames: int) -> dict:
     data = stored_frames(folder / "msra", frames)
     clock = time.process_time()
-    source = packed.Packed(data, CUBES, path=folder / "packed.h5")
+    source = crop_cache.Packed(data, CUBES, path=folder / "packed.h5")
     packing = time.process_time() - clock
-    sources = {"files": training.Stored(data, CUBES, memory=0), "packed": source, "kept": training.Stored(data, CUBES)}
+    sources = {
+        "files": training.Stored(data, CUBES, memory=0),
+        "packed": source,
+        "kept": training.Stored(data, CUBES),
+    }
     for _ in sources["kept"].sweep():
         pass
-    same = all(torch.equal(sources[name].batch(3, BATCH).depth, sources["packed"].batch(3, BATCH).depth) for name in sources)
+    same = all(
+        torch.equal(sources[name].batch(3, BATCH).depth, sources["packed"].batch(3, BATCH).depth)
+        for name in sources
+    )
     if not same:
         raise SystemExit("the sources give different batches")
     steps = max(2, len(data) // BATCH)
-    rounds = [{name: crops_per_second(s, steps if name != "files" else max(2, steps // 4)) for name, s in sources.items()}
-              for _ in range(ROUNDS)]
+    rounds = [
+        {
+            name: crops_per_second(s, steps if name != "files" else max(2, steps // 4))
+            for name, s in sources.items()
+        }
+        for _ in range(ROUNDS)
+    ]
     return {
-        "frames": len(data), "batch": BATCH, "threads": workers(),
+        "frames": len(data),
+        "batch": BATCH,
+        "threads": workers(),
         "bytes_per_crop": (folder / "packed.h5").stat().st_size / len(data),
         "packing_crops_per_second_computed": len(data) / packing,
-        **{f"{name}_crops_per_second_{kind}": median(r[name][kind] for r in rounds) for name in sources for kind in ("computed", "clock")},
-        "packed_over_files": median(r["packed"]["computed"] / r["files"]["computed"] for r in rounds),
+        **{
+            f"{name}_crops_per_second_{kind}": median(r[name][kind] for r in rounds)
+            for name in sources
+            for kind in ("computed", "clock")
+        },
+        "packed_over_files": median(
+            r["packed"]["computed"] / r["files"]["computed"] for r in rounds
+        ),
         "stated_crops_per_second": STATED,
     }
 
@@ -77,7 +98,10 @@ def crops_per_second(source, steps: int) -> dict:
     with ThreadPoolExecutor(workers()) as pool:
         for crops in pool.map(lambda step: source.batch(step, BATCH), range(steps)):
             assert len(crops) == BATCH
-    return {"computed": steps * BATCH / (time.process_time() - computed), "clock": steps * BATCH / (time.perf_counter() - clock)}
+    return {
+        "computed": steps * BATCH / (time.process_time() - computed),
+        "clock": steps * BATCH / (time.perf_counter() - clock),
+    }
 
 
 def workers() -> int:
@@ -87,10 +111,14 @@ def workers() -> int:
 def stored_frames(root: Path, count: int):
     """`count` or a few more frames in MSRA's format, as `make_synthetic.py` draws them by default."""
     each = -(-count // (8 * len(msra.GESTURES)))
-    for number, (subject, gesture) in enumerate((s, g) for s in msra.SUBJECTS for g in msra.GESTURES):
+    for number, (subject, gesture) in enumerate(
+        (s, g) for s in msra.SUBJECTS for g in msra.GESTURES
+    ):
         place = root / f"P{subject}" / gesture
         place.mkdir(parents=True)
-        rendered = synth.frames(range(number * each, (number + 1) * each), protocol="msra", distribution=synth.WIDE_VIEW)
+        rendered = synth.frames(
+            range(number * each, (number + 1) * each), protocol="msra", distribution=synth.WIDE_VIEW
+        )
         for i, depth in enumerate(rendered.depth):
             msra.write_frame(place / msra.frame_name(i), depth.numpy())
         msra.write_joints(place / "joint.txt", rendered.joints.numpy())
@@ -98,13 +126,19 @@ def stored_frames(root: Path, count: int):
 
 
 def table(found: dict) -> str:
-    lines = [f"{found['frames']:,} frames in batches of {found['batch']}, {found['threads']} threads, "
-             f"{found['bytes_per_crop'] / 1024:.1f} KiB per packed crop",
-             f"{'crops per second':24}{'computed':>12}{'clock':>12}"]
-    lines += [f"{name:24}{found[f'{name}_crops_per_second_computed']:12,.0f}{found[f'{name}_crops_per_second_clock']:12,.0f}"
-              for name in ("files", "packed", "kept")]
+    lines = [
+        f"{found['frames']:,} frames in batches of {found['batch']}, {found['threads']} threads, "
+        f"{found['bytes_per_crop'] / 1024:.1f} KiB per packed crop",
+        f"{'crops per second':24}{'computed':>12}{'clock':>12}",
+    ]
+    lines += [
+        f"{name:24}{found[f'{name}_crops_per_second_computed']:12,.0f}{found[f'{name}_crops_per_second_clock']:12,.0f}"
+        for name in ("files", "packed", "kept")
+    ]
     lines.append(f"{'packing':24}{found['packing_crops_per_second_computed']:12,.0f}")
-    lines.append(f"packed over files: {found['packed_over_files']:.1f} times; stated are {STATED:,} on two cores")
+    lines.append(
+        f"packed over files: {found['packed_over_files']:.1f} times; stated are {STATED:,} on two cores"
+    )
     return "\n".join(lines)
 
 

@@ -14,30 +14,36 @@ import json
 import math
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 from sklearn.cluster import MeanShift
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without installation
-
-from handpose_lib import evaluation  # noqa: E402
-from handpose_lib.nets.mean_shift import densest, log_weights, mean_shift  # noqa: E402
+from handpose_lib import evaluation
+from handpose_lib.nets.mean_shift import densest, log_weights, mean_shift
 
 FRAMES, JOINTS, VOTES, SIGMA, ITERATIONS, ROUNDS = 32, 14, 5, 40.0, 10, 5
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, ... for ours")
     device = evaluation.find_device(parser.parse_args().device)
 
     points, weights = votes()
     on_device = points.to(device), weights.to(device)
     start = densest(points, log_weights(weights), SIGMA)
-    sets = list(zip(points.flatten(0, 1).tolist(), weights.flatten().view(-1, VOTES).tolist(), start.flatten(0, 1).tolist(), strict=True))
+    sets = list(
+        zip(
+            points.flatten(0, 1).tolist(),
+            weights.flatten().view(-1, VOTES).tolist(),
+            start.flatten(0, 1).tolist(),
+            strict=True,
+        )
+    )
     arrays = [tuple(np.array(part) for part in each) for each in sets]
 
     def ours():
@@ -50,16 +56,33 @@ def main() -> int:
         return [algorithm_1_numpy(*each) for each in arrays]
 
     def scikit_learn():
-        return [MeanShift(bandwidth=SIGMA, seeds=p[None], max_iter=ITERATIONS, cluster_all=True).fit(x).cluster_centers_[0] for x, _, p in arrays]
+        return [
+            MeanShift(bandwidth=SIGMA, seeds=p[None], max_iter=ITERATIONS, cluster_all=True)
+            .fit(x)
+            .cluster_centers_[0]
+            for x, _, p in arrays
+        ]
 
     merged = ours().cpu().flatten(0, 1)
-    apart = {name: (merged - torch.tensor(np.array(loop()), dtype=merged.dtype)).abs().max().item() for name, loop in (("plain", plain), ("numpy", numpy))}
+    apart = {
+        name: (merged - torch.tensor(np.array(loop()), dtype=merged.dtype)).abs().max().item()
+        for name, loop in (("plain", plain), ("numpy", numpy))
+    }
     if max(apart.values()) > 1e-3:  # mm: float32 against float64
         raise SystemExit(f"the versions do not agree: {apart} mm apart")
-    times = in_turns(device, {"ours": ours, "plain": plain, "numpy": numpy, "scikit_learn": scikit_learn})
-    found = {"device": evaluation.device_facts(device), "frames": FRAMES, "joints": JOINTS, "votes": VOTES, "iterations": ITERATIONS,
-             "ms": {name: 1000 * seconds for name, seconds in times.items()},
-             "times_faster": {name: times[name] / times["ours"] for name in times if name != "ours"}, "mm_apart": apart}
+    times = in_turns(
+        device, {"ours": ours, "plain": plain, "numpy": numpy, "scikit_learn": scikit_learn}
+    )
+    found = {
+        "device": evaluation.device_facts(device),
+        "frames": FRAMES,
+        "joints": JOINTS,
+        "votes": VOTES,
+        "iterations": ITERATIONS,
+        "ms": {name: 1000 * seconds for name, seconds in times.items()},
+        "times_faster": {name: times[name] / times["ours"] for name in times if name != "ours"},
+        "mm_apart": apart,
+    }
     print(table(found))
     print(json.dumps(found, indent=1))
     return 0
@@ -96,6 +119,7 @@ def algorithm_1_numpy(points, weights, p):
 
 def in_turns(device, jobs) -> dict[str, float]:
     """Median seconds of each, called in turns; what is fast is called often enough to be timed."""
+
     def timed(call, often):
         clock = time.perf_counter if device.type == "cuda" else time.process_time
         start = clock()
@@ -105,19 +129,32 @@ def in_turns(device, jobs) -> dict[str, float]:
             torch.cuda.synchronize(device)
         return (clock() - start) / often
 
-    often = {name: max(1, math.ceil(0.1 / max(timed(call, 1), 1e-4))) for name, call in jobs.items()}
-    rounds = [{name: timed(call, often[name]) for name, call in jobs.items()} for _ in range(ROUNDS)]
+    often = {
+        name: max(1, math.ceil(0.1 / max(timed(call, 1), 1e-4))) for name, call in jobs.items()
+    }
+    rounds = [
+        {name: timed(call, often[name]) for name, call in jobs.items()} for _ in range(ROUNDS)
+    ]
     return {name: median(each[name] for each in rounds) for name in jobs}
 
 
 def table(found) -> str:
-    names = {"ours": "mean shift, all at once", "plain": "one joint after the other, plain Python",
-             "numpy": "one joint after the other, NumPy", "scikit_learn": "scikit-learn's MeanShift per joint (flat kernel)"}
+    names = {
+        "ours": "mean shift, all at once",
+        "plain": "one joint after the other, plain Python",
+        "numpy": "one joint after the other, NumPy",
+        "scikit_learn": "scikit-learn's MeanShift per joint (flat kernel)",
+    }
     device = found["device"]
-    lines = [f"{device['name']}, {device['threads']} CPU threads; {found['frames']} frames × {found['joints']} joints × {found['votes']} votes"]
+    lines = [
+        f"{device['name']}, {device['threads']} CPU threads; {found['frames']} frames × {found['joints']} joints × {found['votes']} votes"
+    ]
     for name, title in names.items():
         faster = found["times_faster"].get(name)
-        lines.append(f"{title:<50}{found['ms'][name]:9.2f} ms" + (f"   ours is {faster:.0f} × faster" if faster else ""))
+        lines.append(
+            f"{title:<50}{found['ms'][name]:9.2f} ms"
+            + (f"   ours is {faster:.0f} × faster" if faster else "")
+        )
     return "\n".join(lines)
 
 

@@ -27,18 +27,19 @@ import cv2
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without installation
-
-from handpose_lib import datasets, evaluation, papers, prepare, synth, training  # noqa: E402
-from handpose_lib.camera import xyz_to_uvd  # noqa: E402
-from handpose_lib.datasets import msra  # noqa: E402
+from handpose_lib import datasets, evaluation, papers, prepare, synth, training
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.datasets import msra
+from handpose_lib.io.background import in_background
 
 CUBE, SIZE, BATCH, ROUNDS = 250.0, 96, 32, 5
 PAPER_MS = 9.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, ...")
     parser.add_argument("--steps", type=int, default=4, help="training steps per round")
     chosen = parser.parse_args()
@@ -74,31 +75,51 @@ def preparation(rendered, device) -> dict:
     images = depth.cpu().numpy()
 
     def per_frame():
-        return np.stack([one_frame(image, camera, *view) for image, view in zip(images, views_of(crops), strict=True)])
+        return np.stack(
+            [
+                one_frame(image, camera, *view)
+                for image, view in zip(images, views_of(crops), strict=True)
+            ]
+        )
 
     theirs = torch.from_numpy(per_frame())
     same = ((ours[:, 0].cpu() - theirs).abs() < 0.02).float().mean().item()
     if same < 0.97:  # they round the borders of pixels differently, and may differ in nothing else
-        raise SystemExit(f"the two versions show different images: only {same:.1%} of the pixels agree")
+        raise SystemExit(
+            f"the two versions show different images: only {same:.1%} of the pixels agree"
+        )
     ours_s, theirs_s = in_turns(device, batched, per_frame)
-    return {"batch": BATCH, "batched_ms_per_frame": 1000 * ours_s / BATCH, "numpy_opencv_ms_per_frame": 1000 * theirs_s / BATCH,
-            "times_faster": theirs_s / ours_s, "pixels_that_agree": same}
+    return {
+        "batch": BATCH,
+        "batched_ms_per_frame": 1000 * ours_s / BATCH,
+        "numpy_opencv_ms_per_frame": 1000 * theirs_s / BATCH,
+        "times_faster": theirs_s / ours_s,
+        "pixels_that_agree": same,
+    }
 
 
 def views_of(crops):
     """Per frame: centre (x, y, z), cube, rotation, as plain numbers."""
-    return list(zip(crops.centre.tolist(), crops.cube.tolist(), crops.rotation.tolist(), strict=True))
+    return list(
+        zip(crops.centre.tolist(), crops.cube.tolist(), crops.rotation.tolist(), strict=True)
+    )
 
 
 def one_frame(image, camera, centre, cube, rotation):
     """The usual way, one frame at a time: cut the box, resize, rotate, normalise (as DeepPrior++ does)."""
     (u, v, z), half = xyz_to_uvd(torch.tensor(centre), camera).tolist(), cube / 2
-    turn = np.array([[np.cos(rotation), np.sin(rotation)], [-np.sin(rotation), np.cos(rotation)]])  # view → window
-    scale = np.array([camera.fx, camera.fy]) * half / z * 2 / SIZE  # window pixels per pixel of the view
+    turn = np.array(
+        [[np.cos(rotation), np.sin(rotation)], [-np.sin(rotation), np.cos(rotation)]]
+    )  # view → window
+    scale = (
+        np.array([camera.fx, camera.fy]) * half / z * 2 / SIZE
+    )  # window pixels per pixel of the view
     matrix = np.zeros((2, 3))
     matrix[:, :2] = scale[:, None] * turn
     matrix[:, 2] = (u, v) - matrix[:, :2] @ np.full(2, SIZE / 2 - 0.5)
-    view = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    view = cv2.warpAffine(
+        image, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    )
     normalised = (view - z) / half
     normalised[(view == 0) | (normalised > 1)] = 1
     return np.maximum(normalised, -1).astype(np.float32)
@@ -113,32 +134,50 @@ def training_step(device, steps) -> dict:
     folder = Path(tempfile.mkdtemp())
     try:
         data = stored_frames(folder, 2 * steps * BATCH)
-        read, kept = (training.Stored(data, recipe.cube_train, memory=memory) for memory in (0, training.MEMORY))
+        read, kept = (
+            training.Stored(data, recipe.cube_train, memory=memory)
+            for memory in (0, training.MEMORY)
+        )
         for _ in kept.sweep():
             pass
         one = kept.batch(0, BATCH)
-        sources = {"in_memory": lambda step: one, "read": lambda step: read.batch(step, BATCH),
-                   "kept": lambda step: kept.batch(step, BATCH)}
+        sources = {
+            "in_memory": lambda step: one,
+            "read": lambda step: read.batch(step, BATCH),
+            "kept": lambda step: kept.batch(step, BATCH),
+        }
         train = trainer(recipe, device)
         for batch in sources.values():
             train(batch, 1)
-        rounds = [{name: timed(lambda b=batch: train(b, steps), device) / steps for name, batch in sources.items()}
-                  for _ in range(ROUNDS)]
+        rounds = [
+            {
+                name: timed(lambda b=batch: train(b, steps), device) / steps
+                for name, batch in sources.items()
+            }
+            for _ in range(ROUNDS)
+        ]
     finally:
         shutil.rmtree(folder)
     cost = {name: median(r[name] / r["in_memory"] for r in rounds) - 1 for name in ("read", "kept")}
-    return {"batch": BATCH, **{f"{name}_ms_per_step": 1000 * median(r[name] for r in rounds) for name in sources},
-            **{f"{name}_costs": value for name, value in cost.items()}}
+    return {
+        "batch": BATCH,
+        **{f"{name}_ms_per_step": 1000 * median(r[name] for r in rounds) for name in sources},
+        **{f"{name}_costs": value for name, value in cost.items()},
+    }
 
 
 def trainer(recipe, device):
     """A function of (batch, steps) that trains the paper's network for so many steps of the laptop recipe."""
     method = papers.create("jgr_p2o", "msra21", **recipe.network).to(device)
-    optimiser = torch.optim.AdamW(method.parameter_groups(recipe.weight_decay), lr=recipe.lr, fused=True)
+    optimiser = torch.optim.AdamW(
+        method.parameter_groups(recipe.weight_decay), lr=recipe.lr, fused=True
+    )
 
     def train(batch, steps):
-        for step, crops in enumerate(evaluation.in_background(batch, range(steps))):
-            crops = prepare.augment(crops.to(device), training.generator(0, "augment", step), **recipe.augmentation)
+        for step, crops in enumerate(in_background(batch, range(steps))):
+            crops = prepare.augment(
+                crops.to(device), training.generator(0, "augment", step), **recipe.augmentation
+            )
             method.loss(method(method.encode(crops)), crops)["total"].backward()
             optimiser.step()
             optimiser.zero_grad()
@@ -149,10 +188,14 @@ def trainer(recipe, device):
 def stored_frames(root, count):
     """`count` or a few more frames of wide synthetic views in MSRA's format."""
     each = -(-count // (8 * len(msra.GESTURES)))
-    for number, (subject, gesture) in enumerate((s, g) for s in msra.SUBJECTS for g in msra.GESTURES):
+    for number, (subject, gesture) in enumerate(
+        (s, g) for s in msra.SUBJECTS for g in msra.GESTURES
+    ):
         place = root / f"P{subject}" / gesture
         place.mkdir(parents=True)
-        rendered = synth.frames(range(number * each, (number + 1) * each), protocol="msra", distribution=synth.WIDE)
+        rendered = synth.frames(
+            range(number * each, (number + 1) * each), protocol="msra", distribution=synth.WIDE
+        )
         for i, depth in enumerate(rendered.depth):
             msra.write_frame(place / msra.frame_name(i), depth.numpy())
         msra.write_joints(place / "joint.txt", rendered.joints.numpy())
@@ -166,8 +209,12 @@ def inference(rendered, device) -> dict:
     centre = prepare.locate(rendered.depth, rendered.camera, cube=CUBE)
     crops = prepare.crop(rendered.depth, rendered.camera, centre, CUBE).to(device)
     method = papers.create("jgr_p2o", "msra21").to(device)
-    found = {f"batch_{n}_ms_per_frame": evaluation.throughput(method, crops.index(slice(0, n)))["ms_per_frame"]
-             for n in (1, BATCH)}
+    found = {
+        f"batch_{n}_ms_per_frame": evaluation.throughput(method, crops.index(slice(0, n)))[
+            "ms_per_frame"
+        ]
+        for n in (1, BATCH)
+    }
     return {**found, "paper_ms_per_frame_on_its_gpu": PAPER_MS}
 
 
@@ -196,21 +243,40 @@ def wait(device):
 
 
 def table(found) -> str:
-    p, t, i, memory = (found[name] for name in ("preparation", "training", "inference", "peak_memory_bytes"))
+    p, t, i, memory = (
+        found[name] for name in ("preparation", "training", "inference", "peak_memory_bytes")
+    )
     rows = [
         ("crop + augment + encode, batched", f"{p['batched_ms_per_frame']:.2f} ms/frame"),
-        ("  the same per frame, NumPy and OpenCV", f"{p['numpy_opencv_ms_per_frame']:.2f} ms/frame"),
+        (
+            "  the same per frame, NumPy and OpenCV",
+            f"{p['numpy_opencv_ms_per_frame']:.2f} ms/frame",
+        ),
         ("  batched is faster by", f"{p['times_faster']:.2f} ×"),
         (f"training step, batch {BATCH}, frames in memory", f"{t['in_memory_ms_per_step']:.0f} ms"),
-        ("  with frames read from disk", f"{t['read_ms_per_step']:.0f} ms ({t['read_costs']:+.1%})"),
-        ("  with frames kept after reading", f"{t['kept_ms_per_step']:.0f} ms ({t['kept_costs']:+.1%})"),
-        ("inference, batch 1", f"{i['batch_1_ms_per_frame']:.1f} ms/frame (paper, on its GPU: {PAPER_MS:.0f} ms)"),
+        (
+            "  with frames read from disk",
+            f"{t['read_ms_per_step']:.0f} ms ({t['read_costs']:+.1%})",
+        ),
+        (
+            "  with frames kept after reading",
+            f"{t['kept_ms_per_step']:.0f} ms ({t['kept_costs']:+.1%})",
+        ),
+        (
+            "inference, batch 1",
+            f"{i['batch_1_ms_per_frame']:.1f} ms/frame (paper, on its GPU: {PAPER_MS:.0f} ms)",
+        ),
         (f"inference, batch {BATCH}", f"{i[f'batch_{BATCH}_ms_per_frame']:.1f} ms/frame"),
         ("peak memory", "not known here" if memory is None else f"{memory / 2**20:.0f} MiB"),
     ]
     device = found["device"]
     width = max(len(name) for name, _ in rows)
-    return "\n".join([f"{device['name']}, {device['threads']} CPU threads", *(f"{n:<{width}}  {v}" for n, v in rows)])
+    return "\n".join(
+        [
+            f"{device['name']}, {device['threads']} CPU threads",
+            *(f"{n:<{width}}  {v}" for n, v in rows),
+        ]
+    )
 
 
 if __name__ == "__main__":

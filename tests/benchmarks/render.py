@@ -15,16 +15,15 @@ import json
 import resource
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without installation
-
-from handpose_lib import synth  # noqa: E402
-from handpose_lib.camera import pixel_grid, preset  # noqa: E402
-from handpose_lib.synth import hand, hashing, poses, raycast  # noqa: E402
+from handpose_lib import synth
+from handpose_lib.camera import pixel_grid, preset
+from handpose_lib.synth import hashing
+from handpose_lib.synth.hands import hand, poses
+from handpose_lib.synth.scene import raycast
 
 CAMERA, BATCH, ROUNDS, TURN = preset("msra"), 64, 5, 0.5
 LIKE_MM = 0.1
@@ -33,9 +32,13 @@ MESHES = {"coarse": (8, 3), "medium": (16, 5), "fine": (32, 9)}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ... for the ray caster")
-    parser.add_argument("--mesh-frames", type=int, default=8, help="frames per round that each mesh is timed on")
+    parser.add_argument(
+        "--mesh-frames", type=int, default=8, help="frames per round that each mesh is timed on"
+    )
     chosen = parser.parse_args()
     device = torch.device(chosen.device)
 
@@ -48,9 +51,15 @@ def main() -> int:
         "batch": (BATCH, lambda: hands.cast(slice(0, BATCH))),
         "single": (16, lambda: [hands.cast(slice(i, i + 1)) for i in range(16)]),
         "wide": (BATCH, lambda: synth.frames(range(BATCH), device=device)),
-        "msra_like": (BATCH, lambda: synth.frames(range(BATCH), distribution="msra_like", device=device)),
+        "msra_like": (
+            BATCH,
+            lambda: synth.frames(range(BATCH), distribution="msra_like", device=device),
+        ),
     }
-    jobs |= {name: (chosen.mesh_frames, lambda m=mesh: m.cast(chosen.mesh_frames)) for name, mesh in meshes.items()}
+    jobs |= {
+        name: (chosen.mesh_frames, lambda m=mesh: m.cast(chosen.mesh_frames))
+        for name, mesh in meshes.items()
+    }
     rates = in_turns(jobs, device)
 
     found = {
@@ -90,12 +99,17 @@ class Hands:
     def __init__(self, device: torch.device):
         key = hashing.keys(0, range(BATCH))
         self.persons = hand.subjects([i % 9 for i in range(BATCH)]).to(device)
-        angles = poses.sample(hashing.uniform(key, "angles", poses.UNIFORMS).to(device), self.persons)
+        angles = poses.sample(
+            hashing.uniform(key, "angles", poses.UNIFORMS).to(device), self.persons
+        )
         u = (hashing.uniform(key, "view", 6) - 0.5).to(device)
         place = u[:, :3] * u.new_tensor([80.0, 60.0, 160.0]) + u.new_tensor([0.0, 40.0, 400.0])
         self.pose = poses.assemble(angles, place, 4 * u[:, 3], 2 * u[:, 4], 6 * u[:, 5])
         solids = self.solids(slice(0, 1))
-        self.primitives = {"round cones": solids.cones.shape[1], "triangles": solids.triangles.shape[1]}
+        self.primitives = {
+            "round cones": solids.cones.shape[1],
+            "triangles": solids.triangles.shape[1],
+        }
 
     def solids(self, rows: slice) -> raycast.Solids:
         return hand.posed(self.persons.index(rows), self.pose[rows], forearm=60.0).solids()
@@ -124,7 +138,9 @@ class Mesh:
             corners, faces = self.mesh(self.hands.solids(slice(i, i + 1)))
             scene = self.open3d.t.geometry.RaycastingScene()
             core = self.open3d.core.Tensor
-            scene.add_triangles(core.from_numpy(corners.numpy()), core.from_numpy(faces.numpy().astype("uint32")))
+            scene.add_triangles(
+                core.from_numpy(corners.numpy()), core.from_numpy(faces.numpy().astype("uint32"))
+            )
             images.append(torch.from_numpy(scene.cast_rays(self.rays)["t_hit"].numpy()))
         images = torch.stack(images)
         return torch.where(images.isfinite(), images, 0)
@@ -135,22 +151,32 @@ class Mesh:
         a, ra, b, rb = cones[:, None, None].split([3, 1, 3, 1], dim=-1)
         length = (b - a).norm(dim=-1, keepdim=True).clamp_min(1e-6)
         w = (b - a) / length
-        helper = torch.where(w[..., :1].abs() < 0.9, torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0]))
+        helper = torch.where(
+            w[..., :1].abs() < 0.9, torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0])
+        )
         u = torch.linalg.cross(w, helper.expand_as(w))
         u = u / u.norm(dim=-1, keepdim=True)
         v = torch.linalg.cross(w, u)
         # A normal at less than this angle above the middle belongs to sphere a, above it to sphere b.
         seam = torch.asin(((ra - rb) / length).clamp(-1, 1))
         steps = torch.linspace(0, 1, self.rings + 1)[:, None, None]
-        low, high = -torch.pi / 2 + steps * (seam + torch.pi / 2), seam + steps * (torch.pi / 2 - seam)
+        low, high = (
+            -torch.pi / 2 + steps * (seam + torch.pi / 2),
+            seam + steps * (torch.pi / 2 - seam),
+        )
         angle = 2 * torch.pi * torch.arange(self.around)[:, None] / self.around
         outwards = torch.cos(angle) * u + torch.sin(angle) * v
-        rows = [c + r * (torch.cos(t) * outwards + torch.sin(t) * w) for c, r, t in ((a, ra, low), (b, rb, high))]
+        rows = [
+            c + r * (torch.cos(t) * outwards + torch.sin(t) * w)
+            for c, r, t in ((a, ra, low), (b, rb, high))
+        ]
         corners = torch.cat(rows, dim=1)
         n, rings, around, _ = corners.shape
         k = torch.arange(n * rings * around).reshape(n, rings, around)
         p, q, s, t = k[:, :-1], k[:, 1:], k[:, :-1].roll(-1, 2), k[:, 1:].roll(-1, 2)
-        faces = torch.cat([torch.stack([p, s, q], -1).reshape(-1, 3), torch.stack([s, t, q], -1).reshape(-1, 3)])
+        faces = torch.cat(
+            [torch.stack([p, s, q], -1).reshape(-1, 3), torch.stack([s, t, q], -1).reshape(-1, 3)]
+        )
         flat = torch.arange(len(flats)).reshape(-1, 3) + n * rings * around
         return torch.cat([corners.reshape(-1, 3), flats]).contiguous(), torch.cat([faces, flat])
 
@@ -172,12 +198,18 @@ def in_turns(jobs: dict, device: torch.device) -> dict[str, float]:
 
 
 def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
 
 
 def peak_rss() -> int:
     """Bytes; Linux counts in kilobytes, macOS in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def table(found: dict) -> str:
@@ -191,7 +223,9 @@ def table(found: dict) -> str:
     ]
     for name, mesh in found["mesh"].items():
         title = f"mesh, {name}, {mesh['triangles']} triangles"
-        lines.append(f"{title:34}{mesh['frames_per_second']:10.0f}{mesh['mean_error_mm']:10.3f}{mesh['ratio']:8.1f}")
+        lines.append(
+            f"{title:34}{mesh['frames_per_second']:10.0f}{mesh['mean_error_mm']:10.3f}{mesh['ratio']:8.1f}"
+        )
     lines += [
         f"{'frames(), clean (msra_like)':34}{whole['msra_like']:10.0f}",
         f"{'frames(), surroundings and sensors':34}{whole['wide']:10.0f}",

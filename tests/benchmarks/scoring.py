@@ -16,11 +16,10 @@ from statistics import median
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without installation
-
-from handpose_lib import metrics, published  # noqa: E402
-from handpose_lib.camera import xyz_to_uvd  # noqa: E402
-from handpose_lib.published import files, smells, spaces  # noqa: E402
+from handpose_lib import published
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.evaluation import metrics
+from handpose_lib.published import files, sanity, spaces
 
 FRAMES, ROUNDS = 8252, 5
 
@@ -32,16 +31,25 @@ def main() -> int:
     labels = labels + torch.tensor([0.0, 0.0, 800.0])
     predicted = labels + 5 * torch.randn(labels.shape, generator=draw, dtype=torch.float64)
     with tempfile.TemporaryDirectory() as folder:
-        path = files.write(Path(folder) / "nyu.txt", xyz_to_uvd(predicted, torch.tensor(benchmark.intrinsics)))
+        path = files.write(
+            Path(folder) / "nyu.txt", xyz_to_uvd(predicted, torch.tensor(benchmark.intrinsics))
+        )
         points = files.read(path, benchmark.joints).points
-        seconds = in_turns({
-            "read": lambda: files.read(path, benchmark.joints),
-            "numpy_reads": lambda: np.loadtxt(path),
-            "score": lambda: score(points, labels, benchmark),
-            "score_and_smell": lambda: published.score_file(path, "nyu", labels, against={"another": predicted}, root=folder),
-        })
-    found = {"frames": FRAMES, **{f"{name}_s": value for name, value in seconds.items()},
-             "times_as_fast_as_numpy": seconds["numpy_reads"] / seconds["read"]}
+        seconds = in_turns(
+            {
+                "read": lambda: files.read(path, benchmark.joints),
+                "numpy_reads": lambda: np.loadtxt(path),
+                "score": lambda: score(points, labels, benchmark),
+                "score_and_smell": lambda: published.score_file(
+                    path, "nyu", labels, against={"another": predicted}, root=folder
+                ),
+            }
+        )
+    found = {
+        "frames": FRAMES,
+        **{f"{name}_s": value for name, value in seconds.items()},
+        "times_as_fast_as_numpy": seconds["numpy_reads"] / seconds["read"],
+    }
     width = max(map(len, found))
     print("\n".join(f"{name:<{width}}  {value:.3f}" for name, value in found.items()))
     print(json.dumps(found, indent=1))
@@ -50,7 +58,7 @@ def main() -> int:
 
 def score(points, labels, benchmark):
     predicted = spaces.to_mm(points, spaces.of(points, benchmark.camera), benchmark.intrinsics)
-    smells.order(predicted, labels)
+    sanity.order(predicted, labels)
     return metrics.summary(predicted, labels)
 
 

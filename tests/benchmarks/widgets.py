@@ -16,37 +16,57 @@ import io
 import json
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-import torch  # noqa: E402
+import matplotlib.pyplot as plt
+import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a checkout works without installation
-
-from handpose_lib import evaluation, figures, papers, prepare, skeleton, synth, widgets  # noqa: E402
-from handpose_lib import camera as cameras  # noqa: E402
-from handpose_lib.synth import hand, raycast  # noqa: E402
-from handpose_lib.widgets import crop_cube, hand_to_pose, live, mean_shift, perspective, read_out, sensor_noise  # noqa: E402
+from handpose_lib import camera as cameras
+from handpose_lib import evaluation, papers, prepare, skeleton, synth
+from handpose_lib.synth.hands import hand
+from handpose_lib.synth.scene import raycast
+from handpose_lib.teaching import figures, widgets
+from handpose_lib.teaching.widgets import (
+    crop_cube,
+    hand_to_pose,
+    live,
+    mean_shift,
+    perspective,
+    read_out,
+    sensor_noise,
+)
 
 STATED_MS, ROUNDS = 100, 9
 
 
 def main() -> int:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     figures.style()
     pictures = of_geometry()
-    jobs = {name: (lambda draw=draw: widgets.png(draw(), live.DPI, quick=True)) for name, draw in pictures.items()}
+    jobs = {
+        name: (lambda draw=draw: widgets.png(draw(), live.DPI, quick=True))
+        for name, draw in pictures.items()
+    }
     jobs["hand to pose, by default"] = by_default
-    sizes = {name: len(job()) for name, job in jobs.items()}                # the first call fills caches
+    sizes = {name: len(job()) for name, job in jobs.items()}  # the first call fills caches
     times, drawing = in_turns(jobs)
-    found = {"device": evaluation.device_facts(torch.device("cpu")), "stated_ms": STATED_MS, "ms": times, "bytes": sizes,
-             "share_of_matplotlib": drawing,
-             "times_faster_than_default": {kind: each["hand to pose, by default"] / each["hand to pose"] for kind, each in times.items()}}
+    found = {
+        "device": evaluation.device_facts(torch.device("cpu")),
+        "stated_ms": STATED_MS,
+        "ms": times,
+        "bytes": sizes,
+        "share_of_matplotlib": drawing,
+        "times_faster_than_default": {
+            kind: each["hand to pose, by default"] / each["hand to pose"]
+            for kind, each in times.items()
+        },
+    }
     print(table(found))
     print(json.dumps(found, indent=1))
     return 0
@@ -60,7 +80,10 @@ def of_geometry() -> dict:
     n = prepare.xyz_to_cube(crops.joints, crops)[0]
     method = papers.create("densereg", "msra21", "small")
     few = crops.index(slice(0, 8))
-    stage, known = method.targets(few), sensor_noise.curve(frames, "structured light", strengths=(0.0, 1.0, 2.0))
+    stage, known = (
+        method.targets(few),
+        sensor_noise.curve(frames, "structured light", strengths=(0.0, 1.0, 2.0)),
+    )
     return {
         "hand to pose": lambda: hand_to_pose.picture(hand_to_pose.RESTING),
         "perspective": lambda: perspective.picture(400.0, 10.0, 20.0, 30.0),
@@ -68,7 +91,9 @@ def of_geometry() -> dict:
         "read-out, 24³ voxels": lambda: read_out.picture(n, 250.0, 24, noise=0.1),
         "read-out, 44³ voxels": lambda: read_out.picture(n, 250.0, 44),
         "mean shift": lambda: mean_shift.picture(method, stage, few, 0, 8),
-        "sensor noise": lambda: sensor_noise.picture(frames, "structured light", 2.0, known=known, strengths=(0.0, 1.0, 2.0)),
+        "sensor noise": lambda: sensor_noise.picture(
+            frames, "structured light", 2.0, known=known, strengths=(0.0, 1.0, 2.0)
+        ),
     }
 
 
@@ -77,7 +102,9 @@ def by_default() -> bytes:
     lens, bones = cameras.preset("msra"), skeleton.get("msra21")
     posed = hand.posed(hand.subject(0), hand_to_pose.RESTING[None], forearm=60.0)
     figure, axes = plt.subplots(figsize=(4.5, 3.9), layout="constrained")
-    figures.depth_image(raycast.depth(posed.solids(), lens)[0], lens, posed.joints("msra21")[0], bones, axes=axes)
+    figures.depth_image(
+        raycast.depth(posed.solids(), lens)[0], lens, posed.joints("msra21")[0], bones, axes=axes
+    )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)
@@ -104,7 +131,11 @@ def in_turns(jobs) -> tuple[dict, dict]:
                 saving[0], clock, computed = 0.0, time.perf_counter(), time.process_time()
                 job()
                 clock, computed = time.perf_counter() - clock, time.process_time() - computed
-                each[name] = {"clock": 1000 * clock, "computed": 1000 * computed, "share": saving[0] / computed}
+                each[name] = {
+                    "clock": 1000 * clock,
+                    "computed": 1000 * computed,
+                    "share": saving[0] / computed,
+                }
             rounds.append(each)
     finally:
         matplotlib.figure.Figure.savefig = original
@@ -117,11 +148,18 @@ def in_turns(jobs) -> tuple[dict, dict]:
 
 def table(found) -> str:
     device, ms = found["device"], found["ms"]
-    lines = [f"{device['name']}, {device['threads']} CPU threads", f"{'ms per picture':<28}{'clock':>8}{'computed':>10}{'savefig':>9}{'kB':>6}"]
+    lines = [
+        f"{device['name']}, {device['threads']} CPU threads",
+        f"{'ms per picture':<28}{'clock':>8}{'computed':>10}{'savefig':>9}{'kB':>6}",
+    ]
     for name in ms["clock"]:
-        lines.append(f"{name:<28}{ms['clock'][name]:8.0f}{ms['computed'][name]:10.0f}{found['share_of_matplotlib'][name]:9.0%}{found['bytes'][name] / 1024:6.0f}")
+        lines.append(
+            f"{name:<28}{ms['clock'][name]:8.0f}{ms['computed'][name]:10.0f}{found['share_of_matplotlib'][name]:9.0%}{found['bytes'][name] / 1024:6.0f}"
+        )
     faster = found["times_faster_than_default"]
-    lines.append(f"the hand to pose is {faster['clock']:.1f} and {faster['computed']:.1f} × as fast as by default; stated: under {found['stated_ms']} ms each")
+    lines.append(
+        f"the hand to pose is {faster['clock']:.1f} and {faster['computed']:.1f} × as fast as by default; stated: under {found['stated_ms']} ms each"
+    )
     return "\n".join(lines)
 
 

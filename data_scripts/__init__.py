@@ -1,0 +1,1 @@
+"""One script per data set: obtain, verify, convert, or synthesise it."""

@@ -1,0 +1,1 @@
+"""What the data scripts share: downloads, archives, checking."""

@@ -1,0 +1,23 @@
+"""Evaluation: predictions, metrics, baselines, statistics, and what can be said without labels."""
+
+from handpose_lib.evaluation.devices import device_facts, find_device, peak_memory
+from handpose_lib.evaluation.prediction import (
+    NEIGHBOUR_SIZE,
+    baselines,
+    predict,
+    score,
+    sweep,
+    throughput,
+)
+
+__all__ = [
+    "NEIGHBOUR_SIZE",
+    "baselines",
+    "device_facts",
+    "find_device",
+    "peak_memory",
+    "predict",
+    "score",
+    "sweep",
+    "throughput",
+]

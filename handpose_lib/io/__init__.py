@@ -1,0 +1,1 @@
+"""Reading and writing files: JSON, safetensors, HDF5, PNG, MATLAB; digests of code; background work."""

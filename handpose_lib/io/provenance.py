@@ -1,0 +1,251 @@
+"""Which code a result depends on, and a digest that changes when that code does.
+
+`closure` follows import statements from a script, a notebook or a module to every file of
+`handpose_lib` that it can reach; `digest` turns files into one number that sees code, and is blind
+to comments, docstrings, layout and the outputs of notebooks. The pipeline executes a chapter again
+when this number moves, and every record of a run carries it.
+
+Nothing is imported or executed here: the files are only parsed.
+"""
+
+import ast
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from handpose_lib.errors import DataError, HandPoseError
+
+PACKAGE = __name__.partition(".")[0]
+"""The name of the library, 'handpose_lib'."""
+ROOT = Path(__file__).resolve().parents[1]
+"""The folder of the library."""
+
+
+def closure(roots: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Every file of the library that `roots` import, directly or through others, sorted.
+
+    A root is the path of a `.py` or `.ipynb` file, or the dotted name of a module of the library
+    (`'handpose_lib.papers'`). Roots inside the library belong to their own closure. A package that
+    imports its members lazily (its `__init__` has `import_module` or a module-level
+    `__getattr__`) counts with everything in its folder, since no import statement tells which
+    member will be asked for.
+    """
+    roots = [roots] if isinstance(roots, (str, Path)) else list(roots)
+    found, queue = set(), []
+    for root in roots:
+        queue += _files_of(root) if _is_module_name(root) else [Path(root).resolve()]
+    while queue:
+        path = queue.pop()
+        if path in found:
+            continue
+        found.add(path)
+        queue += imported(path)
+    return sorted(path for path in found if path.is_relative_to(ROOT))
+
+
+def imported(path: Path) -> frozenset[Path]:
+    """The files of the library named by the import statements of one file, nested ones included."""
+    return _imported(path, _state(path))
+
+
+@cache
+def _imported(path: Path, state: tuple) -> frozenset[Path]:
+    files = set()
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                files.update(_files_of(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(node, path)
+            files.update(_files_of(module))
+            for alias in node.names:  # `from package import member`: the member may be a module
+                files.update(_files_of(f"{module}.{alias.name}"))
+    return frozenset(files)
+
+
+def digest(files: str | Path | Iterable[str | Path]) -> str:
+    """SHA-256 of what the code in `files` does: of the syntax trees, without docstrings.
+
+    Type annotations of functions and of local variables do not count either, nor does the order of
+    neighbouring import statements: neither decides a number.
+
+    The order of the files does not matter, and neither does the folder in which the project lies.
+    """
+    files = [files] if isinstance(files, (str, Path)) else files
+    lines = {f"{_label(path)} {_tree_digest(path, _state(path))}" for path in map(Path, files)}
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def parse(path: str | Path) -> ast.Module:
+    """The syntax tree of a Python file, or of the code cells of a notebook one after the other."""
+    path = Path(path)
+    try:
+        source = path.read_text(encoding="utf-8")
+        if path.suffix == ".ipynb":
+            source = "\n".join(code_cells(json.loads(source)))
+        return ast.parse(source, filename=str(path))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except (SyntaxError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path} is not a Python file or a notebook of Python cells: {error}"
+        ) from error
+
+
+def code_cells(notebook: dict) -> list[str]:
+    """The source of each code cell, IPython's own lines (`%magic`, `!command`) blanked out."""
+    sources = ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    return [
+        "\n".join("" if line.startswith(("%", "!")) else line for line in source.split("\n"))
+        for source in sources
+    ]
+
+
+def _is_module_name(root: str | Path) -> bool:
+    if isinstance(root, Path) or not (root == PACKAGE or root.startswith(PACKAGE + ".")):
+        return False
+    if not _files_of(root) or _module_path(root) is None:
+        raise HandPoseError(f"unknown module {root!r}: accepted are the modules of {PACKAGE}")
+    return True
+
+
+def _files_of(module: str) -> list[Path]:
+    """The files that importing `module` runs: its own and those of the packages around it."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return []
+    names = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
+    files = []
+    for name in names:
+        path = _module_path(name)
+        if path is None:  # a function or class, not a module
+            break
+        files += sorted(path.parent.rglob("*.py")) if name == module and _is_lazy(path) else [path]
+    return files
+
+
+def _module_path(module: str) -> Path | None:
+    stem = ROOT.joinpath(*module.split(".")[1:])
+    return next(
+        (path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None
+    )
+
+
+def _is_lazy(path: Path) -> bool:
+    """Does this sub-package choose its members at run time?
+
+    The library's own `__init__` is exempt: what is asked of it stands in the import statement.
+    """
+    if path.name != "__init__.py" or path.parent == ROOT:
+        return False
+    tree = parse(path)
+    names = {
+        node.attr if isinstance(node, ast.Attribute) else node.id
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Attribute, ast.Name))
+    }
+    defines = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return "import_module" in names or "__getattr__" in defines
+
+
+def _absolute(node: ast.ImportFrom, path: Path) -> str:
+    """The dotted name after `from`, with leading dots resolved against the file they stand in."""
+    if not node.level:
+        return node.module
+    if not path.is_relative_to(
+        ROOT
+    ):  # a script's own relative imports lead nowhere into the library
+        return node.module or ""
+    package = [PACKAGE, *path.relative_to(ROOT).parts[:-1]]
+    base = package[: len(package) - node.level + 1]
+    return ".".join(base + ([node.module] if node.module else []))
+
+
+def _state(path: Path) -> tuple:
+    """What tells one state of a file from another: the pipeline asks for the same files many times."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    return stat.st_mtime_ns, stat.st_size
+
+
+@cache
+def _tree_digest(path: Path, state: tuple) -> str:
+    return hashlib.sha256(_canonical(_Essence().visit(parse(path))).encode()).hexdigest()
+
+
+class _Essence(ast.NodeTransformer):
+    """Takes from a syntax tree what decides nothing: docstrings, annotations, the order of imports."""
+
+    inside_function = False
+
+    def visit_Module(self, node):
+        return self._without_docstring(node)
+
+    def visit_ClassDef(self, node):
+        outside, self.inside_function = (
+            self.inside_function,
+            False,
+        )  # fields of a dataclass are annotations
+        node = self._without_docstring(node)
+        self.inside_function = outside
+        return node
+
+    def visit_FunctionDef(self, node):
+        outside, self.inside_function = self.inside_function, True
+        node.returns = None
+        node = self._without_docstring(node)
+        self.inside_function = outside
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_arg(self, node):
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node):
+        self.generic_visit(node)
+        if not self.inside_function or node.value is None:
+            return None if self.inside_function else node
+        return ast.Assign(targets=[node.target], value=node.value)
+
+    def _without_docstring(self, node):
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+        self.generic_visit(node)
+        node.body = _imports_sorted(node.body)
+        return node
+
+
+def _imports_sorted(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements, with each run of neighbouring imports in alphabetical order."""
+    result: list[ast.stmt] = []
+    for imports, run in itertools.groupby(
+        body, lambda node: isinstance(node, ast.Import | ast.ImportFrom)
+    ):
+        statements = list(run)
+        result += sorted(statements, key=_canonical) if imports else statements
+    return result
+
+
+def _canonical(node) -> str:
+    """A syntax tree as text. `ast.dump` would write empty fields, which come and go with Python."""
+    if isinstance(node, list):
+        return "[" + ",".join(map(_canonical, node)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (
+        (name, value) for name, value in ast.iter_fields(node) if value is not None and value != []
+    )
+    return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+
+
+def _label(path: Path) -> str:
+    """A file's name in the digest: below the project where it lies there, so that folders may move."""
+    path, project = path.resolve(), ROOT.parent
+    return path.relative_to(project).as_posix() if path.is_relative_to(project) else path.name

@@ -1,0 +1,387 @@
+"""Tables of results: what a paper printed beside what we measured, never typed, never mixed.
+
+A paper's tables lie in `book/tables/<method>.json`:
+
+    {"method": "jgr_p2o", "paper": "<key in references.bib>", "source": "...",
+     "tables": {"1": {"title": "Graph structures", "dataset": "NYU",
+                      "rows": [{"label": "skeleton graph", "variant": "paper", "error_mm": 8.29,
+                                "parameters": "1.37M"}, ...],
+                      "claims": [{"text": "...", "better": "paper", "worse": "parameterised"}]}}}
+
+A table of results on several data sets has `columns` instead of `dataset`, and its rows one entry per
+data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `compare` adds our column, from
+records, and `claims` asks of each of the paper's claims whether it holds there:
+
+    table = compare(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
+    table                                                      # in a notebook: the table
+    table.value("skeleton graph", "NYU, printed"), table.value("skeleton graph", table.ours)   # numbers
+    claims(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
+"""
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+
+from handpose_lib import paths
+from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.evaluation import statistics
+from handpose_lib.io.storage import read_json
+from handpose_lib.results import records
+
+MISSING = "–"
+STALE = "†"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the numbers of a column come from: a data set, real or synthetic (fingerprint: which one)."""
+
+    dataset: str
+    synthetic: bool
+    fingerprint: str | None = None
+
+    def __str__(self):
+        return f"{'synthetic ' if self.synthetic else ''}{self.dataset}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry: the number that a comparison uses (None for text), and how it is shown."""
+
+    value: float | None
+    text: str
+    stale: bool = False
+
+
+@dataclass
+class Column:
+    """One column. All its results are on one data set, real or synthetic, never both."""
+
+    name: str
+    source: Source | None = None
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    def add(self, row: str, cell: Cell, source: Source | None) -> None:
+        """Put `cell` into `row`. Errors: a result on other data than the column's."""
+        if source != self.source:
+            raise HandPoseError(
+                f"column {self.name!r} holds results on {_named(self.source)}: "
+                f"{row!r} on {_named(source)} does not belong there"
+            )
+        self.cells[row] = cell
+
+
+@dataclass
+class Table:
+    """Rows by label and columns by name; shows itself in a notebook, and as `markdown()`."""
+
+    title: str
+    rows: list[str]
+    columns: list[Column]
+    ours: str | None = None
+    """Name of the column with our results."""
+
+    def value(self, row: str, column: str) -> float:
+        """The number in a cell. Errors: no such row or column, or no number there."""
+        cell = self._cell(
+            one_of("row", row, self.rows), one_of("column", column, [c.name for c in self.columns])
+        )
+        if cell.value is None:
+            raise HandPoseError(f"no number in row {row!r}, column {column!r} of {self.title!r}")
+        return cell.value
+
+    def markdown(self) -> str:
+        """The table in Markdown, its title above and its notes below."""
+        lines = [
+            f"**{self.title}**",
+            "",
+            "| |" + "".join(f" {c.name} |" for c in self.columns),
+            "|---|" + "---:|" * len(self.columns),
+        ]
+        lines += [
+            f"| {row} |" + "".join(f" {self._text(row, c.name)} |" for c in self.columns)
+            for row in self.rows
+        ]
+        return "\n".join(lines + [f"\n{note}" for note in self.notes()]) + "\n"
+
+    def notes(self) -> list[str]:
+        """What a reader has to know beside the numbers."""
+        sources = [
+            f"{c.name}: results on {c.source} frames."
+            for c in self.columns
+            if c.source and c.source.synthetic
+        ]
+        stale = any(cell.stale for c in self.columns for cell in c.cells.values())
+        return sources + ([f"{STALE} from a run of earlier code."] if stale else [])
+
+    def _repr_html_(self) -> str:
+        escape = html.escape
+        head = "".join(f"<th>{escape(c.name)}</th>" for c in self.columns)
+        body = "".join(
+            f"<tr><th scope='row'>{escape(row)}</th>"
+            + "".join(f"<td>{escape(self._text(row, c.name))}</td>" for c in self.columns)
+            + "</tr>"
+            for row in self.rows
+        )
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
+        return (
+            f"<table class='table'><caption>{escape(self.title)}</caption>"
+            f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        )
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def _cell(self, row, column) -> Cell:
+        return next(c for c in self.columns if c.name == column).cells.get(row, Cell(None, MISSING))
+
+    def _text(self, row, column) -> str:
+        cell = self._cell(row, column)
+        return cell.text + (STALE if cell.stale else "")
+
+
+def load(method: str, folder=None) -> dict:
+    """The tables that a paper printed: `<folder>/<method>.json` (None: the book's). Errors: missing, broken."""
+    path = Path(folder or paths.project() / "book" / "tables") / f"{method}.json"
+    paper = read_json(path)
+    for name in ("method", "paper", "tables"):
+        if name not in paper:
+            raise DataError(
+                f"{path}: {name!r} is missing; accepted is an object with method, paper, tables"
+            )
+    for name, table in paper["tables"].items():
+        if "title" not in table or not ("dataset" in table or "columns" in table):
+            raise DataError(
+                f"{path}: table {name!r} needs a title and a dataset, or columns named by data sets"
+            )
+        for row in table.get("rows", ()):
+            lacking = [key for key in ("label", *_results(table)) if key not in row]
+            if lacking:
+                raise DataError(
+                    f"{path}: table {name!r}, row {row.get('label', row)!r} has no {lacking[0]!r}"
+                )
+    return paper
+
+
+def printed(paper: Mapping, name: str) -> Table:
+    """A table as the paper printed it: results in mm on real data, then the plain facts."""
+    table = _table(paper, name)
+    results = _results(table)
+    facts = [key for key in table["rows"][0] if key not in ("label", "variant", *results)]
+    columns = []
+    for key in [*results, *facts]:
+        source = Source(results[key], synthetic=False) if key in results else None
+        column = Column(f"{source}, printed" if source else key, source)
+        for row in table["rows"]:
+            column.add(row["label"], _printed(row.get(key), "{:.2f}" if source else "{:g}"), source)
+        if any(cell.text != MISSING for cell in column.cells.values()):
+            columns.append(column)
+    return Table(table["title"], [row["label"] for row in table["rows"]], columns)
+
+
+def compare(
+    paper: Mapping, name: str, found: Iterable[records.Record], *, profile: str, label: str = "ours"
+) -> Table:
+    """A paper's table with our column: the mean joint error of the records with `profile`, over seeds.
+
+    Several seeds show as mean ± standard deviation with their number. Errors: records on different
+    data, since a column never mixes real and synthetic results, nor two synthetic sets.
+    """
+    found = list(found)
+    table = printed(paper, name)
+    ours = None
+    for row in _table(paper, name)["rows"]:
+        runs = _runs(paper, found, profile, row.get("variant"))
+        if runs:
+            source = _source(runs[0])
+            ours = ours or Column(f"{label}, {source}, {profile}", source)
+            for run in runs:
+                ours.add(row["label"], over_seeds(runs), _source(run))
+    if ours:
+        table.columns.append(ours)
+        table.ours = ours.name
+    return table
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, that one variant is better than another, and the mean joint errors of our trainings of both, in mm."""
+
+    text: str
+    better: tuple[float, ...]
+    worse: tuple[float, ...]
+
+    @property
+    def margin_mm(self) -> float | None:
+        """By how much 'better' is better, None without trainings of both."""
+        return mean(self.worse) - mean(self.better) if self.better and self.worse else None
+
+    @property
+    def verdict(self) -> str:
+        """Of `verdicts`, from the spread over seeds."""
+        return statistics.verdict(
+            statistics.between_seeds(self.worse, self.better)
+            if self.better and self.worse
+            else None
+        )
+
+    def __str__(self) -> str:
+        return f"{self.text}: {statistics.sentence(self.worse, self.better)}."
+
+
+def claims(
+    paper: Mapping, name: str, found: Iterable[records.Record], *, profile: str
+) -> list[Claim]:
+    """The claims of a table, each asked of the records with `profile`."""
+    answers, found = [], list(found)
+    for claim in _table(paper, name).get("claims", ()):
+        better, worse = (_runs(paper, found, profile, claim[side]) for side in ("better", "worse"))
+        if better and worse:
+            _same_data([*better, *worse])
+        answers.append(
+            Claim(claim["text"], *(tuple(run.error_mm for run in side) for side in (better, worse)))
+        )
+    return answers
+
+
+def runs(found: Iterable[records.Record], title: str = "What to expect") -> Table:
+    """What trainings took and gave, over seeds: hardware, minutes, error, and the error over the baselines'.
+
+    Errors: runs on different data, whose errors no column may hold together.
+    """
+    groups = {}
+    for run in found:
+        groups.setdefault((run["profile"], run["variant"], run["device"]["name"]), []).append(run)
+    if not groups:
+        return Table(f"{title}: no run is recorded yet", [], [])
+    source = _source(next(iter(groups.values()))[0])
+    error = Column(f"error on {source}, mm", source)
+    knn, pose = Column("of 5-NN", source), Column("of the mean pose", source)
+    hardware, took = Column("hardware"), Column("minutes")
+    for (profile, variant, name), group in groups.items():
+        row = f"{profile}, {variant}" + (f", {name}" if len({k[2] for k in groups}) > 1 else "")
+        device = group[0]["device"]
+        hardware.add(
+            row,
+            Cell(
+                None,
+                name
+                if device["type"] != "cpu"
+                else f"{name}, {device['threads']} thread{'s' * (device['threads'] > 1)}",
+            ),
+            None,
+        )
+        took.add(row, minutes(group), None)
+        for run in group:
+            error.add(row, over_seeds(group), _source(run))
+        for column, key in ((knn, "knn5_mm"), (pose, "mean_pose_mm")):
+            column.add(
+                row,
+                _number(mean(run.error_mm / run["baselines"][key] for run in group), "{:.2f}"),
+                source,
+            )
+    return Table(title, [*took.cells], [hardware, took, error, knn, pose], error.name)
+
+
+def minutes(group: Iterable[records.Record]) -> Cell:
+    """From the quickest of several trainings to the slowest. They do the same, but on a machine that may do other things besides:
+    so the quickest says most about the method, and the slowest what a reader has to reckon with."""
+    each = [run["training"]["seconds"] / 60 for run in group]
+    ends = list(dict.fromkeys(f"{end:.1f}" for end in (min(each), max(each))))
+    return Cell(min(each), " to ".join(ends))
+
+
+def summary(record: records.Record, thresholds=(10, 20, 30, 50)) -> Table:
+    """One run: its error beside what costs no learning, and the share of good frames."""
+    source, measures = _source(record), record["metrics"]
+    column = Column(f"{source}, {record['protocol']['split']}", source)
+    values = {
+        "mean joint error, mm": record.error_mm,
+        **{
+            f"{name}, mm": record["baselines"][key]
+            for name, key in (
+                ("mean pose at the centre", "mean_pose_mm"),
+                ("nearest neighbour", "knn1_mm"),
+                ("five nearest neighbours", "knn5_mm"),
+            )
+        },
+        **{
+            f"worst joint within {t} mm, % of frames": 100
+            * measures["success_rate_worst"][measures["thresholds_mm"].index(t)]
+            for t in thresholds
+        },
+    }
+    for row, value in values.items():
+        column.add(row, _number(value, "{:.1f}"), source)
+    return Table(
+        f"{record['method']}, {record['variant']}, {record['profile']}",
+        [*values],
+        [column],
+        column.name,
+    )
+
+
+def over_seeds(runs: list[records.Record]) -> Cell:
+    """The mean joint error of runs that differ by their seed: mean ± standard deviation (number of seeds)."""
+    errors = [run.error_mm for run in runs]
+    text = f"{mean(errors):.2f}" + (
+        f" ± {stdev(errors):.2f} ({len(errors)} seeds)" if len(errors) > 1 else ""
+    )
+    return Cell(mean(errors), text, any(map(records.is_stale, runs)))
+
+
+def _table(paper, name) -> dict:
+    return paper["tables"][one_of(f"table of {paper['paper']}", name, paper["tables"])]
+
+
+def _results(table) -> dict[str, str]:
+    """Keys of a row that hold results in mm, and the data set of each."""
+    return (
+        {"error_mm": table["dataset"]}
+        if "dataset" in table
+        else {name.lower(): name for name in table["columns"]}
+    )
+
+
+def _runs(paper, found, profile, variant) -> list[records.Record]:
+    return (
+        []
+        if variant is None
+        else [
+            run
+            for run in found
+            if (run["method"], run["profile"], run["variant"])
+            == (paper["method"], profile, variant)
+        ]
+    )
+
+
+def _same_data(runs) -> None:
+    for run in runs:
+        if _source(run) != _source(runs[0]):
+            raise HandPoseError(
+                f"{runs[0].key} ran on {_named(_source(runs[0]))} and {run.key} on "
+                f"{_named(_source(run))}: their errors cannot be compared"
+            )
+
+
+def _source(run) -> Source:
+    return Source(
+        run["dataset"]["name"], run["dataset"]["synthetic"], run["dataset"]["fingerprint"]
+    )
+
+
+def _printed(value, number) -> Cell:
+    if value is None:
+        return Cell(None, MISSING)
+    return _number(value, number) if isinstance(value, (int, float)) else Cell(None, str(value))
+
+
+def _number(value, form) -> Cell:
+    return Cell(float(value), form.format(value))
+
+
+def _named(source):
+    return "no data set" if source is None else f"{source} ({source.fingerprint or 'as printed'})"

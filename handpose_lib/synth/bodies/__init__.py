@@ -1,0 +1,1 @@
+"""The synthetic person: surface, joints, and frames as ITOP shows them."""

@@ -1,0 +1,1 @@
+"""The synthetic hand: its surface and joints, poses, self-contact, motion."""

@@ -1,0 +1,1 @@
+"""What the camera sees: ray casting, sensors, surroundings."""

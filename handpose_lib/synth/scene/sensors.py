@@ -1,0 +1,277 @@
+"""From exact depth to what a camera measures: time of flight, structured light, and the damage common to both.
+
+Every function takes depth (B, H, W) in mm with 0 for nothing and returns the same, and is the identity at strength 0.
+`seed` names the noise: a whole number, or one key per image (`hashing.keys`); an image has the same noise alone and
+in any batch. `strength` is one number or (B,); 1 is a camera as one meets it.
+
+    measured = sensors.SENSORS["structured light"](depth, camera, seed=3)
+
+Models after Hansard, Lee, Choi and Horaud, Time-of-Flight Cameras, 2013, chapter 1 (noise that grows with the square of
+the depth, flying pixels), and Khoshelham and Elberink, Accuracy and Resolution of Kinect Depth Data, 2012 (disparity,
+quantisation, shadow of the projector).
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handpose_lib.camera import Camera
+from handpose_lib.errors import HandPoseError
+from handpose_lib.synth import hashing
+
+EDGE_MM = 15.0
+"""A step in depth between neighbours that counts as an edge."""
+
+SENSOR_FOCAL = 476.0
+"""Focal length in pixels of a usual sensor for structured light, that of the SR305."""
+
+NOTHING_MM = 1e6
+"""As far away is what is not there, where the distance between neighbours is asked."""
+
+
+def ideal(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tensor:
+    """The depth itself."""
+    return depth
+
+
+def time_of_flight(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tensor:
+    """Light comes back late: noise that grows with the depth, and flying pixels where two surfaces share a pixel.
+
+    The noise has a standard deviation of strength * (0.5 + 7 (z / 1 m)^2) mm, and up to four times as much on surfaces
+    seen at a grazing angle, which send little light back.
+    """
+    key, strength = _arguments(depth, seed, strength)
+    found = mix_edges(depth, key, share=0.5 * strength)
+    sigma = (found * found).mul_(7e-6).add_(0.5).mul_(strength)
+    sigma.mul_(_steepness(found, camera).mul_(0.1).clamp_max_(3.0).add_(1.0))
+    fine = hashing.noise(key, "time of flight", depth.shape[1:], depth)
+    broad = hashing.noise(key, "time of flight, broad", depth.shape[1:], depth, smooth=2.0)
+    noisy = sigma.mul_(fine.mul_(0.8).add_(broad.mul_(0.6))).add_(found)
+    # Noise neither makes a measurement nor moves it behind the camera.
+    return noisy.clamp_min_(1.0).mul_(_above(found, 0.0))
+
+
+def structured_light(
+    depth: Tensor, camera: Camera, seed=0, strength=1.0, baseline: float = 50.0
+) -> Tensor:
+    """A projector beside the camera draws a pattern, and depth is its shift from where it would be at infinity.
+
+    baseline: mm from the camera to the projector on its right; negative for the left. The disparity f b / z is found by
+    comparing small windows: edges become ragged, and steps of strength / 16 pixel remain. (Pixels of the sensor, whose
+    focal length is `SENSOR_FOCAL`; the image may have fewer.) Nothing is measured where a nearer surface throws its
+    shadow, close behind an edge, and where a surface is seen at a grazing angle.
+    """
+    key, strength = _arguments(depth, seed, strength)
+    if baseline == 0:
+        raise HandPoseError(
+            "baseline 0 mm: accepted is a distance between camera and projector, negative for the left"
+        )
+    found = ragged(depth, key, reach=1.1 * strength * camera.fx / SENSOR_FOCAL)
+    # z = reach / k after k steps of disparity.
+    reach = 16 * SENSOR_FOCAL * abs(baseline) / strength.clamp_min(1e-6)
+    wobble = hashing.noise(key, "border", depth.shape[1:], depth, smooth=1.0)
+    # Windows that see an occluding border match badly on its far side, most of them.
+    border = _above(found - _nearest_around(found), 1.5 * EDGE_MM).mul_(_above(wobble, -0.3))
+    grazing = _above(
+        (0.4 * wobble).add_(1.0).mul_(_steepness(found, camera)),
+        (5 / strength.clamp_min(1e-6)) ** 2,
+    )
+    shadow = _shadow(found, camera.fx * abs(baseline), right=baseline > 0)
+    seen = _above(found, 0.0).mul_(1 - border).mul_(1 - grazing).mul_(1 - shadow)
+    wave = hashing.noise(key, "disparity", depth.shape[1:], depth, smooth=1.5)
+    steps = _nearness(found).mul_(reach).add_(wave.mul_(0.4)).round_().clamp_min_(1.0)
+    measured = (reach / steps).mul_(seen)
+    return measured if (strength > 0).all() else torch.where(strength > 0, measured, depth)
+
+
+SENSORS = {"ideal": ideal, "time of flight": time_of_flight, "structured light": structured_light}
+"""The sensors by name."""
+
+
+# --- Damage that any sensor may do -------------------------------------------------------------------------
+
+
+def mix_edges(depth: Tensor, seed=0, share=0.5, blend: float | None = None) -> Tensor:
+    """Flying pixels: some of those at edges lie between the surfaces on both sides, up to 120 mm behind the near one.
+
+    share: of the pixels at edges, a number or (B,). blend: where between near (0) and far (1), random if None; 0.5 with
+    share 1 smears all edges. Half-way to nothing and beyond, nothing is measured.
+    """
+    key, share = _arguments(depth, seed, share)
+    near, far = range_around(depth)
+    if blend is None:
+        place = hashing.noise(key, "blend", depth.shape[1:], depth).mul_(0.3).add_(0.5).clamp_(0, 1)
+    else:
+        place = torch.full_like(depth, blend)
+    gap = far.sub_(near)
+    chosen = _above(gap, EDGE_MM).mul_(_above(depth, 0.0))
+    which = hashing.noise(key, "edges", depth.shape[1:], depth, smooth=0.7)
+    chosen.mul_(_above(_quantiles(share) - which, 0.0))
+    lost = _above(gap, NOTHING_MM / 2).mul_(_above(place, 0.4999))
+    mixed = gap.clamp_max_(120.0).mul_(place).add_(near).mul_(lost.neg_().add_(1.0))
+    return mixed.sub_(depth).mul_(chosen).add_(depth)
+
+
+def ragged(depth: Tensor, seed=0, reach=1.0) -> Tensor:
+    """Frayed edges: every pixel looks up its depth a little way off, in a direction that varies from place to place.
+
+    reach: standard deviation of the displacement in pixels, a number or (B,).
+    """
+    key, reach = _arguments(depth, seed, reach)
+    height, width = depth.shape[1:]
+    rows = torch.arange(height, device=depth.device)[:, None]
+    columns = torch.arange(width, device=depth.device)
+    down = (
+        (reach * hashing.noise(key, "ragged down", (height, width), depth, smooth=1.1))
+        .round()
+        .long()
+    )
+    across = (
+        (reach * hashing.noise(key, "ragged across", (height, width), depth, smooth=1.1))
+        .round()
+        .long()
+    )
+    place = (rows + down).clamp_(0, height - 1) * width + (columns + across).clamp_(0, width - 1)
+    return depth.flatten(1).gather(1, place.flatten(1)).view_as(depth)
+
+
+def holes(depth: Tensor, seed=0, share=0.02, size: float = 2.5) -> Tensor:
+    """Patches without a measurement. share: of the image, a number or (B,); size: their scale in pixels."""
+    key, share = _arguments(depth, seed, share)
+    patches = hashing.noise(key, "holes", depth.shape[1:], depth, smooth=size)
+    return depth * _above(patches, _quantiles(share))
+
+
+def missing(depth: Tensor, camera: Camera, points: Tensor, radius: Tensor) -> Tensor:
+    """Parts that are lost, as a fingertip may be: discs of `radius` (B, N) mm around points (B, N, 3)."""
+    u = torch.arange(camera.width, dtype=depth.dtype, device=depth.device)
+    v = torch.arange(camera.height, dtype=depth.dtype, device=depth.device)[:, None]
+    gone = torch.zeros_like(depth, dtype=torch.bool)
+    for point, r in zip(points.unbind(1), radius.unbind(1)):
+        x, y, z, r = (t[:, None, None] for t in (*point.unbind(-1), r))
+        right, down = (u - camera.u0) * z / camera.fx - x, (v - camera.v0) * z / camera.fy - y
+        gone |= right * right + down * down < r * r
+    return depth * ~gone
+
+
+def quantise(depth: Tensor, step) -> Tensor:
+    """Depth in whole multiples of `step` mm, a number or (B,); 0 for no steps."""
+    step = _column(step, depth)
+    fine = step.clamp_min(1e-3)
+    return torch.where(step > 0, torch.round(depth / fine) * fine, depth)
+
+
+def within(depth: Tensor, near: float, far: float) -> Tensor:
+    """Only what lies within the range of the camera, in mm."""
+    return depth * ((depth >= near) & (depth <= far))
+
+
+# --- Neighbourhoods -----------------------------------------------------------------------------------------
+
+
+def range_around(depth: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and greatest depth among a pixel and its four neighbours; nothing is `NOTHING_MM` away."""
+    return _nearest_around(depth), _over_neighbours(_nearness(depth), torch.minimum).reciprocal_()
+
+
+def surface_around(depth: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of what is there alone; `NOTHING_MM` and 0 where nothing is."""
+    return _nearest_around(depth), _over_neighbours(depth, torch.maximum)
+
+
+def _nearest_around(depth: Tensor) -> Tensor:
+    return _over_neighbours(_nearness(depth), torch.maximum).reciprocal_()
+
+
+def _nearness(depth: Tensor) -> Tensor:
+    """1 / z, in which what is not there is as good as infinitely far away."""
+    return depth.reciprocal().nan_to_num_(posinf=1 / NOTHING_MM)
+
+
+def _over_neighbours(values: Tensor, which) -> Tensor:
+    """`which` (minimum or maximum) of a pixel and its four neighbours."""
+    found = values.clone()
+    for axis in (1, 2):
+        size = values.shape[axis] - 1
+        for mine, its in ((0, 1), (1, 0)):
+            part = found.narrow(axis, mine, size)
+            which(part, values.narrow(axis, its, size), out=part)
+    return found
+
+
+def _steepness(depth: Tensor, camera: Camera) -> Tensor:
+    """(B, H, W) square of the tangent between surface and image plane, 0 across edges: |f grad z / z|^2."""
+    total = torch.zeros_like(depth)
+    for axis, focal in ((2, camera.fx), (1, camera.fy)):
+        size = depth.shape[axis] - 1
+        here = depth.narrow(axis, 0, size)
+        change = depth.narrow(axis, 1, size) - here
+        change.mul_(_above(EDGE_MM - change.abs(), 0.0)).mul_(focal).div_(here.clamp_min(1.0))
+        total.narrow(axis, 0, size).add_(change.mul_(change))
+    return total
+
+
+def _shadow(depth: Tensor, focal: float, right: bool) -> Tensor:
+    """1 where the projector does not see what the camera sees, else 0.
+
+    The projector sees a point at u - f b / z. Where the order of the columns changes from one picture to the other, the
+    nearer point is lit and throws its shadow to the side away from the projector.
+    """
+    depth = depth if right else depth.flip(2)
+    columns = torch.arange(depth.shape[2], dtype=depth.dtype, device=depth.device)
+    place = columns - _nearness(depth).mul_(focal)
+    # The least of all columns to the right, by doubling the reach; a shadow is at most 64 pixels wide.
+    least = place.clone()
+    for reach in (1, 2, 4, 8, 16, 32):
+        if reach < least.shape[2]:
+            least[..., :-reach] = torch.minimum(least[..., :-reach], least[..., reach:])
+    hidden = _above(place.sub_(least), 1.5)
+    return hidden if right else hidden.flip(2)
+
+
+# --- Arguments ---------------------------------------------------------------------------------------------
+
+
+def _arguments(depth: Tensor, seed, strength) -> tuple[np.ndarray, Tensor]:
+    if depth.ndim != 3 or not depth.is_floating_point():
+        raise HandPoseError(
+            f"depth is {depth.dtype} {tuple(depth.shape)}: accepted is a float tensor (B, H, W)"
+        )
+    key = hashing.keys(seed, range(len(depth))) if isinstance(seed, int) else seed
+    if key.shape != (len(depth),):
+        raise HandPoseError(
+            f"{key.shape} keys for {len(depth)} images: accepted are a number or one key per image"
+        )
+    strength = _column(strength, depth)
+    if not (strength >= 0).all():
+        raise HandPoseError("a strength or share below 0: accepted is 0 for none and more for more")
+    return key, strength
+
+
+def _column(value, depth: Tensor) -> Tensor:
+    value = torch.as_tensor(value, dtype=depth.dtype, device=depth.device)
+    if value.numel() not in (1, len(depth)):
+        raise HandPoseError(
+            f"{value.numel()} strengths for {len(depth)} images: accepted are one or one per image"
+        )
+    return value.reshape(-1, 1, 1)
+
+
+def _quantiles(share: Tensor) -> Tensor:
+    """(B, 1, 1) values that standard normal noise stays below in a `share` of the places."""
+    table = [
+        -math.inf if p <= 0 else math.inf if p >= 1 else NormalDist().inv_cdf(p)
+        for p in share.flatten().tolist()
+    ]
+    return share.new_tensor(table).reshape(-1, 1, 1)
+
+
+def _above(values: Tensor, limit) -> Tensor:
+    """1.0 where values > limit, else 0.0. To write numbers and multiply is many times as fast as conditions and
+    `torch.where` are on a processor."""
+    return torch.gt(values, limit, out=torch.empty_like(values))

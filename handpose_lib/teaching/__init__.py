@@ -1,0 +1,1 @@
+"""What the chapters show and ask: figures, widgets, exercises and their checks."""

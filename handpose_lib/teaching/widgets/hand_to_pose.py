@@ -1,0 +1,109 @@
+"""A hand to pose: 26 sliders, the hand as the camera sees it, its skeleton, and what a trained network says of it."""
+
+import functools
+import math
+
+import ipywidgets
+import torch
+
+from handpose_lib import camera as cameras
+from handpose_lib import skeleton
+from handpose_lib.errors import HandPoseError
+from handpose_lib.results import pretrained
+from handpose_lib.synth.hands import hand, poses
+from handpose_lib.synth.scene import raycast
+from handpose_lib.teaching import figures
+from handpose_lib.teaching.widgets import canvas
+from handpose_lib.teaching.widgets.live import Live, choice, number, tick
+
+RESTING = torch.tensor([0.0, 60.0, 400.0] + [0.0] * 23)
+"""A flat hand in the middle of the image, its palm to the camera."""
+
+
+def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=None):
+    """A posed hand as the camera sees it, with its skeleton, and dashed with that of a `network` (`pretrained.Pretrained`).
+
+    `pose` (26,) as in `synth.hand.DOF`, mm and rad; `subject` the number of a person. The network's cube sits at the mean
+    of the true joints. Returns a matplotlib figure.
+    """
+    pose = torch.as_tensor(pose, dtype=torch.float32)
+    if pose.shape != (len(hand.DOF),):
+        raise HandPoseError(
+            f"pose of shape {tuple(pose.shape)}: accepted is ({len(hand.DOF)},), mm and rad as in hand.DOF"
+        )
+    lens = cameras.preset(camera)
+    posed = hand.posed(hand.subject(subject), pose[None], forearm=forearm)
+    depth, joints = raycast.depth(posed.solids(), lens), posed.joints("msra21")
+    said, text = None, ""
+    if network is not None:
+        said = network.joints(depth, lens, joints.mean(1))[0]
+        text = f"dashed: {network.record.key}, {(said - joints[0]).norm(dim=-1).mean():.0f} mm off"
+    figure, (axes,) = canvas.panels(4.4, height=4.4 * lens.height / lens.width)
+    figures.depth_image(
+        depth[0], lens, joints[0] if overlay else None, skeleton.get("msra21"), said, axes
+    )
+    canvas.title(axes, text, fontsize=9)
+    return figure
+
+
+def live(pose=None, subject=0, camera="msra"):
+    """Sliders for the 26 degrees of freedom, in their groups, beside the hand that they pose.
+
+    `pose` (26,): the first one, mm and rad. The menu of gestures sets the twenty angles of the fingers; the menu of networks
+    holds those that come with the book. Its `arguments["pose"]` is the present pose, its `gesture` the menu.
+    """
+    pose = RESTING if pose is None else torch.as_tensor(pose, dtype=torch.float32)
+    sliders = {}
+    for place, name in enumerate(hand.DOF):
+        low, high = (hand.LIMITS[place] * _unit(place)).tolist()
+        sliders[name] = number(name, float(pose[place]) * _unit(place), low, high)
+    gesture = choice(
+        "gesture", [("as the sliders say", ""), *((name, name) for name in poses.POSES)]
+    )
+    others = {
+        "network": choice("network", [("none", ""), *((key, key) for key in pretrained.names())]),
+        "overlay": tick("skeleton", True),
+    }
+    groups = ipywidgets.Accordion(
+        [ipywidgets.VBox([sliders[name] for name in members]) for members in hand.GROUPS.values()],
+        titles=tuple(hand.GROUPS),
+        selected_index=3,
+    )
+    trained = functools.cache(pretrained.load)
+
+    def read(values):
+        return {
+            "pose": torch.tensor(
+                [values[name] / _unit(place) for place, name in enumerate(hand.DOF)]
+            ),
+            "network": trained(values["network"]) if values["network"] else None,
+            "overlay": values["overlay"],
+        }
+
+    shown = Live(
+        functools.partial(picture, subject=subject, camera=camera),
+        {**others, **sliders},
+        ipywidgets.VBox([gesture, *others.values(), groups]),
+        read,
+    )
+    shown.gesture = gesture
+
+    def show_gesture(change):
+        if change["new"]:
+            with shown.together():
+                for name, angle in zip(hand.DOF[6:], poses.preset(change["new"]).tolist()):
+                    sliders[name].value = math.degrees(angle)
+
+    def forget_gesture(_):
+        if not shown.held:
+            gesture.value = ""
+
+    gesture.observe(show_gesture, "value")
+    for name in hand.DOF[6:]:
+        sliders[name].observe(forget_gesture, "value")
+    return shown
+
+
+def _unit(place):
+    """Of the sliders: millimetres, or degrees in a radian."""
+    return 1.0 if place < 3 else 180 / math.pi

@@ -1,0 +1,294 @@
+"""What a page carries: points in space, pictures behind a slider. Neither a kernel nor a network is needed.
+
+* `space` draws points and skeletons to be turned with the mouse, as a plotly figure.
+* `slider` puts several such figures behind one slider.
+* `flip_book` puts matplotlib figures behind one slider.
+* `show` displays a plotly figure: as plotly's own JSON where the front end can draw it (JupyterLab, VS Code),
+  and as HTML that loads the book's copy of plotly, `_static/plotly.min.js`, on a published page.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from IPython.display import HTML, display
+
+from handpose_lib.errors import HandPoseError
+from handpose_lib.teaching import figures
+
+FONT = {"size": 14, "color": "#222222"}
+
+
+# -- points in space ----------------------------------------------------------------------------------------
+
+
+def space(clouds, joints=None, skeleton=None, title="", alt="", height=480, size=2.0):
+    """A plotly figure of points in space, upright and first seen from the camera.
+
+    `clouds`: points (N, 3) mm, or name → points; `joints` (J, 3) mm with their `skeleton`. `alt` describes
+    the figure for people who cannot see it.
+    """
+    clouds = clouds if isinstance(clouds, dict) else {"": clouds}
+    figure = go.Figure()
+    shown = []
+    for (name, points), colour in zip(
+        clouds.items(), figures.CYCLE * (1 + len(clouds) // len(figures.CYCLE))
+    ):
+        shown.append(_points(points, "points"))
+        figure.add_trace(
+            go.Scatter3d(
+                **_xyz(shown[-1]),
+                mode="markers",
+                name=name,
+                showlegend=bool(name),
+                marker={
+                    "size": size,
+                    "color": colour if joints is None else "#8899AA",
+                    "opacity": 1.0 if joints is None else 0.35,
+                },
+                hoverinfo="skip",
+            )
+        )
+    if joints is not None:
+        if skeleton is None or len(joints) != len(skeleton):
+            raise HandPoseError("joints in space need the skeleton that they belong to")
+        shown.append(_points(joints, "joints"))
+        figure.add_traces(_bones(shown[-1], skeleton))
+    everything = np.concatenate(shown)
+    middle, side = (everything.max(0) + everything.min(0)) / 2, np.ptp(everything, axis=0)
+    side = np.maximum(side, side.max() / 2) * 1.05
+    low, high = middle - side / 2, middle + side / 2
+    axes = {
+        "backgroundcolor": "#F5F5F5",
+        "gridcolor": "#CCCCCC",
+        "zerolinecolor": "#CCCCCC",
+        "tickfont": {"size": 11},
+        "nticks": 6,
+    }
+    figure.update_layout(
+        title={"text": title, "font": {"size": 16}},
+        font=FONT,
+        paper_bgcolor="white",
+        height=height,
+        margin={"l": 0, "r": 0, "t": 40 if title else 0, "b": 0},
+        legend={"x": 0.01, "y": 0.99},
+        meta={"alt": alt or title},
+        scene={
+            "aspectmode": "manual",
+            "aspectratio": dict(zip("xyz", (side / side.max()).tolist())),
+            "dragmode": "orbit",
+            **{
+                f"{a}axis": {**axes, "title": f"{a} (mm)", "range": [float(low[i]), float(high[i])]}
+                for i, a in enumerate("xyz")
+            },
+            # The camera frame has y down and z forward: up is −y, and one looks along +z.
+            "camera": {"up": {"x": 0, "y": -1, "z": 0}, "eye": {"x": 0.4, "y": -0.25, "z": -1.5}},
+        },
+    )
+    return figure
+
+
+def slider(steps, labels, name="", alt=""):
+    """One plotly figure out of several, which a slider exchanges; the first one gives title and axes.
+
+    In space the axes grow to hold every step, so that things stay where they are while the slider moves.
+    """
+    if not steps or len(steps) != len(labels):
+        raise HandPoseError(
+            f"{len(steps)} steps with {len(labels)} labels: accepted is one label for each of at least one"
+        )
+    figure = go.Figure(layout=steps[0].layout)
+    figure.layout.meta = {"alt": alt or (steps[0].layout.meta or {}).get("alt", "")}
+    owner = []
+    for number, step in enumerate(steps):
+        for trace in step.data:
+            figure.add_trace(trace)
+            figure.data[-1].visible = number == 0
+            owner.append(number)
+    ranges = {axis: [step.layout.scene[f"{axis}axis"].range for step in steps] for axis in "xyz"}
+    if all(all(known) for known in ranges.values()):
+        ranges = {
+            axis: [min(r[0] for r in known), max(r[1] for r in known)]
+            for axis, known in ranges.items()
+        }
+        side = {axis: high - low for axis, (low, high) in ranges.items()}
+        figure.update_layout(
+            scene={f"{axis}axis": {"range": limits} for axis, limits in ranges.items()}
+        )
+        figure.update_layout(
+            scene_aspectratio={axis: length / max(side.values()) for axis, length in side.items()}
+        )
+    figure.update_layout(
+        sliders=[
+            {
+                "currentvalue": {"prefix": f"{name} ", "font": FONT},
+                "pad": {"t": 20, "b": 10, "l": 20, "r": 20},
+                "steps": [
+                    {
+                        "method": "restyle",
+                        "label": str(label),
+                        "args": [{"visible": [number == o for o in owner]}],
+                    }
+                    for number, label in enumerate(labels)
+                ],
+            }
+        ]
+    )
+    return figure
+
+
+def show(figure) -> None:
+    """Display a plotly figure in a notebook and on the published page."""
+    display(
+        {
+            "application/vnd.plotly.v1+json": json.loads(figure.to_json()),
+            "text/html": to_html(figure),
+        },
+        raw=True,
+    )
+
+
+def to_html(figure) -> str:
+    """The figure as HTML for a page of the book, which holds plotly at `_static/plotly.min.js`.
+
+    The script is loaded once per page; where `_static` lies is what Sphinx wrote into the page.
+    """
+    content = _safe(figure.to_json())
+    name = "plotly-" + hashlib.sha256(content.encode()).hexdigest()[:12]
+    label = html.escape((figure.layout.meta or {}).get("alt") or "interactive figure", quote=True)
+    return f"""<div id="{name}" role="img" aria-label="{label}" style="min-height:{figure.layout.height or 450}px;background:white"></div>
+<script>
+(function () {{
+  const place = document.getElementById("{name}");
+  window.plotlyOfTheBook = window.plotlyOfTheBook || (window.Plotly ? Promise.resolve() : new Promise((done, failed) => {{
+    const root = document.documentElement.dataset.content_root;
+    const script = document.createElement("script");
+    script.src = (root === undefined ? "../../" : root) + "_static/plotly.min.js";
+    script.onload = done;
+    script.onerror = failed;
+    document.head.append(script);
+  }}));
+  const figure = {content};
+  figure.config = {{responsive: true, displaylogo: false}};
+  window.plotlyOfTheBook.then(() => window.Plotly.newPlot(place, figure))
+    .catch(() => {{ place.textContent = "This figure needs _static/plotly.min.js, which could not be loaded."; }});
+}})();
+</script>"""
+
+
+# -- pictures behind a slider -------------------------------------------------------------------------------
+
+
+def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
+    """Matplotlib figures behind one slider, as HTML that needs neither kernel nor library.
+
+    `pictures` may be a generator: each figure is closed as soon as it is turned into a PNG. `labels` name the
+    pictures beside the slider; `start` is the one that is shown first.
+    """
+    sources = [
+        "data:image/png;base64," + base64.b64encode(png(picture)).decode() for picture in pictures
+    ]
+    if len(sources) != len(labels) or not 0 <= start < len(sources):
+        raise HandPoseError(
+            f"{len(sources)} pictures, {len(labels)} labels, start {start}: accepted is one label "
+            "for each of at least one picture, and the number of one of them"
+        )
+    name_of_all = "flip-" + hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
+    alts = [f"{alt or name}: {label}" for label in labels]
+    return HTML(f"""<div id="{name_of_all}" style="max-width:720px">
+<img src="{sources[start]}" alt="{html.escape(alts[start], quote=True)}" style="width:100%;background:white">
+<label style="display:block">{html.escape(name)} <output>{html.escape(str(labels[start]))}</output><br>
+<input type="range" aria-label="{html.escape(name, quote=True)}" min="0" max="{len(sources) - 1}" value="{start}" style="width:100%"></label>
+</div>
+<script>
+(function () {{
+  const book = document.getElementById("{name_of_all}");
+  const sources = {_script(sources)}, alts = {_script(alts)}, labels = {_script([str(label) for label in labels])};
+  book.querySelector("input").addEventListener("input", event => {{
+    const number = Number(event.target.value), picture = book.querySelector("img");
+    picture.src = sources[number];
+    picture.alt = alts[number];
+    book.querySelector("output").textContent = labels[number];
+  }});
+}})();
+</script>""")
+
+
+def png(figure, dpi=90, quick=False) -> bytes:
+    """A matplotlib figure as PNG with a white, opaque background; the figure is closed. `quick`: hardly compressed, in less time."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=dpi,
+        facecolor="white",
+        metadata={"Software": None},
+        pil_kwargs={"compress_level": 1} if quick else {},
+    )
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+# -- helpers ------------------------------------------------------------------------------------------------
+
+
+def _script(value):
+    """A value as JavaScript."""
+    return _safe(json.dumps(value))
+
+
+def _safe(text):
+    """JSON that cannot end the script around it."""
+    return text.replace("</", "<\\/")
+
+
+def _points(value, what):
+    value = torch.as_tensor(value).detach().cpu()
+    if value.ndim != 2 or value.shape[1] != 3 or len(value) == 0:
+        raise HandPoseError(
+            f"{what} of shape {tuple(value.shape)}: accepted is (N, 3) with at least one"
+        )
+    return value.float().numpy()
+
+
+def _xyz(points):
+    return {name: np.ascontiguousarray(points[:, axis]) for axis, name in enumerate("xyz")}
+
+
+def _bones(joints, skeleton):
+    """One line per finger's colour, cut between bones, and the joints."""
+    paint = figures.colours(skeleton)
+    traces = []
+    for colour in dict.fromkeys(paint[child] for child, _ in skeleton.bones):
+        ends = [
+            joints[[parent, child]] for child, parent in skeleton.bones if paint[child] == colour
+        ]
+        line = np.concatenate(
+            [np.concatenate((pair, np.full((1, 3), np.nan, np.float32))) for pair in ends]
+        )
+        traces.append(
+            go.Scatter3d(
+                **_xyz(line),
+                mode="lines",
+                line={"width": 7, "color": colour},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+    traces.append(
+        go.Scatter3d(
+            **_xyz(joints),
+            mode="markers",
+            text=skeleton.joints,
+            hoverinfo="text",
+            showlegend=False,
+            marker={"size": 4, "color": paint, "line": {"width": 1, "color": "white"}},
+        )
+    )
+    return traces

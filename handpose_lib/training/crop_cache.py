@@ -1,0 +1,257 @@
+"""A packed cache of hand crops: the windows that training wants, in one HDF5 file instead of a million images.
+
+    source = packed.Packed(train, cube=(240, 250, 260), centre="mass")     # packs once, then opens in a moment
+    history = training.fit(method, source, recipe, out)
+
+It gives the same batches as `training.Stored`, bit for bit; only the windows come from elsewhere. Reading an original
+means finding, opening and decoding a file and locating the hand in it; reading a packed window means copying a
+stretch of memory that the operating system keeps for all processes.
+
+The file holds, for N windows: `depth`, all pixels one after the other, 16-bit steps of 1/16 mm about the centre's depth;
+`start` (N + 1) and `size` (N, 2) to find them; and what else belongs to `Crops`: `origin`, `camera`, `centre`,
+`mirror`, `joints`, `id`. `settings` says as JSON what was packed; when the set's fingerprint, its labels, its
+protocol, the way of cutting or the code of these changes, the file is made anew. It appears under its name only when it is complete.
+"""
+
+import hashlib
+import json
+import re
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from handpose_lib import paths
+from handpose_lib.datasets.subset import Subset
+from handpose_lib.errors import DataError
+from handpose_lib.io import hdf5, provenance
+from handpose_lib.io.storage import _temporary
+from handpose_lib.prepare.crop import MARGIN
+from handpose_lib.training.sources import Stored
+from handpose_lib.training.windows import Window
+
+FORMAT = 1
+BATCH = 64
+"""Frames that are cut at once."""
+FIELDS = ("origin", "camera", "centre", "mirror", "joints")
+PIECE = 1 << 24
+"""Pixels that are moved at once."""
+WHAT = "a packed cache of crops, which is made anew when it is removed"
+
+
+class Packed(Stored):
+    """Frames of a data set from a packed cache at `path`, which is made first where it is missing or out of date.
+
+    `cube`, `centre` and `margin` as in `training.Stored`. `path`: by default a file below `packed` in the data folder,
+    one for each data set, protocol, cube and centre. `workers` threads read and cut while packing. `made` tells whether
+    it was made now. Errors: those of reading the set, no right or no room to write.
+    """
+
+    def __init__(
+        self, dataset, cube, centre="mass", *, path=None, margin=MARGIN, workers=2, progress=False
+    ):
+        # Nothing is kept beside the file: the operating system remembers what was read.
+        super().__init__(dataset, cube, centre, memory=0, margin=margin)
+        self.settings = _settings(self)
+        self.path = Path(path) if path is not None else default_path(self.settings)
+        self.made = _open(self.path, self.settings, len(dataset)) is None
+        if self.made:
+            pack(self.path, self, self.settings, workers, progress)
+        self._columns = None
+
+    def _cut(self, indices):
+        columns = self._mapped()
+        start, size, depth = columns["start"], columns["size"], columns["depth"]
+        windows = []
+        for i in indices:
+            pixels = torch.from_numpy(np.array(depth[start[i] : start[i + 1]])).reshape(size[i])
+            windows.append(Window(pixels, *(columns[name][i] for name in FIELDS), columns["id"][i]))
+        return windows
+
+    def _mapped(self) -> dict:
+        """The columns of the file, the pixels as a map of it; each process makes its own."""
+        if self._columns is None:
+            self._columns = _open(self.path, self.settings, len(self))
+            if self._columns is None:
+                raise DataError(f"{self.path}: changed since it was opened; accepted is {WHAT}")
+        return self._columns
+
+    def __getstate__(self):
+        return {**self.__dict__, "_columns": None}
+
+
+def pack(
+    path: Path, source: Stored, settings: dict, workers: int = 2, progress: bool = False
+) -> Path:
+    """Cut all frames of `source` and write them to `path`, all of them or nothing.
+
+    Errors: those of reading the set, no right or no room to write.
+    """
+    count = len(source)
+    starts = range(0, count, BATCH)
+
+    def cut(first):
+        return Stored._cut(source, range(first, min(first + BATCH, count)))
+
+    try:
+        with (
+            _temporary(path) as temporary,
+            _Spool(temporary.with_name(f"{temporary.name}.pixels")) as spool,
+        ):
+            for windows in tqdm(
+                _ahead(cut, starts, workers),
+                total=len(starts),
+                desc="pack",
+                unit="batch",
+                disable=not progress,
+            ):
+                spool.add(windows)
+            with h5py.File(temporary, "w") as file:
+                spool.move_to(file)
+                file["settings"] = np.frombuffer(json.dumps(settings).encode(), np.uint8)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror or error}); accepted is a place with room for the cache, set "
+            "by `path` or HANDPOSE_DATA"
+        ) from error
+    return Path(path)
+
+
+def default_path(settings: dict) -> Path:
+    """Where the cache of these frames lies: its name stays the same when their content changes."""
+    lasting = {
+        key: value
+        for key, value in settings.items()
+        if key not in ("fingerprint", "labels", "code", "format", "frames")
+    }
+    digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:12]
+    return (
+        paths.data() / "packed" / f"{re.sub(r'[^a-z0-9]+', '-', settings['dataset'])}-{digest}.h5"
+    )
+
+
+class _Spool:
+    """Pixels of the windows in a file of their own, since HDF5 has to know how many there will be; the rest in memory."""
+
+    def __init__(self, path: Path):
+        self.path, self.windows = path, []
+        self.file = path.open("w+b")
+
+    def add(self, windows: list[Window]) -> None:
+        for window in windows:
+            self.file.write(window.depth.numpy().astype("<i2", copy=False).tobytes())
+            self.windows.append(window._replace(depth=tuple(window.depth.shape)))
+
+    def move_to(self, file: h5py.File) -> None:
+        size = np.array([window.depth for window in self.windows], "<i4").reshape(-1, 2)
+        start = np.zeros(len(size) + 1, "<i8")
+        np.cumsum(size.astype(np.int64).prod(1), out=start[1:])
+        file["size"], file["start"] = size, start
+        for name in FIELDS:
+            file[name] = torch.stack([getattr(window, name) for window in self.windows]).numpy()
+        names = [window.id.encode() for window in self.windows]
+        file["id"] = np.array(names, f"S{max(1, *map(len, names))}")
+        pixels = file.create_dataset("depth", (int(start[-1]),), "<i2")
+        self.file.seek(0)
+        for first in range(0, len(pixels), PIECE):
+            last = min(first + PIECE, len(pixels))
+            pixels[first:last] = np.frombuffer(self.file.read(2 * (last - first)), "<i2")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _ahead(function, keys, workers: int):
+    """`function(key)` for each key, in order, computed by some threads ahead of its use.
+
+    Decoding an image leaves Python's lock to others, so that threads help where a set's files are compressed.
+    """
+    waiting = deque()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            for key in keys:
+                waiting.append(pool.submit(function, key))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _open(path: Path, settings: dict, count: int) -> dict | None:
+    """The columns of a cache that was made with these settings and is whole; None for any other and for none."""
+    try:
+        with hdf5.opened(path, WHAT) as file:
+            # Plain bytes, no attribute: the heap of HDF5's strings can be damaged so that reading one never ends.
+            found = json.loads(hdf5.read(hdf5.dataset(file, "settings", (None,), "iu")).tobytes())
+            return _columns(path, file, count) if found == settings else None
+    except (DataError, *hdf5.FAULTS):  # a damaged cache is made anew as a missing one is
+        return None
+
+
+def _columns(path: Path, file: h5py.File, count: int) -> dict | None:
+    start = hdf5.read(hdf5.dataset(file, "start", (count + 1,), "iu")).astype(np.int64)
+    size = hdf5.read(hdf5.dataset(file, "size", (count, 2), "iu")).astype(np.int64)
+    depth = hdf5.dataset(file, "depth", (None,), "iu")
+    sound = (
+        start[0] == 0
+        and (size >= 0).all()
+        and (np.diff(start) == size.prod(1)).all()
+        and start[-1] == len(depth)
+    )
+    offset = depth.id.get_offset()  # None where nothing is stored, or not in one piece
+    in_one_piece = len(depth) == 0 or (
+        offset is not None and offset + 2 * len(depth) <= path.stat().st_size
+    )
+    if not sound or not in_one_piece or depth.dtype != np.dtype("<i2"):
+        return None
+    pixels = (
+        np.memmap(path, "<i2", "r", offset, (len(depth),)) if len(depth) else np.zeros(0, "<i2")
+    )
+    shapes = {
+        "origin": (count, 2),
+        "camera": (count, 4),
+        "centre": (count, 3),
+        "mirror": (count,),
+        "joints": (count, None, 3),
+    }
+    columns = {
+        name: torch.from_numpy(hdf5.read(hdf5.dataset(file, name, shape, "f")).astype(np.float32))
+        for name, shape in shapes.items()
+    }
+    columns["id"] = [
+        name.decode() for name in hdf5.read(hdf5.dataset(file, "id", (count,), "S")).tolist()
+    ]
+    return {**columns, "start": start.tolist(), "size": size.tolist(), "depth": pixels}
+
+
+def _settings(source: Stored) -> dict:
+    """Everything that decides the windows, as plain JSON values."""
+    dataset = source.dataset
+    # The labels tell which frames these are and in what order, whatever a subset calls itself.
+    labels = hashlib.sha256(dataset.joints().contiguous().numpy().tobytes()).hexdigest()
+    while isinstance(dataset, Subset):
+        dataset = dataset._whole
+    modules = {__name__, type(dataset).__module__}
+    code = provenance.closure(
+        sorted(name for name in modules if name.startswith(f"{provenance.PACKAGE}."))
+    )
+    wanted = {
+        "format": FORMAT,
+        "frames": len(source),
+        "margin": source.margin,
+        **source.describe(),
+        "labels": labels,
+        "code": provenance.digest(code),
+    }
+    return json.loads(json.dumps(wanted))

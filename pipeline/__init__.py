@@ -1,0 +1,1 @@
+"""Scripts behind the Makefile: building the site, grading, and experiments that leave records."""

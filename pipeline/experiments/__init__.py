@@ -1,0 +1,1 @@
+"""Trainings and evaluations outside the training notebooks; each leaves a record."""

@@ -1,0 +1,370 @@
+"""Turns one knob at a time in front of the book's trained networks, and keeps what becomes of their errors.
+
+    python pipeline/experiments/stress.py                             # some minutes on one CPU core
+    python pipeline/experiments/stress.py --frames 32 --out stress    # a first look
+    python pipeline/experiments/stress.py --replay                    # does changed code still find the same?
+
+Nothing is trained. The same synthetic frames of a person whom no network has seen are shown again and again, and from one
+setting to the next a single thing changes, so that differences are those of pairs. `record.json` holds, for every setting
+of every knob, the mean error of each frame in mm, and for the real frames of an SR305, where they are, what can be measured
+without labels. The knobs:
+
+place      degrees between the optical axis and the way to the hand, which keeps its pose, its depth and its direction
+turned     the same, but the hand is turned with the way: it shows the same side, and only the picture of it is distorted
+light      strength of a sensor with structured light: shadows, lost borders, ragged edges, coarse steps
+holes      share of the image without measurement
+centre     who finds the middle of the crop
+offset     mm by which the crop is beside the middle of the joints, in a direction of each frame's own
+"""
+
+import argparse
+import datetime
+import hashlib
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from handpose_lib import datasets, evaluation, paths, prepare, synth
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.errors import HandPoseError
+from handpose_lib.evaluation import label_free, plausibility
+from handpose_lib.frames import Crops
+from handpose_lib.hand_detection import centre_refiner
+from handpose_lib.io import provenance, storage
+from handpose_lib.results import pretrained
+from handpose_lib.synth import hashing
+from handpose_lib.synth.scene import raycast, sensors
+
+SUBJECT, SEED, PROTOCOL = 8, 21, "msra"
+CLEAN = replace(synth.DISTRIBUTIONS["wide_view"], sensors={"ideal": 1.0}, holes=0.0)
+SENSOR = 0.5
+"""Strength of the time-of-flight sensor wherever the sensor is not the knob."""
+KNOBS = {
+    "place": (0.0, 8.0, 16.0),
+    "turned": (0.0, 8.0, 16.0),
+    "light": (0.0, 0.5, 1.0, 2.0, 3.0),
+    "holes": (0.0, 0.05, 0.1, 0.2, 0.4),
+    "centre": ("true", "stored", "mass", "refined"),
+    "offset": (0.0, 5.0, 10.0, 20.0, 40.0),
+}
+ROOM = 8
+"""Pixels that every joint keeps to the border of the image, wherever a frame's hand is put."""
+
+
+class Scene:
+    """`count` frames of the held-out person, hands whose joints stay in the image wherever `place` and `turned` put them."""
+
+    def __init__(self, count: int):
+        self.camera, chosen, first = synth.PROTOCOLS[PROTOCOL].camera, [], 0
+        farthest = max(KNOBS["place"])
+        while len(chosen) < count:
+            indices = range(first, first + 32)
+            given = synth.frames(indices, SEED, PROTOCOL, CLEAN, subjects=[SUBJECT])
+            ahead = _shifted(given.posed, _ahead(given.joints) - given.joints.mean(1))
+            kept = torch.stack(
+                [
+                    self._inside(moved(ahead, indices, farthest, turned).joints())
+                    for turned in (False, True)
+                ]
+            ).all(0)
+            chosen += [index for index, stays in zip(indices, kept.tolist()) if stays]
+            first += 32
+        self.indices = chosen[:count]
+
+    def batches(self, size: int = 32):
+        """(indices, frames as rendered) of the scene, cut into batches."""
+        for start in range(0, len(self.indices), size):
+            indices = self.indices[start : start + size]
+            yield indices, synth.frames(indices, SEED, PROTOCOL, CLEAN, subjects=[SUBJECT])
+
+    def crops(self, knob: str, indices, given, cube: float, refine) -> dict[str | float, Crops]:
+        """What the networks see of these frames, setting by setting."""
+        key, true = hashing.keys(SEED, indices), given.joints.mean(1)
+        aside = given.centre - true  # by how much the stored centre misses, everywhere
+        if knob in ("place", "turned"):
+            ahead = _shifted(given.posed, _ahead(given.joints) - true)
+            hands = {
+                degrees: moved(ahead, indices, degrees, knob == "turned") for degrees in KNOBS[knob]
+            }
+            return {
+                degrees: self._cut(
+                    self._sensed(raycast.depth(hand.solids(), self.camera), key),
+                    hand.joints(),
+                    hand.joints().mean(1) + aside,
+                    cube,
+                )
+                for degrees, hand in hands.items()
+            }
+        if knob == "light":
+            seen = {
+                strength: sensors.structured_light(given.depth, self.camera, key, strength)
+                for strength in KNOBS[knob]
+            }
+            return {
+                strength: self._cut(depth, given.joints, given.centre, cube)
+                for strength, depth in seen.items()
+            }
+        if knob == "holes":
+            seen = {share: sensors.holes(given.depth, key, share) for share in KNOBS[knob]}
+            return {
+                share: self._cut(depth, given.joints, given.centre, cube)
+                for share, depth in seen.items()
+            }
+        depth = self._sensed(given.depth, key)
+        if knob == "centre":
+            found = {
+                "true": true,
+                "stored": given.centre,
+                "mass": prepare.locate(depth, self.camera, cube=cube),
+                "refined": prepare.locate(depth, self.camera, cube=cube, refine=refine),
+            }
+        else:
+            way = torch.nn.functional.normalize(2 * hashing.uniform(key, "way", 3) - 1, dim=1)
+            found = {distance: true + distance * way for distance in KNOBS["offset"]}
+        return {
+            value: self._cut(depth, given.joints, centre, cube) for value, centre in found.items()
+        }
+
+    def _sensed(self, depth, key):
+        return sensors.time_of_flight(depth, self.camera, key, SENSOR)
+
+    def _cut(self, depth, joints, centre, cube) -> Crops:
+        return prepare.crop(depth, self.camera, centre, cube, joints)
+
+    def _inside(self, joints):
+        """(B,) whether every joint keeps `ROOM` to the border."""
+        u, v = xyz_to_uvd(joints, self.camera)[..., :2].unbind(-1)
+        return (
+            (u > ROOM)
+            & (u < self.camera.width - ROOM)
+            & (v > ROOM)
+            & (v < self.camera.height - ROOM)
+        ).all(1)
+
+
+def moved(hand, indices, degrees: float, turned: bool):
+    """A hand straight ahead, put `degrees` to the left (even index) or right: at the same depth and in the same direction, or,
+    `turned` about the camera, at the same distance and with the same side towards it."""
+    side = torch.tensor([-1.0 if index % 2 == 0 else 1.0 for index in indices])
+    angle = side * torch.tensor(degrees).deg2rad()
+    if not turned:
+        middle = hand.joints().mean(1)
+        shift = torch.zeros_like(middle)
+        shift[:, 0] = middle[:, 2] * angle.tan()
+        return _shifted(hand, shift)
+    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    about = torch.stack(
+        (cosine, zero, sine, zero, zero + 1, zero, -sine, zero, cosine), -1
+    ).reshape(-1, 3, 3)  # about y
+    spheres = torch.cat((hand.spheres[..., :3] @ about.mT, hand.spheres[..., 3:]), -1)
+    return replace(hand, spheres=spheres, keypoints=hand.keypoints @ about.mT)
+
+
+def _ahead(joints):
+    """(B, 3) the place on the optical axis at the depth of the hand."""
+    middle = joints.mean(1)
+    return torch.stack(
+        (torch.zeros_like(middle[:, 0]), torch.zeros_like(middle[:, 0]), middle[:, 2]), -1
+    )
+
+
+def _shifted(hand, shift):
+    return replace(
+        hand,
+        spheres=torch.cat((hand.spheres[..., :3] + shift[:, None], hand.spheres[..., 3:]), -1),
+        keypoints=hand.keypoints + shift[:, None],
+    )
+
+
+@torch.inference_mode()
+def errors(networks, scene: Scene, refine) -> dict:
+    """knob → setting → network → (N,) mean error of each frame in mm."""
+    found = {
+        knob: {str(value): {name: [] for name in networks} for value in values}
+        for knob, values in KNOBS.items()
+    }
+    for indices, given in scene.batches():
+        for cube in {known.record["protocol"]["cube"] for known in networks.values()}:
+            fitting = {
+                name: known.network
+                for name, known in networks.items()
+                if known.record["protocol"]["cube"] == cube
+            }
+            for knob in KNOBS:
+                for value, crops in scene.crops(knob, indices, given, cube, refine).items():
+                    for name, network in fitting.items():
+                        joints = network.decode(network(network.encode(crops)), crops)
+                        found[knob][str(value)][name].append(
+                            (joints - crops.joints).norm(dim=-1).mean(1)
+                        )
+    return {
+        knob: {
+            value: {name: torch.cat(parts) for name, parts in by.items()}
+            for value, by in values.items()
+        }
+        for knob, values in found.items()
+    }
+
+
+def real(networks) -> dict | None:
+    """What the SR305 frames of the data folder say about each network; None where they are not."""
+    if not (paths.data() / "real_frames" / "sr305").exists():
+        return None
+    data = datasets.open("sr305")
+    frames, found = data.frames(range(len(data))), {}
+    for name, known in networks.items():
+        cube = known.record["protocol"]["cube"]
+        joints, centre = label_free.look(known.network, frames, cube)
+        seen = label_free.measures(joints, frames, centre, cube, known.network.skeleton)
+        lengths = plausibility.bone_lengths(joints, known.network.skeleton)
+        found[name] = {
+            "on_hand": _text(seen["on_hand"], 3),
+            "median_to_surface_mm": _text(seen["to_surface"].median(1).values),
+            "bone_length_variation": round((lengths.std(0) / lengths.mean(0)).mean().item(), 4),
+        }
+    return {
+        "data": data.name,
+        "frames": len(frames),
+        "near_pixels": label_free.NEAR,
+        "networks": found,
+    }
+
+
+def replay(path: Path, frames: int = 8) -> None:
+    """Give a record the digest of the present code, if that finds the same errors on the first of its frames.
+
+    Errors: networks with other weights than those of the record, an error that is not the same to its last digit.
+    """
+    record = storage.read_json(path)
+    networks = {name: pretrained.load(name) for name in record["networks"]}
+    for name, known in networks.items():
+        if _weights(known.record.folder) != record["networks"][name]["weights"]:
+            raise HandPoseError(
+                f"{name} has other weights than those that were evaluated: evaluate it again"
+            )
+    frames = min(frames, record["synthetic"]["frames"])
+    for knob, values in errors(networks, Scene(frames), centre_refiner.load()).items():
+        for value, by in values.items():
+            for name, found in by.items():
+                then = torch.tensor(
+                    [float(e) for e in record["errors_mm"][knob][value][name].split()[:frames]]
+                )
+                if (
+                    found - then
+                ).abs().max() > 0.06:  # half of the last digit, and what is left of float32
+                    raise HandPoseError(
+                        f"{name}, {knob} {value}: the errors are no longer those of the record: evaluate it again"
+                    )
+    code = record["code"]
+    record["code"] = {
+        **code,
+        "digest": digest(),
+        "replayed": {
+            "frames": frames,
+            "instead_of": code.get("replayed", {}).get("instead_of", code["digest"]),
+        },
+    }
+    storage.write_json(path, record)
+
+
+def _weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+
+
+def digest() -> str:
+    """Of this script and all that it uses."""
+    script = Path(__file__).resolve()
+    return provenance.digest([*provenance.closure(script), script])
+
+
+def _text(values, decimals: int = 1) -> str:
+    """One number per frame, in one line."""
+    return " ".join(f"{value:.{decimals}f}" for value in values.tolist())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--frames", type=int, default=256, help="synthetic frames, the same for every setting"
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=pretrained.names(),
+        help="networks; all that come with the book without it",
+    )
+    parser.add_argument("--out", type=Path, help="folder; the book's records without it")
+    parser.add_argument(
+        "--replay",
+        action="store_true",
+        help="only look whether the present code finds the same as the record",
+    )
+    chosen = parser.parse_args(arguments)
+    path = (chosen.out or paths.records() / "stress") / "record.json"
+    if chosen.frames < 2:
+        raise HandPoseError(f"{chosen.frames} frames: accepted are at least 2")
+    if chosen.replay:
+        replay(path)
+        print("the same errors: the record has the digest of the present code")
+        return 0
+
+    start = time.process_time()
+    networks = {name: pretrained.load(name) for name in chosen.methods}
+    scene = Scene(chosen.frames)
+    found = errors(networks, scene, centre_refiner.load())
+    record = {
+        "synthetic": {
+            "subject": SUBJECT,
+            "seed": SEED,
+            "protocol": PROTOCOL,
+            "distribution": "wide_view",
+            "frames": len(scene.indices),
+            "sensor": SENSOR,
+        },
+        "networks": {
+            name: {
+                "record": known.record.key,
+                "dimensions": _dimensions(known),
+                "weights": _weights(known.record.folder),
+            }
+            for name, known in networks.items()
+        },
+        "refinement": _weights(centre_refiner.folder()),
+        "errors_mm": {
+            knob: {
+                value: {name: _text(e) for name, e in by.items()} for value, by in values.items()
+            }
+            for knob, values in found.items()
+        },
+        "real": real(networks),
+        "device": evaluation.device_facts("cpu"),
+        "seconds": round(time.process_time() - start, 1),
+        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "code": {"script": "pipeline/experiments/stress.py", "digest": digest()},
+    }
+    storage.write_json(path, record)
+    print(
+        f"{len(scene.indices)} frames, {sum(map(len, KNOBS.values()))} settings, {len(networks)} networks: {record['seconds']:.0f} s of the processor; kept in {path.parent.name}"
+    )
+    return 0
+
+
+def _dimensions(known) -> int:
+    """3 for a network whose input is a volume of voxels, 2 for an image."""
+    blank = torch.zeros(1, 8, 8)
+    crops = prepare.crop(
+        blank,
+        synth.PROTOCOLS[PROTOCOL].camera,
+        torch.tensor([[0.0, 0.0, 400.0]]),
+        known.record["protocol"]["cube"],
+    )
+    return known.network.encode(crops).ndim - 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Trains the book's network that refines reference points on synthetic frames, and keeps it in book/records/localisation.
+
+    python pipeline/experiments/train_centre_refiner.py                      # at most ten minutes on two CPU cores
+    python pipeline/experiments/train_centre_refiner.py --width 1024 --dropout 0.5 --frames 400000 --device cuda --out localisation
+
+Rendering and training take one core each, so that OMP_NUM_THREADS=1 is best on two.
+"""
+
+import argparse
+import datetime
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from handpose_lib import evaluation
+from handpose_lib.hand_detection import centre_refiner
+from handpose_lib.prepare.locate import METHODS
+from handpose_lib.synth import DISTRIBUTIONS, PROTOCOLS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--frames", type=int, default=8_000, help="synthetic frames to train on, each rendered once"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=16, help="frames; each is cut around two centres"
+    )
+    parser.add_argument("--views", type=int, default=2, help="updates that each batch is good for")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its peak")
+    parser.add_argument("--network", choices=centre_refiner.NETWORKS, default="three windows")
+    parser.add_argument(
+        "--width", type=int, default=256, help="of the hidden layers; DeepPrior++ has 1024"
+    )
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument(
+        "--cube", type=float, default=300.0, help="mm around the crude centre that the network sees"
+    )
+    parser.add_argument(
+        "--method", choices=METHODS, default="mass", help="how the crude centre is found"
+    )
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default="msra", help="whose camera and joints"
+    )
+    parser.add_argument(
+        "--distribution", choices=DISTRIBUTIONS, default="wide_view", help="what the frames show"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--held-out", type=int, default=1024, help="frames of a person never seen, to judge by"
+    )
+    parser.add_argument("--out", type=Path, help="folder; the book's records without it")
+    chosen = parser.parse_args(arguments)
+
+    torch.manual_seed(chosen.seed)
+    refiner = centre_refiner.Refiner(
+        centre_refiner.Config(chosen.network, chosen.cube, chosen.width, chosen.dropout)
+    )
+    frames = {
+        "method": chosen.method,
+        "protocol": chosen.protocol,
+        "distribution": chosen.distribution,
+    }
+    start = time.perf_counter()
+    curve = centre_refiner.train(
+        refiner,
+        chosen.frames,
+        seed=chosen.seed,
+        batch=chosen.batch,
+        views=chosen.views,
+        rate=chosen.rate,
+        device=chosen.device,
+        **frames,
+    )
+    seconds = time.perf_counter() - start
+    measures = centre_refiner.summary(centre_refiner.misses(refiner, chosen.held_out, **frames))
+    device = evaluation.device_facts(next(refiner.parameters()).device)
+    folder = centre_refiner.save(
+        refiner,
+        {
+            "training": {
+                "frames": chosen.frames,
+                "batch": chosen.batch,
+                "views": chosen.views,
+                "rate": chosen.rate,
+                "seed": chosen.seed,
+                "seconds": seconds,
+                **frames,
+            },
+            "curve": curve,
+            "device": device,
+            "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "held_out": {
+                "frames": chosen.held_out,
+                "subjects": list(centre_refiner.HELD_OUT),
+                "synthetic": True,
+                **measures,
+            },
+        },
+        chosen.out,
+    )
+    print(
+        f"{seconds / 60:.1f} minutes; from the middle of the joints: crude {measures['crude_mean_mm']:.1f} mm, "
+        f"refined {measures['refined_mean_mm']:.1f} mm; kept in {folder.name}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,619 @@
+"""Trains one small network again and again, with one switch of the synthetic hand turned at a time: what closes the gap to real frames?
+
+    python pipeline/experiments/transfer.py                            # all that is missing; about two minutes of one CPU core for each training
+    python pipeline/experiments/transfer.py --only views no_forearm    # some of them; the record is written once none is missing
+    python pipeline/experiments/transfer.py --frames 320 --work trial --out trial      # a first look
+    python pipeline/experiments/transfer.py --replay                   # does changed code still find the same?
+
+Every training has the same network, recipe and number of frames, all rendered where they are used, and is judged on frames of
+an SR305 that nobody has labelled (`handpose_lib.evaluation.label_free`), and on rendered frames of a person who is held out. The base sees what
+the book's other networks have seen, WIDE_VIEW, with three seeds: their spread is the measure of everything else. `SWITCHES` turn
+fields of its distribution to what they are in WIDE, or off, or change the crops or the augmentation.
+
+A switch **promises** something if by at least one of the three measures its mean over the frames is better than the base's by more
+than the base's seeds are apart, and by none worse by so much. Of so many switches some are lucky: what promises something is trained
+again with other seeds, and **helps** if the mean of these passes the same test; the training that chose it has no vote.
+`together` turns all that help, the best one of each knob; `wide` is all of WIDE. Of what helps most, the weights are kept.
+
+A finished training is not made again; one that was interrupted goes on. Both lie in the work folder, not in the record's.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from handpose_lib import datasets, papers, paths, prepare, skeleton, synth, training
+from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.evaluation import label_free, plausibility
+from handpose_lib.io import provenance, storage
+from handpose_lib.results import pretrained
+
+METHOD, VARIANT, JOINTS, PROTOCOL = "jgr_p2o", "small", "msra21", "msra"
+BASE, WIDE = synth.WIDE_VIEW, synth.WIDE
+FRAMES, EPOCHS, BATCH, SIZE = 7_200, 10, 8, 48
+"""Of a training: frames in all, parts whose mean error is kept, frames of an update, pixels of a crop's side."""
+SUBJECT, SEED, HELD_OUT = 8, 21, 96
+"""Whom the frames show that judge a network at home, and how many of each distribution."""
+AGAIN = (1, 2)
+"""Seeds with which a switch is trained again that promises something."""
+MEASURES = {"on_hand": 1, "median_to_surface_mm": -1, "covered": 1}
+"""What real frames tell, and whether more (1) or less (−1) of it is better."""
+DECIMALS = {"on_hand": 3, "median_to_surface_mm": 1, "covered": 3}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a training differs from the base: `fields` of the distribution, arguments of `training.OnTheFly`, augmentation, seed."""
+
+    knob: str
+    text: str
+    fields: dict = field(default_factory=dict)
+    source: dict = field(default_factory=dict)
+    augmentation: dict = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def distribution(self) -> synth.Distribution:
+        return replace(BASE, **self.fields)
+
+
+def of_wide(*names) -> dict:
+    """Fields of the distribution, with their values in WIDE."""
+    return {name: getattr(WIDE, name) for name in names}
+
+
+BASES = {
+    "base": Setting("base", "what the book's networks have seen"),
+    "base_1": Setting("base", "the same, another seed", seed=1),
+    "base_2": Setting("base", "the same, a third seed", seed=2),
+}
+SWITCHES = {
+    "views": Setting(
+        "views",
+        "seen from everywhere, also from behind and along the fingers",
+        of_wide("in_plane", "yaw", "pitch"),
+    ),
+    "gestures": Setting(
+        "poses", "gestures alone, no poses in between", {"poses": {"gesture": 1.0}}
+    ),
+    "long_forearm": Setting("forearm", "forearms of any length", of_wide("forearm_length")),
+    "no_forearm": Setting("forearm", "no forearm", {"forearm": 0.0}),
+    "surroundings": Setting(
+        "surroundings",
+        "walls, tables, persons, things in the hand and near it",
+        of_wide("wall", "person", "table", "held", "near", "beside"),
+    ),
+    "damage": Setting(
+        "holes", "lost fingers, smeared edges, coarse steps", of_wide("missing", "smear", "coarse")
+    ),
+    "left": Setting("handedness", "left hands as well", of_wide("left")),
+    "no_sensor": Setting(
+        "sensor", "no noise of a sensor and no holes", {"sensors": {"ideal": 1.0}, "holes": 0.0}
+    ),
+    "strong_sensor": Setting("sensor", "a sensor's noise of any strength", of_wide("strength")),
+    "mass": Setting(
+        "crops",
+        "crops about the centre of mass of what is near, not about a hand that a network found",
+        source={"centre": "mass"},
+    ),
+    "no_augmentation": Setting(
+        "augmentation",
+        "no augmentation",
+        augmentation={"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0},
+    ),
+    "wide_augmentation": Setting(
+        "augmentation",
+        "crops turned all the way round, and more of other sizes",
+        augmentation={"rotation": (-torch.pi, torch.pi), "scale": (0.85, 1.15)},
+    ),
+}
+WHOLE = Setting(
+    "wide",
+    "all of WIDE",
+    {name: value for name, value in vars(WIDE).items() if value != getattr(BASE, name)},
+)
+TOGETHER = "together"
+
+
+def settings(said: dict | None = None) -> dict[str, Setting]:
+    """Every training by its name. What `summary` says of those that there are may ask for more: further seeds of what promises
+    something, and `together` of two or more switches that help."""
+    every = {**BASES, **SWITCHES, "wide": WHOLE}
+    if not said:
+        return every
+    if len(said["together"]) > 1:
+        parts = [SWITCHES[name] for name in said["together"]]
+        every[TOGETHER] = Setting(
+            TOGETHER,
+            "all that help",
+            *(
+                {name: value for part in parts for name, value in getattr(part, kind).items()}
+                for kind in ("fields", "source", "augmentation")
+            ),
+        )
+    return every | {
+        name: replace(every[first], seed=seed)
+        for first in said["promises"]
+        for name, seed in zip(further(first), AGAIN)
+    }
+
+
+def further(name: str) -> list[str]:
+    """The names of a setting's trainings with further seeds."""
+    return [f"{name}_{seed}" for seed in AGAIN]
+
+
+# One training -----------------------------------------------------------------------------------
+
+
+def recipe(setting: Setting, frames: int):
+    """That of the paper's small network for a laptop, with fewer and coarser frames."""
+    known = papers.recipe(METHOD, "synthetic", "laptop", VARIANT)
+    return replace(
+        known,
+        batch=BATCH,
+        epochs=EPOCHS,
+        epoch_frames=frames // EPOCHS,
+        parts=1,
+        network={**known.network, "size": SIZE},
+        augmentation={**known.augmentation, **setting.augmentation},
+    )
+
+
+def start(setting: Setting, frames: int):
+    """A network that has seen nothing, what it is going to see, and its recipe."""
+    chosen = recipe(setting, frames)
+    torch.manual_seed(setting.seed)
+    network = papers.create(METHOD, JOINTS, VARIANT, **chosen.network)
+    return (
+        network,
+        training.OnTheFly(
+            setting.distribution,
+            frames=frames,
+            cube=chosen.cube_train,
+            protocol=PROTOCOL,
+            **{"centre": "stored", **setting.source},
+        ),
+        chosen,
+    )
+
+
+def decided_by(setting: Setting, frames: int, real) -> dict:
+    """All that decides a result, as plain JSON values. `real` is the data set of frames without labels."""
+    known = {
+        "fields": setting.fields,
+        "source": setting.source,
+        "augmentation": setting.augmentation,
+        "seed": setting.seed,
+        "frames": frames,
+        "recipe": vars(recipe(setting, frames)),
+        "real": real.fingerprint,
+        "code": code(),
+    }
+    return json.loads(json.dumps(known))
+
+
+def code() -> str:
+    """Digest of what a training uses."""
+    return provenance.digest(
+        provenance.closure([f"handpose_lib.papers.{METHOD}", "handpose_lib.training"])
+    )
+
+
+def trained(name: str, setting: Setting, frames: int, work: Path, real) -> dict:
+    """The result of a training: the one that lies in `work`/`name`, or else it is made. One that an earlier version of this
+    script has judged is judged again."""
+    folder = work / name
+    place, weights = folder / "result.json", folder / "weights.safetensors"
+    network, source, chosen = start(setting, frames)
+    if finished(name, setting, frames, work, real):
+        result = storage.read_json(place)
+        if result["judged_by"] == digest():
+            return result
+        network.eval().load_state_dict(storage.read_tensors(weights))
+    else:
+        begun = time.process_time()
+        history = training.fit(network, source, chosen, folder, seed=setting.seed, device="cpu")
+        storage.write_tensors(weights, network.state_dict())
+        result = {
+            "decided_by": decided_by(setting, frames, real),
+            "curve": history.curve,
+            "device": history.device,
+            "cpu_seconds": round(time.process_time() - begun, 1),
+        }
+        shutil.rmtree(folder / "checkpoint")
+    result |= {
+        "knob": setting.knob,
+        "text": setting.text,
+        "judged_by": digest(),
+        "real": judged(network, real, chosen.cube_test),
+        "synthetic": at_home(network, chosen.cube_test),
+    }
+    storage.write_json(place, result)
+    return storage.read_json(place)
+
+
+def finished(name: str, setting: Setting, frames: int, work: Path, real) -> bool:
+    """Has this very training been made?"""
+    place = work / name / "result.json"
+    return place.exists() and storage.read_json(place)["decided_by"] == decided_by(
+        setting, frames, real
+    )
+
+
+# Its judgement ----------------------------------------------------------------------------------
+
+
+def judged(network, real, cube: float) -> dict:
+    """What a network finds on real frames, and what can be measured of it."""
+    frames = real.frames(range(len(real)))
+    joints, centre = label_free.look(network, frames, cube)
+    return measured(joints, frames, centre, cube)
+
+
+def measured(joints, frames, centre, cube: float) -> dict:
+    """Joints (N, J, 3) mm as they are kept, to 0.1 mm, and the measures of these."""
+    kept = [text(hand.flatten(), 1) for hand in joints]
+    joints = hands(kept)
+    seen = label_free.measures(joints, frames, centre, cube, skeleton.get(JOINTS))
+    lengths = plausibility.bone_lengths(joints, skeleton.get(JOINTS))
+    return {
+        "joints_mm": kept,
+        **_measures(seen),
+        "bone_length_variation": round((lengths.std(0) / lengths.mean(0)).mean().item(), 4),
+    }
+
+
+def _measures(seen) -> dict[str, str]:
+    values = {
+        "on_hand": seen["on_hand"],
+        "median_to_surface_mm": seen["to_surface"].median(1).values,
+        "covered": seen["covered"],
+    }
+    return {name: text(value, DECIMALS[name]) for name, value in values.items()}
+
+
+def at_home(network, cube: float) -> dict:
+    """distribution → error and measures on rendered frames of a person who was held out, in crops around their reference points."""
+    found = {}
+    for name in ("wide_view", "wide"):
+        rendered, frames = held_out(name)
+        joints, centre = label_free.look(network, frames, cube, "stored", 1)
+        found[name] = {
+            "error_mm": text((joints - rendered.joints).norm(dim=-1).mean(1), 1),
+            **_measures(label_free.measures(joints, frames, centre, cube, skeleton.get(JOINTS))),
+        }
+    return found
+
+
+@cache
+def held_out(name: str):
+    """Rendered frames by which a network is judged at home, whole and one by one."""
+    rendered = synth.frames(range(HELD_OUT), SEED, PROTOCOL, name, subjects=[SUBJECT])
+    return rendered, [rendered.frame(row) for row in range(len(rendered))]
+
+
+def references(base: dict, real, cube: float) -> dict:
+    """What the measures say of other answers. `true`: the held-out frames' own joints, by distribution. Of the real frames,
+    `mean_pose`: the mean of the training poses where the outline finds the hand; `another_frame`: the base's answer of a frame from
+    the other half, moved to where it found this one; `kept`: the best of the paper's networks that come with the book."""
+    known = pretrained.load(METHOD)
+    found = {
+        "true": {},
+        "kept": {
+            "record": known.record.key,
+            "weights": sha(known.record.folder / "weights.safetensors"),
+            **judged(known.network, real, known.record["protocol"]["cube"]),
+        },
+    }
+    for name in ("wide_view", "wide"):
+        rendered, frames = held_out(name)
+        found["true"][name] = _measures(
+            label_free.measures(
+                rendered.joints, frames, rendered.centre, cube, skeleton.get(JOINTS)
+            )
+        )
+    frames = real.frames(range(len(real)))
+    poses = synth.frames(range(512), 0, PROTOCOL, BASE).joints
+    joints = hands(base["real"]["joints_mm"])
+    middle = joints.mean(1, keepdim=True)
+    centre = outlines(frames, cube)
+    found["mean_pose"] = measured(
+        centre[:, None] + (poses - poses.mean(1, keepdim=True)).mean(0), frames, centre, cube
+    )
+    found["another_frame"] = measured(
+        (joints - middle).roll(len(joints) // 2, 0) + middle, frames, centre, cube
+    )
+    return found
+
+
+def outlines(frames, cube: float):
+    """(N, 3) mm where the outline finds each hand."""
+    return prepare.batch(frames, cube, "outline").centre
+
+
+# What follows from all of them --------------------------------------------------------------------
+
+
+def summary(results: dict[str, dict]) -> dict:
+    """Means, steps and what helps, from the numbers of each frame.
+
+    `apart`: by how much the base's seeds differ, largest minus smallest, at least one joint of one frame or the last digit that is
+    kept. `votes`: by which trainings a setting is judged, the further ones where there are any. `steps`: by how many lengths `apart`
+    they are better, on average, than the base's mean; `first_steps`: the same of the first training alone.
+    """
+    means = {
+        name: {measure: numbers(result["real"][measure]).mean().item() for measure in MEASURES}
+        for name, result in results.items()
+    }
+    base, apart = {}, {}
+    for measure in MEASURES:
+        seeds = [means[name][measure] for name in BASES]
+        smallest = (
+            10.0 ** -DECIMALS[measure]
+            if measure != "on_hand"
+            else 1 / (len(skeleton.get(JOINTS)) * len(results["base"]["real"]["joints_mm"]))
+        )
+        base[measure], apart[measure] = mean(seeds), max(max(seeds) - min(seeds), smallest)
+
+    def steps(trainings):
+        return {
+            measure: sign
+            * (mean([means[name][measure] for name in trainings]) - base[measure])
+            / apart[measure]
+            for measure, sign in MEASURES.items()
+        }
+
+    firsts = [
+        name
+        for name in results
+        if name not in BASES and not any(name in further(other) for other in results)
+    ]
+    votes = {
+        name: [other for other in further(name) if other in results] or [name] for name in firsts
+    }
+    first_steps, voted = (
+        {name: steps([name]) for name in firsts},
+        {name: steps(votes[name]) for name in firsts},
+    )
+    promises = [name for name in firsts if passes(first_steps[name])]
+    helps = [name for name in promises if votes[name] == further(name) and passes(voted[name])]
+    most = sorted(helps, key=lambda name: -sum(voted[name].values()))
+    knobs = {}
+    for name in most:
+        if name in SWITCHES:
+            knobs.setdefault(SWITCHES[name].knob, name)
+    return {
+        "means": means,
+        "base": base,
+        "apart": apart,
+        "votes": votes,
+        "first_steps": first_steps,
+        "steps": voted,
+        "promises": promises,
+        "helps": helps,
+        "together": [name for name in SWITCHES if name in knobs.values()],
+        "best": most[0] if most else None,
+    }
+
+
+def passes(steps: dict[str, float]) -> bool:
+    """Better by one measure at least, and worse by none, each time by more than the base's seeds are apart."""
+    return max(steps.values()) > 1 and min(steps.values()) >= -1
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> dict:
+    """The record."""
+    chosen = recipe(BASES["base"], frames)
+    first = results["base"]
+    return {
+        "method": METHOD,
+        "variant": VARIANT,
+        "frames": frames,
+        "recipe": json.loads(json.dumps(vars(chosen))),
+        "distribution": "wide_view",
+        "synthetic": {"subject": SUBJECT, "seed": SEED, "protocol": PROTOCOL, "frames": HELD_OUT},
+        "real": {
+            "data": real.name,
+            "fingerprint": real.fingerprint,
+            "frames": len(real),
+            "ids": [frame.id for frame in real.frames(range(len(real)))],
+            "near_pixels": label_free.NEAR,
+            "cover_mm": label_free.COVER,
+        },
+        "references": references(first, real, chosen.cube_test),
+        "settings": {
+            name: {
+                **{
+                    key: value
+                    for key, value in result.items()
+                    if key not in ("decided_by", "device", "judged_by")
+                },
+                **{
+                    key: result["decided_by"][key]
+                    for key in ("fields", "source", "augmentation", "seed")
+                },
+            }
+            for name, result in results.items()
+        },
+        "summary": summary(results),
+        "weights": digests,
+        "device": first["device"],
+        "cpu_seconds": round(sum(result["cpu_seconds"] for result in results.values()), 1),
+        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "code": {"script": "pipeline/experiments/transfer.py", "digest": digest()},
+    }
+
+
+def replay(path: Path) -> None:
+    """Give a record the digest of the present code, if that finds the same: the losses of the base's first part, every measure of
+    every answer on real frames, the answers of the weights that are kept, and what follows from all of them.
+
+    Errors: anything that is not the same, to its last digit. Bits only agree on a machine like that of the trainings.
+    """
+    record, real = storage.read_json(path), datasets.open("sr305")
+    same("frames", real.fingerprint, record["real"]["fingerprint"])
+    torch.set_num_threads(record["device"]["threads"])
+    frames, cube = real.frames(range(len(real))), record["recipe"]["cube_test"]
+    centre = outlines(frames, cube)
+    for name, known in {
+        **record["settings"],
+        **{
+            name: {"real": record["references"][name]}
+            for name in ("mean_pose", "another_frame", "kept")
+        },
+    }.items():
+        now = measured(hands(known["real"]["joints_mm"]), frames, centre, cube)
+        same(f"{name}: measures", now, {key: known["real"][key] for key in now})
+    for name in record["weights"]:
+        network = start(settings()["base"], record["frames"])[0].eval()
+        network.load_state_dict(storage.read_tensors(path.parent / "weights.safetensors"))
+        same(f"{name}: answers", judged(network, real, cube), record["settings"][name]["real"])
+    same("summary", json.loads(json.dumps(summary(record["settings"]))), record["summary"])
+    network, source, chosen = start(BASES["base"], record["frames"])
+    same("recipe", json.loads(json.dumps(vars(chosen))), record["recipe"])
+    with tempfile.TemporaryDirectory() as out:
+        history = training.fit(
+            network,
+            source,
+            chosen,
+            out,
+            seed=0,
+            device="cpu",
+            until=1,
+            checkpoint_seconds=float("inf"),
+        )
+    same("base: first losses", history.curve[0], record["settings"]["base"]["curve"][0])
+    known = record["code"]
+    record["code"] = {
+        **known,
+        "digest": digest(),
+        "replayed": {
+            "epochs": 1,
+            "instead_of": known.get("replayed", {}).get("instead_of", known["digest"]),
+        },
+    }
+    storage.write_json(path, record)
+
+
+def same(what: str, now, recorded) -> None:
+    if now != recorded:
+        raise HandPoseError(f"{what}: no longer those of the record: train again")
+
+
+def digest() -> str:
+    """Of this script and all that it uses."""
+    script = Path(__file__).resolve()
+    return provenance.digest([*provenance.closure(script), script])
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def text(values, decimals: int) -> str:
+    """Numbers in one line."""
+    return " ".join(f"{value:.{decimals}f}" for value in values.tolist())
+
+
+def numbers(line: str) -> torch.Tensor:
+    """What such a line says."""
+    return torch.tensor([float(value) for value in line.split()], dtype=torch.float64)
+
+
+def hands(lines: list[str]) -> torch.Tensor:
+    """(N, J, 3) mm from a line of joints for each frame."""
+    return torch.stack([numbers(line).float().unflatten(0, (-1, 3)) for line in lines])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help=f"of the first trainings these alone: {', '.join(settings())}",
+    )
+    parser.add_argument("--frames", type=int, default=FRAMES, help="rendered frames of a training")
+    parser.add_argument(
+        "--work", type=Path, help="folder of the trainings; one below the build folder without it"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder of the record; the book's records without it"
+    )
+    parser.add_argument(
+        "--replay",
+        action="store_true",
+        help="only look whether the present code finds the same as the record",
+    )
+    chosen = parser.parse_args(arguments)
+    out, work = (
+        chosen.out or paths.records() / "transfer",
+        chosen.work or paths.build() / "transfer",
+    )
+    if chosen.frames < EPOCHS * BATCH:
+        raise HandPoseError(f"{chosen.frames} frames: accepted are at least {EPOCHS * BATCH}")
+    if chosen.replay:
+        replay(out / "record.json")
+        print("the same losses and measures: the record has the digest of the present code")
+        return 0
+    for name in chosen.only or ():
+        one_of("setting", name, settings())
+    real = datasets.open("sr305")
+
+    def result(name, setting):
+        found = trained(name, setting, chosen.frames, work, real)
+        print(
+            f"{name}: {numbers(found['real']['on_hand']).mean():.3f} on the hand, {found['cpu_seconds']:.0f} s of the processor"
+        )
+        return found
+
+    for name in chosen.only or ():
+        result(name, settings()[name])
+    missing = [
+        name
+        for name, setting in settings().items()
+        if not finished(name, setting, chosen.frames, work, real)
+    ]
+    if chosen.only and missing:
+        print(f"no record yet: {', '.join(missing)} missing")
+        return 0
+    results, said = {}, None
+    while wanted := {
+        name: setting for name, setting in settings(said).items() if name not in results
+    }:
+        results |= {name: result(name, setting) for name, setting in wanted.items()}
+        said = summary(results)
+    digests = {}
+    (out / "weights.safetensors").unlink(missing_ok=True)
+    if said["best"]:
+        kept = said["votes"][said["best"]][0]
+        storage.write_tensors(
+            out / "weights.safetensors", storage.read_tensors(work / kept / "weights.safetensors")
+        )
+        digests = {kept: sha(out / "weights.safetensors")}
+    storage.write_json(out / "record.json", assembled(results, chosen.frames, real, digests))
+    print(
+        f"{len(results)} trainings; together: {', '.join(said['together']) or 'none helps'}; best: {said['best'] or 'the base'}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

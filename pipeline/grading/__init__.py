@@ -1,0 +1,1 @@
+"""Student versions of chapters, and the grading of what comes back."""

@@ -1,0 +1,1 @@
+"""Executing the chapters, building the site, checking its pages, printing the book."""

@@ -1,0 +1,364 @@
+"""Refining a centre: its network, its laws, its errors, and that it learns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from handpose_lib import prepare, synth, training
+from handpose_lib.camera import preset, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.errors import DataError, HandPoseError
+from handpose_lib.hand_detection import centre_refiner
+from handpose_lib.hand_detection.centre_refiner import Config, Refiner
+from pipeline.experiments import train_centre_refiner as script
+
+TINY = Config(width=8)
+
+
+def frames(count=4, protocol="msra", distribution="wide_view", seed=3):
+    return synth.frames(range(count), seed=seed, protocol=protocol, distribution=distribution)
+
+
+def crude(rendered):
+    """Places near the hands, with their cameras."""
+    return rendered.joints.mean(1) + torch.tensor([20.0, -15.0, 10.0]), rendered.camera.intrinsics(
+        rendered.depth
+    ).expand(len(rendered), 4)
+
+
+def crops(rendered, centre):
+    return prepare.crop(
+        rendered.depth, rendered.camera, centre, TINY.cube, rendered.joints, margin=1.0
+    )
+
+
+def opinionated(config=TINY):
+    """A network that moves centres: an untrained one leaves them."""
+    refiner = Refiner(config).eval()
+    torch.nn.init.normal_(refiner.head[-1].weight, std=0.1)
+    return refiner
+
+
+def saying(refiner, offset):
+    """The network with an answer of its own, whatever it sees."""
+    torch.nn.init.zeros_(refiner.head[-1].weight)
+    refiner.head[-1].bias.data = torch.tensor(offset)
+    return refiner
+
+
+@pytest.mark.parametrize(
+    ("network", "features"),
+    [("three windows", 8 * (11**2 + 11**2 + 8**2)), ("one window", 8 * 11**2)],
+)
+def test_parameters_by_hand(network, features):
+    """Unpadded: 128 → 124/4 = 31 → 27/2 = 13 → 11, 64 → 60/2 = 30 → 26/2 = 13 → 11, 32 → 28/2 = 14 → 10 → 8."""
+    branch = (25 + 1) * 8 + (25 * 8 + 1) * 8 + (9 * 8 + 1) * 8
+    wanted = (
+        branch * (3 if network == "three windows" else 1)
+        + (features + 1) * 1024
+        + 1025 * 1024
+        + 1025 * 3
+    )
+    refiner = Refiner(Config(network, width=1024, dropout=0.5))
+    assert sum(p.numel() for p in refiner.parameters()) == wanted
+    assert [part.p for part in refiner.modules() if isinstance(part, torch.nn.Dropout)] == [
+        0.5,
+        0.5,
+    ]
+    assert network != centre_refiner.PAPER.network or Refiner(centre_refiner.PAPER).head[
+        0
+    ].weight.shape == (1024, features)
+
+
+@pytest.mark.parametrize("protocol", ["msra", "hands17"])
+def test_it_is_what_locate_asks_for(protocol):
+    """Any camera, any batch: a frame's answer is the same alone."""
+    refiner, rendered = opinionated(), frames(3, protocol)
+    crude_ = prepare.locate(rendered.depth, rendered.camera)
+    centre = prepare.locate(rendered.depth, rendered.camera, refine=refiner)
+    assert centre.shape == (3, 3) and centre.isfinite().all()
+    assert (centre - crude_).norm(dim=1).min() > 1
+    alone = prepare.locate(rendered.depth[1:2], rendered.camera, refine=refiner)
+    torch.testing.assert_close(alone[0], centre[1], rtol=0, atol=0.01)
+
+
+def test_an_untrained_network_leaves_the_centre():
+    rendered = frames()
+    centre, cameras = crude(rendered)
+    torch.testing.assert_close(
+        Refiner(TINY)(rendered.depth, cameras, centre), centre, rtol=0, atol=1e-3
+    )
+
+
+def test_what_it_says_is_a_place_in_the_cube():
+    """Half of the cube's half, 75 mm, behind the crude centre, and as many to its right, at the depth of the centre."""
+    rendered = frames()
+    centre, cameras = crude(rendered)
+    behind = saying(Refiner(TINY), [0.0, 0.0, 0.5])(rendered.depth, cameras, centre)
+    torch.testing.assert_close(
+        behind[:, 2] - centre[:, 2], torch.full((4,), 75.0), rtol=0, atol=1e-2
+    )
+    torch.testing.assert_close(
+        xyz_to_uvd(behind, cameras)[:, :2], xyz_to_uvd(centre, cameras)[:, :2], rtol=0, atol=1e-2
+    )
+    right = saying(Refiner(TINY), [0.5, 0.0, 0.0])(rendered.depth, cameras, centre)
+    torch.testing.assert_close(right, centre + torch.tensor([75.0, 0.0, 0.0]), rtol=0, atol=1e-2)
+
+
+def test_scene_and_centre_moved_together_move_the_answer():
+    """By whole pixels at one depth: the network sees the same crop, and its answer moves as far in the image."""
+    refiner, rendered, (down, right) = opinionated(), frames(), (7, -9)
+    rendered.depth[:, :12] = rendered.depth[:, -12:] = rendered.depth[:, :, :12] = rendered.depth[
+        :, :, -12:
+    ] = 0
+    centre, cameras = crude(rendered)
+    shift = torch.tensor([right, down, 0.0])
+    moved = uvd_to_xyz(xyz_to_uvd(centre, cameras) + shift, cameras)
+    answer = refiner(torch.roll(rendered.depth, (down, right), (1, 2)), cameras, moved)
+    wanted = xyz_to_uvd(refiner(rendered.depth, cameras, centre), cameras) + shift
+    torch.testing.assert_close(xyz_to_uvd(answer, cameras), wanted, rtol=0, atol=0.02)
+
+
+def test_a_finer_camera_of_the_same_scene_gives_the_same_answer():
+    """Every pixel four times, focal length and principal point to match: the crop is the same."""
+    refiner, rendered = opinionated(), frames()
+    centre, cameras = crude(rendered)
+    finer = torch.cat((2 * cameras[:, :2], 2 * cameras[:, 2:] + 0.5), 1)
+    depth = rendered.depth.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    answer, wanted = refiner(depth, finer, centre), refiner(rendered.depth, cameras, centre)
+    torch.testing.assert_close(
+        answer, wanted, rtol=0, atol=1.0
+    )  # a pixel on a border may fall to either side
+
+
+def test_gradients_reach_every_parameter_and_the_loss_is_that_of_the_truth():
+    rendered, refiner = frames(), opinionated()
+    centre, cameras = crude(rendered)
+    losses = refiner.loss(crops(rendered, centre))
+    losses["total"].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in refiner.parameters())
+    apart = (refiner(rendered.depth, cameras, centre) - rendered.joints.mean(1)).norm(dim=1)
+    assert losses["error_mm"].item() == pytest.approx(apart.mean().item(), rel=1e-4)
+    still = Refiner(TINY).loss(crops(rendered, rendered.joints.mean(1)))
+    assert still["error_mm"] < 1e-3 and still["total"] < 1e-8  # what is right already costs nothing
+
+
+def test_a_centre_that_lost_the_hand_does_not_count():
+    rendered, refiner = frames(), opinionated()
+    centre = crude(rendered)[0]
+    seen = crops(rendered, torch.cat((centre[:3], centre[3:] + torch.tensor([0.0, 0.0, 400.0]))))
+    both, kept = (refiner.loss(seen.index(slice(0, n))) for n in (4, 3))
+    for name in both:
+        assert both[name].item() == pytest.approx(kept[name].item(), rel=1e-4)
+    none = refiner.loss(seen.index(slice(3, 4)))
+    assert none["total"] == 0 and none["error_mm"] == 0
+
+
+def test_turned_and_mirrored_the_truth_is_the_same_place():
+    """An answer that is right in one view is right in every view of the same crop: the loss of the truth is 0."""
+    rendered = frames()
+    seen = crops(rendered, rendered.joints.mean(1))
+    seen = prepare.augment(
+        replace(seen, mirror=-seen.mirror), torch.Generator().manual_seed(0), translation=0.0
+    )
+    losses = Refiner(TINY).loss(seen)
+    assert losses["error_mm"] < 1e-3 and losses["total"] < 1e-8
+    moved = replace(seen, centre=seen.centre + torch.tensor([0.0, 0.0, 30.0]))
+    assert Refiner(TINY).loss(moved)["error_mm"].item() == pytest.approx(
+        30, rel=0.1
+    )  # and nearly so along the ray
+
+
+def test_it_learns_a_handful_of_centres():
+    """8 crops by heart, 60 updates: a fifth of the distance is left."""
+    torch.manual_seed(0)
+    rendered, refiner = frames(8), Refiner(Config(width=64))
+    seen = crops(rendered, prepare.locate(rendered.depth, rendered.camera))
+    optimiser = torch.optim.AdamW(refiner.parameters(), lr=2e-3)
+    curve = []
+    for _ in range(60):
+        losses = refiner.loss(seen)
+        optimiser.zero_grad()
+        losses["total"].backward()
+        optimiser.step()
+        curve.append(losses["error_mm"].item())
+    assert curve[-1] < curve[0] / 5
+
+
+def test_training_is_the_same_twice_and_judged_on_others():
+    curves = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        refiner = Refiner(Config(width=8, dropout=0.2))
+        curves.append(
+            centre_refiner.train(refiner, frames=12, batch=4, device="cpu", progress=False)
+        )
+        torch.rand(1)  # what was drawn elsewhere changes nothing
+    assert curves[0] == curves[1] and not refiner.training
+    assert [entry["step"] for entry in curves[0]] == [1, 2, 3, 4, 5, 6] and set(curves[0][0]) == {
+        "step",
+        "error_mm",
+        "total",
+    }
+    found = centre_refiner.misses(refiner, frames=8)
+    assert {name: apart.shape for name, apart in found.items()} == {"crude": (8,), "refined": (8,)}
+    assert set(centre_refiner.SUBJECTS).isdisjoint(centre_refiner.HELD_OUT)
+
+
+def test_measures_of_the_truth_and_of_doing_nothing():
+    rendered = synth.frames(
+        range(4), seed=1, subjects=centre_refiner.HELD_OUT, distribution="wide_view"
+    )
+    right = centre_refiner.misses(lambda depth, cameras, centre: rendered.joints.mean(1), frames=4)
+    assert right["refined"].max() == 0 and centre_refiner.summary(right)["closer"] == 1
+    nothing = centre_refiner.summary(
+        centre_refiner.misses(lambda depth, cameras, centre: centre, frames=4)
+    )
+    assert nothing["refined_mean_mm"] == nothing["crude_mean_mm"] > 0 and nothing["closer"] == 0
+
+
+def test_the_recorded_network_brings_centres_closer_on_a_held_out_person():
+    """The book's own; without it a short training. Means over 64 frames that neither has seen."""
+    if (centre_refiner.folder() / "record.json").is_file():
+        refiner = centre_refiner.load()
+    else:
+        refiner = Refiner()
+        centre_refiner.train(refiner, frames=512, batch=8, device="cpu", progress=False)
+    found = centre_refiner.summary(centre_refiner.misses(refiner, frames=64, seed=11))
+    assert found["refined_mean_mm"] < found["crude_mean_mm"] and found["closer"] > 0.5
+
+
+class Rendered:
+    """Frames of a hand as a data set, some of them with a centre of their own."""
+
+    name, camera, skeleton, synthetic, fingerprint, protocol = (
+        "msra",
+        preset("msra"),
+        None,
+        True,
+        "0" * 16,
+        {"split": "all"},
+    )
+
+    def __init__(self):
+        self.rendered = frames()
+
+    def __len__(self):
+        return len(self.rendered)
+
+    def frames(self, indices):
+        return [self.rendered.frame(i) for i in indices]
+
+    def joints(self):
+        return self.rendered.joints
+
+    def describe(self):
+        return "rendered"
+
+
+def test_a_data_set_with_refined_centres_is_one_to_train_on():
+    dataset, refiner = Rendered(), opinionated()
+    crude_ = prepare.locate(dataset.rendered.depth, dataset.camera)
+    cameras = dataset.camera.intrinsics().expand(4, 4)
+    for refine, wanted in (
+        (None, crude_),
+        (refiner, refiner(dataset.rendered.depth, cameras, crude_)),
+    ):
+        located = centre_refiner.Located(dataset, refine)
+        source = training.Stored(located, 250.0, "stored")
+        torch.testing.assert_close(source.crops(range(4)).centre, wanted, rtol=0, atol=0.01)
+        assert torch.equal(located[2].depth, dataset.rendered.depth[2]) and len(located) == 4
+        assert torch.equal(located.joints(), dataset.joints())
+    assert (
+        located.protocol == {"split": "all", "centres": "mass, refined"}
+        and "refined" in located.describe()
+    )
+    assert source.describe()["protocol"]["centres"] == "mass, refined"
+    with pytest.raises(HandPoseError, match="centre.*mass, outline"):
+        centre_refiner.Located(dataset, method="centre")
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    refiner, rendered = opinionated(), frames(2)
+    refiner.load_state_dict(
+        {name: value.half().to(value.dtype) for name, value in refiner.state_dict().items()}
+    )
+    centre_refiner.save(refiner, {"held_out": {}}, tmp_path)
+    again = centre_refiner.load(tmp_path)
+    assert not again.training and again.config == TINY
+    centre, cameras = crude(rendered)
+    assert torch.equal(
+        again(rendered.depth, cameras, centre), refiner(rendered.depth, cameras, centre)
+    )
+
+
+@pytest.mark.parametrize("damage", ["record.json", "weights.safetensors", "config"])
+def test_what_is_damaged_is_named(tmp_path, damage):
+    centre_refiner.save(Refiner(TINY), {}, tmp_path)
+    if damage == "config":
+        (tmp_path / "record.json").write_text('{"config": {"width": 16}}')
+    else:
+        (tmp_path / damage).unlink()
+    with pytest.raises(
+        DataError,
+        match="refinement of this kind" if damage == "config" else damage.replace(".", r"\."),
+    ):
+        centre_refiner.load(tmp_path)
+
+
+def test_bad_input():
+    for wrong, message in (
+        ({"network": "two windows"}, "two windows.*three windows, one window"),
+        ({"width": 0}, "width 0.*from 1"),
+        ({"cube": -1.0}, "cube -1.0.*mm > 0"),
+        ({"dropout": 1.0}, "dropout 1.0.*share"),
+    ):
+        with pytest.raises(HandPoseError, match=message):
+            Config(**wrong)
+    with pytest.raises(HandPoseError, match="centre.*mass, outline"):
+        centre_refiner.train(Refiner(TINY), method="centre", progress=False)
+    rendered = frames(2)
+    centre, cameras = crude(rendered)
+    with pytest.raises(HandPoseError, match=r"centre of shape \(1, 3\)"):
+        Refiner(TINY)(rendered.depth, cameras, centre[:1])
+    with pytest.raises(HandPoseError, match="in front of the camera"):
+        Refiner(TINY)(rendered.depth, cameras, -centre)
+
+
+def test_the_book_s_network_is_small():
+    assert 2 * sum(p.numel() for p in Refiner().parameters()) < 2_000_000  # bytes, in 16 bits
+
+
+def test_the_script_trains_keeps_and_reports(tmp_path, capsys):
+    assert (
+        script.main(
+            [
+                "--frames",
+                "4",
+                "--batch",
+                "2",
+                "--width",
+                "8",
+                "--held-out",
+                "4",
+                "--network",
+                "one window",
+                "--device",
+                "cpu",
+                "--out",
+                str(tmp_path / "kept"),
+            ]
+        )
+        == 0
+    )
+    assert "refined" in capsys.readouterr().out
+    record = centre_refiner.read_json(tmp_path / "kept" / "record.json")
+    assert (
+        record["training"]["frames"] == 4
+        and record["held_out"]["frames"] == 4
+        and record["held_out"]["synthetic"]
+    )
+    assert centre_refiner.load(tmp_path / "kept").config == Config("one window", width=8)
+    with pytest.raises(SystemExit):
+        script.main(["--network", "two windows"])
+    assert "one window" in capsys.readouterr().err

@@ -1,0 +1,251 @@
+"""Records: what is saved comes back, what is broken says so, and measures can be computed again."""
+
+import copy
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from handpose_lib import camera
+from handpose_lib.errors import DataError, HandPoseError
+from handpose_lib.evaluation import metrics
+from handpose_lib.results import records
+
+CAMERA = camera.preset("msra")
+
+
+def joints(count=12, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 21, 3, generator=generator) * 100 + torch.tensor([-50.0, -50.0, 350.0])
+
+
+def record(error=1.0, **changes):
+    """A whole record of a run on 12 synthetic frames."""
+    facts = {
+        "schema": 1,
+        "method": "jgr_p2o",
+        "variant": "paper",
+        "profile": "laptop",
+        "dataset": {
+            "name": "msra",
+            "synthetic": True,
+            "fingerprint": "0011223344556677",
+            "camera": CAMERA.intrinsics().double().tolist(),
+            "labels": "",
+        },
+        "protocol": {
+            "joints": "msra21",
+            "split": "test",
+            "subject": 8,
+            "centre": "mass",
+            "cube": 250.0,
+            "frames": 12,
+            "checkpoint": "last",
+        },
+        "seed": 0,
+        "device": {"type": "cpu", "name": "a processor", "threads": 1},
+        "versions": {"python": "3.11"},
+        "code": {"modules": ["handpose_lib.evaluation.metrics"], "digest": "0"},
+        "created": "2020-01-01T00:00:00Z",
+        "recipe": {},
+        "training": {},
+        "inference": {},
+        "parameters": 10,
+        "curve": [],
+        "metrics": metrics.summary(joints() + error, joints()),
+        "baselines": {},
+        "files": {"predictions": 2, "weights": None},
+    }
+    return records.validated({**facts, **changes})
+
+
+def save(root, facts, **options):
+    options = {
+        "predicted": joints() + 1,
+        "joints": joints(),
+        "ids": [f"frame {i}" for i in range(12)],
+        **options,
+    }
+    return records.save(facts, root / facts.key, **options)
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    saved = save(tmp_path, record())
+    loaded = records.load(saved.folder)
+    assert dict(loaded) == dict(saved)
+    assert saved.folder == tmp_path / "jgr_p2o" / "laptop" / "paper-synthetic-s0"
+    assert sorted(p.name for p in saved.folder.iterdir()) == ["predictions.txt", "record.json"]
+
+
+def test_measures_are_computed_again_from_the_files(tmp_path):
+    """To the rounding of the text: half of 0.01 pixel at 450 mm and of 0.01 mm, per joint, twice."""
+    saved = save(tmp_path, record())
+    predicted, true = records.joints(records.load(saved.folder))
+    bound = 2 * (0.005 * 2**0.5 * 451 / CAMERA.fx * 1.05 + 0.005)
+    assert (predicted - (joints() + 1)).abs().max() < bound
+    assert metrics.mean_joint_error(predicted, true).item() == pytest.approx(
+        saved.error_mm, abs=bound
+    )
+    assert records.ids(saved) == [f"frame {i}" for i in range(12)]
+
+
+def test_predictions_are_in_the_community_s_format(tmp_path):
+    """One frame per line, u v d of each joint, as `published.files.read` and everyone else reads them."""
+    from handpose_lib.published import files
+
+    saved = save(tmp_path, record())
+    read = files.read(saved.folder / "predictions.txt", 21).points
+    expected = camera.xyz_to_uvd((joints() + 1).double(), CAMERA)
+    assert (read - expected).abs().max() <= 0.005 + 1e-9
+
+
+def test_labels_are_stored_once_for_all_runs_on_the_same_frames(tmp_path):
+    for seed in range(3):
+        save(tmp_path, record(seed=seed))
+    assert len(list((tmp_path / "labels").iterdir())) == 2
+    save(tmp_path, record(seed=4), ids=[f"other {i}" for i in range(12)])
+    assert len(list((tmp_path / "labels").iterdir())) == 4
+
+
+def test_a_folder_of_any_name_keeps_its_labels_inside(tmp_path):
+    saved = records.save(
+        record(), tmp_path / "mine", predicted=joints(), joints=joints(), ids=["x"] * 12
+    )
+    assert (tmp_path / "mine" / "labels").is_dir()
+    predicted, true = records.joints(records.load(saved.folder))
+    assert torch.equal(predicted, true)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_weights_come_back_in_the_stated_precision(tmp_path, half):
+    torch.manual_seed(0)
+    net, other = (nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)) for _ in range(2))
+    net[1].running_var.fill_(1e6)  # more than 16 bits hold
+    saved = save(tmp_path, record(), weights=net, half=half)
+    assert saved["files"]["weights"] == ("float16" if half else "float32")
+    records.load_weights(records.load(saved.folder), other)
+    for name, value in net.state_dict().items():
+        tolerance = 2**-11 * value.abs().max().item() if half and "running" not in name else 0
+        torch.testing.assert_close(other.state_dict()[name], value, atol=tolerance, rtol=0)
+
+
+def test_weights_of_another_network_are_an_error(tmp_path):
+    class Net(nn.Linear):
+        name, variant = "toy", "paper"
+
+    saved = save(tmp_path, record(), weights=nn.Linear(2, 3))
+    with pytest.raises(HandPoseError, match="paper-synthetic-s0 do not fit this toy"):
+        records.load_weights(saved, Net(2, 4))
+    with pytest.raises(DataError, match="keeps no weights"):
+        records.load_weights(save(tmp_path, record(seed=1)), Net(2, 4))
+
+
+def test_records_are_found_by_their_fields(tmp_path):
+    for variant, seed in (("paper", 0), ("paper", 1), ("p2o", 0)):
+        save(tmp_path, record(variant=variant, seed=seed))
+    save(tmp_path, record(dataset={**record()["dataset"], "synthetic": False}))
+    assert len(records.load_all(tmp_path)) == 4
+    assert [r["seed"] for r in records.find(tmp_path, variant="paper", synthetic=True)] == [0, 1]
+    assert [r.key for r in records.find(tmp_path, synthetic=False)] == [
+        "jgr_p2o/laptop/paper-msra-s0"
+    ]
+    assert records.find(tmp_path, method="v2v_posenet") == []
+    with pytest.raises(HandPoseError, match="accepted are method, variant"):
+        records.find(tmp_path, colour="red")
+
+
+def test_a_place_without_records_has_none(tmp_path):
+    assert records.load_all(tmp_path / "nowhere") == []
+
+
+def test_a_record_is_stale_when_the_code_of_its_modules_changed(monkeypatch):
+    from handpose_lib.io import provenance
+
+    now = provenance.digest(provenance.closure("handpose_lib.evaluation.metrics"))
+    assert not records.is_stale(
+        record(code={"modules": ["handpose_lib.evaluation.metrics"], "digest": now})
+    )
+    assert records.is_stale(
+        record(code={"modules": ["handpose_lib.evaluation.metrics"], "digest": "0" * 64})
+    )
+    assert records.is_stale(record(code={"modules": ["handpose_lib.gone"], "digest": now}))
+
+
+def test_saving_again_replaces_the_run(tmp_path):
+    save(tmp_path, record(), weights=nn.Linear(2, 3))
+    saved = save(tmp_path, record(error=2.0), predicted=joints() + 2)
+    predicted, true = records.joints(records.load(saved.folder))
+    assert metrics.mean_joint_error(predicted, true).item() == pytest.approx(2 * 3**0.5, abs=0.05)
+
+
+def test_a_save_that_fails_leaves_no_record(tmp_path):
+    facts = record()
+    facts["curve"] = [{"error_mm": float("nan")}]
+    with pytest.raises(DataError, match="JSON"):
+        save(tmp_path, facts)
+    assert not (tmp_path / facts.key / "record.json").exists()
+    assert records.load_all(tmp_path) == []
+
+
+# Broken ones -------------------------------------------------------------------------------------------
+
+
+def broken(tmp_path, change):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    facts = copy.deepcopy(dict(record()))
+    change(facts)
+    (folder / "record.json").write_text(json.dumps(facts))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda facts: facts.pop("seed"), "'seed' is missing"),
+        (lambda facts: facts.update(seed="0"), "'seed' is a str; accepted is int"),
+        (lambda facts: facts.update(seed=True), "'seed' is a bool"),
+        (lambda facts: facts.update(colour="red"), "unknown field"),
+        (lambda facts: facts.update(schema=99), "schema 99; accepted is 1"),
+        (lambda facts: facts["dataset"].pop("synthetic"), r"dataset\.synthetic is missing"),
+    ],
+)
+def test_a_broken_record_names_its_file_and_field(tmp_path, change, message):
+    folder = broken(tmp_path, change)
+    with pytest.raises(HandPoseError, match=message) as error:
+        records.load(folder)
+    assert "record.json" in str(error.value)
+
+
+@pytest.mark.parametrize("text, message", [("{", "not a JSON file"), ("[]", "an object is needed")])
+def test_a_file_that_is_no_record(tmp_path, text, message):
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        records.load(tmp_path)
+
+
+def test_a_missing_record(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        records.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda text: text.replace(" ", " x", 1), "line 1"),
+        (lambda text: text[: len(text) // 2], "numbers; accepted are u v d of 21 joints"),
+        (lambda text: "\n".join(text.splitlines()[:-1]), "11 predictions for 12 labels"),
+    ],
+)
+def test_damaged_predictions_are_an_error(tmp_path, damage, message):
+    saved = save(tmp_path, record())
+    file = saved.folder / "predictions.txt"
+    file.write_text(damage(file.read_text()))
+    with pytest.raises(DataError, match=message):
+        records.joints(saved)
+
+
+def test_as_many_predictions_as_labels(tmp_path):
+    with pytest.raises(HandPoseError, match="11 predictions, 12 labels, 12 names"):
+        save(tmp_path, record(), predicted=joints(11))

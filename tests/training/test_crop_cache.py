@@ -1,0 +1,246 @@
+"""The packed cache: the batches of training bit for bit, made anew when its source changes, whole or not there."""
+
+import multiprocessing
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from handpose_lib import datasets, training
+from handpose_lib.datasets import msra
+from handpose_lib.datasets.subset import Subset
+from handpose_lib.errors import DataError
+from handpose_lib.training import crop_cache
+from tests.support.fuzzing import fuzz
+
+CUBES = (220.0, 250.0)
+GESTURES = ["1", "T"]
+
+
+def write_set(root, frames=4, seed=0):
+    """Frames of two gestures of nine subjects: a ball each, with the joints on it."""
+    generator = torch.Generator().manual_seed(seed)
+    v, u = torch.meshgrid(torch.arange(240.0), torch.arange(320.0), indexing="ij")
+    for subject in msra.SUBJECTS:
+        for gesture in GESTURES:
+            place = root / f"P{subject}" / gesture
+            place.mkdir(parents=True, exist_ok=True)
+            draw = torch.rand(frames, 4, generator=generator)
+            centres = torch.stack(
+                [40 * draw[:, 0] - 20, 40 * draw[:, 1] - 20, 350 + 100 * draw[:, 2]], -1
+            )
+            for i, (x, y, z) in enumerate(centres.tolist()):
+                apart = ((u - 160) * z / 241.42 - x).square() + (
+                    (v - 120) * z / 241.42 - y
+                ).square()
+                depth = torch.where(apart < 3600, z - 20 + apart / 120, 0)
+                msra.write_frame(place / msra.frame_name(i), depth.numpy())
+            joints = centres[:, None] + 80 * (torch.rand(frames, 21, 3, generator=generator) - 0.5)
+            msra.write_joints(place / "joint.txt", joints.numpy())
+    return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("msra"))
+
+
+@pytest.fixture
+def data(root):
+    return datasets.open("msra", root, gestures=GESTURES)
+
+
+def same(one, other):
+    assert one.ids == other.ids
+    for name in (
+        "depth",
+        "origin",
+        "camera",
+        "centre",
+        "cube",
+        "rotation",
+        "aspect",
+        "mirror",
+        "joints",
+    ):
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+
+
+@pytest.mark.parametrize("centre", ["mass", "true"])
+def test_the_same_batches_as_stored_frames(tmp_path, data, centre):
+    stored, cache = (
+        training.Stored(data, CUBES, centre),
+        crop_cache.Packed(data, CUBES, centre, path=tmp_path / "p.h5"),
+    )
+    assert (
+        cache.made
+        and len(cache) == len(stored) == 8 * 2 * 4
+        and cache.describe() == stored.describe()
+    )
+    for step in (0, 3, 11):
+        same(cache.batch(step, 12, seed=5), stored.batch(step, 12, seed=5))
+    for one, other in zip(cache.sweep(batch=20), stored.sweep(batch=20), strict=True):
+        same(one, other)
+
+
+def test_made_once_and_then_only_opened(tmp_path, data, monkeypatch):
+    first = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
+    monkeypatch.setattr(type(data), "_frame", lambda *_: pytest.fail("an original was read"))
+    again = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
+    assert first.made and not again.made
+    same(again.batch(0, 8), first.batch(0, 8))
+    assert [path.name for path in tmp_path.iterdir()] == ["p.h5"]
+
+
+def test_made_anew_when_the_source_changes(tmp_path, monkeypatch):
+    root, path = write_set(tmp_path / "set"), tmp_path / "p.h5"
+
+    def opened(**options):
+        return crop_cache.Packed(
+            datasets.open("msra", root, gestures=GESTURES, subject=options.pop("subject", 8)),
+            CUBES,
+            path=path,
+            **options,
+        )
+
+    assert opened().made and not opened().made
+    assert opened(margin=1.6).made and opened().made and opened(subject=7).made and opened().made
+    assert opened(centre="true").made and opened().made
+    write_set(root, seed=1)  # other frames and other labels in the same files
+    anew = opened()
+    assert anew.made and not opened().made
+    same(
+        anew.batch(0, 8),
+        training.Stored(datasets.open("msra", root, gestures=GESTURES), CUBES).batch(0, 8),
+    )
+    monkeypatch.setattr(crop_cache.provenance, "digest", lambda _: "other code")
+    assert opened().made
+
+
+def test_caches_of_different_frames_lie_side_by_side(tmp_path, data, root, monkeypatch):
+    monkeypatch.setenv("HANDPOSE_DATA", str(tmp_path))
+    places = {
+        crop_cache.Packed(data, CUBES).path,
+        crop_cache.Packed(data, CUBES, "true").path,
+        crop_cache.Packed(data, 200.0).path,
+        crop_cache.Packed(datasets.open("msra", root, split="test", gestures=GESTURES), CUBES).path,
+    }
+    assert len(places) == 4 and {place.parent for place in places} == {tmp_path / "packed"}
+    assert all(place.name.startswith("msra-") for place in places)
+    kept = Subset(data, data.subjects != 3, "without 3")
+    assert crop_cache.Packed(kept, CUBES).path not in places
+
+
+def test_a_subset_is_known_by_its_frames_not_by_its_note(tmp_path, data):
+    path = tmp_path / "p.h5"
+    one, other = (Subset(data, torch.tensor(rows), "some") for rows in ([0, 1, 2], [2, 1, 0]))
+    assert (
+        crop_cache.Packed(one, CUBES, path=path).made
+        and crop_cache.Packed(other, CUBES, path=path).made
+    )
+    assert crop_cache.Packed(other, CUBES, path=path).crops([0]).ids == [data[2].id]
+
+
+def test_damaged_caches_are_made_anew(tmp_path, data):
+    path = tmp_path / "p.h5"
+    expected = crop_cache.Packed(data, CUBES, path=path).batch(0, 8)
+    whole = path.read_bytes()
+    for content in (b"", b"foreign", whole[:-1000], whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        cache = crop_cache.Packed(data, CUBES, path=path)
+        assert cache.made
+        same(cache.batch(0, 8), expected)
+    for name, place, value in (("start", 3, 5), ("size", (2, 0), -1), ("start", -1, 1 << 40)):
+        with h5py.File(path, "a") as file:
+            file[name][place] = value
+        assert crop_cache.Packed(data, CUBES, path=path).made
+
+
+def test_damaged_caches_are_made_anew_or_read(tmp_path, data):
+    """Each is taken for no cache, or read without harm."""
+    few = Subset(data, torch.arange(2), "two")
+    path = tmp_path / "p.h5"
+    cache = crop_cache.Packed(few, 30.0, "true", path=path)  # small windows make a small file
+
+    def read(path):
+        columns = crop_cache._open(path, cache.settings, 2)
+        if columns is None:
+            raise DataError(f"{path}: no cache")
+        cache._columns = columns
+        cache.batch(0, 2)
+
+    fuzz(read, path, path.read_bytes())
+
+
+def test_the_file_says_what_it_holds(tmp_path, data):
+    crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
+    with h5py.File(tmp_path / "p.h5") as file:
+        assert set(file) == {
+            "settings",
+            "depth",
+            "start",
+            "size",
+            "origin",
+            "camera",
+            "centre",
+            "mirror",
+            "joints",
+            "id",
+        }
+        assert (
+            file["depth"].dtype == np.dtype("<i2")
+            and file["joints"].shape == (64, 21, 3)
+            and file["id"][0] == b"P0/1/000000"
+        )
+        assert data.fingerprint in file["settings"][:].tobytes().decode()
+
+
+def test_packing_that_is_cut_off_leaves_nothing(tmp_path, data, monkeypatch):
+    path, cut = tmp_path / "p.h5", training.Stored._cut
+
+    def failing(self, indices):
+        if 63 in indices:
+            raise DataError("frame 63: cannot be read")
+        return cut(self, indices)
+
+    monkeypatch.setattr(crop_cache, "BATCH", 16)
+    monkeypatch.setattr(training.Stored, "_cut", failing)
+    with pytest.raises(DataError, match="frame 63"):
+        crop_cache.Packed(data, CUBES, path=path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    before = crop_cache.Packed(data, CUBES, path=path).batch(0, 8)
+    monkeypatch.setattr(training.Stored, "_cut", failing)
+    with pytest.raises(DataError, match="frame 63"):
+        crop_cache.Packed(data, CUBES, path=path, margin=1.5)
+    assert [place.name for place in tmp_path.iterdir()] == ["p.h5"]
+    same(
+        crop_cache.Packed(data, CUBES, path=path).batch(0, 8), before
+    )  # the old one is still whole
+
+
+def test_no_place_to_write_is_named(tmp_path, data):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="p.h5 cannot be written.*HANDPOSE_DATA"):
+        crop_cache.Packed(data, CUBES, path=tmp_path / "file" / "p.h5")
+
+
+def first_batch(source):
+    return source.batch(0, 8).depth.sum().item()
+
+
+def test_several_processes_read_one_cache(tmp_path, data):
+    cache = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
+    expected = first_batch(cache)
+    assert first_batch(pickle.loads(pickle.dumps(cache))) == expected
+    with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
+        assert pool.map(first_batch, [cache] * 4) == [expected] * 4
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_file_does_not_depend_on_the_threads(tmp_path, data, workers, monkeypatch):
+    monkeypatch.setattr(crop_cache, "BATCH", 7)
+    cache = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5", workers=workers)
+    same(cache.crops(range(64)), training.Stored(data, CUBES).crops(range(64)))
