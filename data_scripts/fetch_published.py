@@ -1,4 +1,5 @@
-"""Obtain published predictions and labels of NYU, ICVL and ITOP, for the chapters on measuring and re-scoring.
+"""Obtain published predictions and labels of NYU, ICVL and ITOP, for the chapters on measuring and
+re-scoring.
 
 Predictions of several methods for the test sets, one frame per line, from the repositories that
 publish them: xinghaochen/awesome-hand-pose-estimation (its author's own work CC0, the prediction

@@ -1,23 +1,29 @@
 """HANDS2017, frame-based challenge: where to get it, and whether it is all there.
 
-957,032 training frames of 5 persons and 295,510 test frames of 10, 640×480, with 21 joints (Yuan et al., The 2017 Hands in
-the Million Challenge on 3D Hand Pose Estimation, arXiv 1707.02237, and CVPR 2018). It is given on request; read the terms
-there, and do not pass it on.
+957,032 training frames of 5 persons and 295,510 test frames of 10, 640×480, with 21 joints
+(Yuan et al., The 2017 Hands in the Million Challenge on 3D Hand Pose Estimation, arXiv 1707.02237,
+and CVPR 2018). It is given on request; read the terms there, and do not pass it on.
 
-1. Open http://icvl.ee.ic.ac.uk/hands17/challenge and ask the organisers for access as the page says.
-2. Unpack training and frame into the folder hands17/ of the data folder (data/, or what HANDPOSE_DATA says), so that it has
-   training/Training_Annotation.txt, training/images/, frame/BoundingBox.txt and frame/images/.
-3. The test labels were given out later, also on request. Optional: put them, in the format of the training file and in the
-   order of the boxes, at frame/Test_Annotation.txt. Without them the test frames come without joints.
-4. Optional, reference points: center_train_refined.txt and center_test_refined.txt for HANDS2017 under "Results" on
+1. Open http://icvl.ee.ic.ac.uk/hands17/challenge and ask the organisers for access as the page
+   says.
+2. Unpack training and frame into the folder hands17/ of the data folder
+   (data/, or what HANDPOSE_DATA says), so that it has training/Training_Annotation.txt,
+   training/images/, frame/BoundingBox.txt and frame/images/.
+3. The test labels were given out later, also on request. Optional: put them, in the format of the
+   training file and in the order of the boxes, at frame/Test_Annotation.txt. Without them the test
+   frames come without joints.
+4. Optional, reference points: center_train_refined.txt and center_test_refined.txt for HANDS2017
+   under "Results" on
    https://github.com/mks0601/V2V-PoseNet_RELEASE, in a folder; open the set with centres=FOLDER.
 
     python data_scripts/hands17.py             # verify and print a summary
-    python data_scripts/hands17.py --check     # the same; name what is missing or damaged, tell nothing else
+    python data_scripts/hands17.py --check     # the same; name what is missing or damaged, tell
+                                               nothing else
     python data_scripts/hands17.py --all       # decode every frame
 
-A listed frame without an image is named as missing; the loader leaves it out and says how many there were. Boxes are read
-as left, top, width and height; the check says so if they reach out of their images more than boxes do.
+A listed frame without an image is named as missing; the loader leaves it out and says how many
+there were. Boxes are read as left, top, width and height; the check says so if they reach out of
+their images more than boxes do.
 """
 
 import sys
@@ -26,7 +32,9 @@ from data_scripts.support.checking import Inspection, run
 from handpose_lib.datasets import hands17
 
 OUTSIDE = 0.01
-"""So many boxes may reach out of the image: if the fields meant corners, a large share would seem to."""
+"""So many boxes may reach out of the image: if the fields meant corners, a large share would seem
+to.
+"""
 
 
 def inspect(found: Inspection) -> None:
@@ -65,8 +73,9 @@ def look_at_boxes(found: Inspection, boxes) -> None:
     found.rows.append(("boxes that reach out of the image", f"{share:.1%}", ""))
     if share > OUTSIDE:
         found.fault(
-            f"{found.root / hands17.PARTS['test'] / hands17.BOXES}: {share:.0%} of the boxes reach out of the image; accepted "
-            "are left, top, width and height, and these look like something else"
+            f"{found.root / hands17.PARTS['test'] / hands17.BOXES}: {share:.0%} of the boxes reach"
+            " out of the image; accepted are left, top, width and height, and these look like"
+            " something else"
         )
 
 

@@ -1,20 +1,24 @@
 """ICVL: where to get it, and whether it is all there.
 
-331,006 training lines, of which about 22 thousand are originals and the others rotated copies, and 1,596 test frames,
-320×240, with 16 joints (Tang et al., Latent Regression Forest, CVPR 2014). No licence text is known; do not pass it on.
+331,006 training lines, of which about 22 thousand are originals and the others rotated copies, and
+1,596 test frames, 320×240, with 16 joints (Tang et al., Latent Regression Forest, CVPR 2014). No
+licence text is known; do not pass it on.
 
 1. Open https://labicvl.github.io/hand.html and fetch Training.tar.gz and Testing.tar.gz.
-2. Unpack them into the folder icvl/ of the data folder (data/, or what HANDPOSE_DATA says), so that it has
-   Training/labels.txt, Training/Depth/, Testing/test_seq_1.txt, Testing/test_seq_2.txt and Testing/Depth/.
+2. Unpack them into the folder icvl/ of the data folder (data/, or what HANDPOSE_DATA says), so that
+   it has Training/labels.txt, Training/Depth/, Testing/test_seq_1.txt, Testing/test_seq_2.txt and
+   Testing/Depth/.
 3. Optional, reference points: center_trainset and center_testset under "Results" on
-   https://github.com/mks0601/V2V-PoseNet_RELEASE, as center_train_refined.txt and center_test_refined.txt in a folder;
-   open the set with centres=FOLDER.
+   https://github.com/mks0601/V2V-PoseNet_RELEASE, as center_train_refined.txt and
+   center_test_refined.txt in a folder; open the set with centres=FOLDER.
 
     python data_scripts/icvl.py             # verify and print a summary
-    python data_scripts/icvl.py --check     # the same; name what is missing or damaged, tell nothing else
+    python data_scripts/icvl.py --check     # the same; name what is missing or damaged, tell
+                                            nothing else
     python data_scripts/icvl.py --all       # decode every frame
 
-A training line without an image is named as missing; the loader leaves it out and says how many there were.
+A training line without an image is named as missing; the loader leaves it out and says how many
+there were.
 """
 
 import sys

@@ -1,20 +1,25 @@
 """ITOP: obtain it, and see whether it is all there.
 
-39,795 training and 10,501 test frames of 20 persons, 320×240, from the front and from above, with 15 joints of the body
-(Haque et al., Towards Viewpoint Invariant 3D Human Pose Estimation, ECCV 2016, which the authors ask to cite). The set can
-be downloaded freely from https://zenodo.org/records/3932973; read the terms there.
+39,795 training and 10,501 test frames of 20 persons, 320×240, from the front and from above, with
+15 joints of the body (Haque et al., Towards Viewpoint Invariant 3D Human Pose Estimation, ECCV
+2016, which the authors ask to cite). The set can be downloaded freely from
+https://zenodo.org/records/3932973; read the terms there.
 
     python data_scripts/itop.py --obtain                     # the front view, about 9 GB unpacked
     python data_scripts/itop.py --obtain --view top          # the view from above
     python data_scripts/itop.py                              # verify and print a summary
-    python data_scripts/itop.py --check                      # the same; name what is missing or damaged, tell nothing else
+    python data_scripts/itop.py --check                      # the same; name what is missing or
+    damaged, tell nothing else
     python data_scripts/itop.py --all                        # decode every frame
 
-It goes to the folder itop/ of the data folder (data/, or what HANDPOSE_DATA says). A download that breaks off goes on where
-it stopped when the command is given again. The archive states an MD5 for each file; it is asked for and held against what
-came. For the labels of the front view's test part the MD5 is known here as well. Depth and labels are enough; point clouds
-and pictures are not fetched. Optional, reference points: center_train.txt and center_test.txt for ITOP under "Results" on
-https://github.com/mks0601/V2V-PoseNet_RELEASE, in a folder for each view; open the set with centres=FOLDER.
+It goes to the folder itop/ of the data folder (data/, or what HANDPOSE_DATA says). A download that
+breaks off goes on where it stopped when the command is given again. The archive states an MD5 for
+each file; it is asked for and held against what came. For the labels of the front view's test part
+the MD5 is known here as well. Depth and labels are enough; point clouds and pictures are not
+fetched. Optional, reference points: center_train.txt and center_test.txt for ITOP under "Results"
+on
+https://github.com/mks0601/V2V-PoseNet_RELEASE, in a folder for each view; open the set with
+centres=FOLDER.
 """
 
 import argparse
@@ -63,7 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def obtain(root: Path, view: str, server: str = SERVER, pause: float = downloads.PAUSE) -> None:
-    """Fetch and unpack the files of a view that are not there and whole. Errors: `DataError`, see `downloads.obtain`."""
+    """Fetch and unpack the files of a view that are not there and whole. Errors: `DataError`, see
+    `downloads.obtain`.
+    """
     names = [f"ITOP_{itop.VIEWS[view]}_{part}_{kind}.h5" for part in itop.PARTS for kind in KINDS]
     lacking = [name for name in names if not is_whole(root / name)]
     listed = listing(server) if lacking else {}
@@ -71,20 +78,24 @@ def obtain(root: Path, view: str, server: str = SERVER, pause: float = downloads
         packed = root / f"{name}.gz"
         if packed.name not in listed:
             raise DataError(
-                f"{server}: record {RECORD} lists no {packed.name}; accepted is the record as its page shows it"
+                f"{server}: record {RECORD} lists no {packed.name}; accepted is the record as its"
+                " page shows it"
             )
         url = f"{server}/records/{RECORD}/files/{packed.name}?download=1"
         downloads.obtain(url, packed, listed[packed.name], PACKED, pause)
         archives.gunzip(packed, root / name, UNPACKED)
         if not is_whole(root / name):
             raise DataError(
-                f"{root / name}: came whole by its hash and cannot be read; accepted is an HDF5 file of ITOP"
+                f"{root / name}: came whole by its hash and cannot be read; accepted is an HDF5"
+                " file of ITOP"
             )
         packed.unlink()
 
 
 def listing(server: str) -> dict[str, str]:
-    """File → hash, as the archive states them. Errors: no answer, an answer that is no list, another hash than known here."""
+    """File → hash, as the archive states them. Errors: no answer, an answer that is no list,
+    another hash than known here.
+    """
     url = f"{server}/api/records/{RECORD}"
     try:
         with requests.get(url, timeout=downloads.TIMEOUT, stream=True) as response:
@@ -93,24 +104,27 @@ def listing(server: str) -> dict[str, str]:
         found = {str(file["key"]): str(file["checksum"]) for file in json.loads(body)["files"]}
     except (requests.RequestException, OSError) as error:
         raise DataError(
-            f"{url} cannot be reached ({type(error).__name__}); accepted is a network that reaches {server}, or the "
-            "files put in the folder by hand, unpacked"
+            f"{url} cannot be reached ({type(error).__name__}); accepted is a network that reaches"
+            f" {server}, or the files put in the folder by hand, unpacked"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{url} sent no list of files; accepted is what the archive's page shows, the files put in the folder by "
-            "hand, unpacked"
+            f"{url} sent no list of files; accepted is what the archive's page shows, the files put"
+            " in the folder by hand, unpacked"
         ) from error
     for name, known in KNOWN.items():
         if found.get(name, known) != known:
             raise DataError(
-                f"{url}: {name} has {found[name]}, known here is {known}: the record has changed; nothing was fetched"
+                f"{url}: {name} has {found[name]}, known here is {known}: the record has changed;"
+                " nothing was fetched"
             )
     return found
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is there and can be opened as what its name says; that all of it is sound is for `inspect`."""
+    """Whether a file is there and can be opened as what its name says; that all of it is sound is
+    for `inspect`.
+    """
     try:
         with hdf5.opened(path, "ITOP") as file:
             hdf5.dataset(file, "id", (None,), "S")
@@ -130,7 +144,9 @@ class Place(NamedTuple):
 
 
 def inspect(found: Inspection) -> None:
-    """Count every file of the views that are there, hold depth against labels, decode a sample of each part."""
+    """Count every file of the views that are there, hold depth against labels, decode a sample of
+    each part.
+    """
     views = [view for view, side in itop.VIEWS.items() if list(found.root.glob(f"ITOP_{side}_*"))]
     for view in views or ["front"]:
         for part in itop.PARTS:
@@ -159,7 +175,8 @@ def look_at(found: Inspection, what: str, path: Path, labels, valid) -> None:
         )
         if data is None:
             return
-        # From above a head hides most of a body: only joints that the labels call visible have to lie on a surface.
+        # From above a head hides most of a body: only joints that the labels call visible have to
+        # lie on a surface.
         seen = labels["visible_joints"] > 0
         frames = [
             (Place(path, int(row)), torch.from_numpy(labels["joints"][row][seen[row]]))

@@ -1,12 +1,15 @@
 """Make a synthetic data set in the file format of a real one, for the same loader to read.
 
-    python data_scripts/make_synthetic.py --size smoke                    # MSRA's format, 2,448 frames, seconds
-    python data_scripts/make_synthetic.py --size laptop                   # 20,043 frames, some minutes, about 1 GB
-    python data_scripts/make_synthetic.py --protocol nyu --size smoke     # another set's format and camera
+    python data_scripts/make_synthetic.py --size smoke                    # MSRA's format, 2,448
+    frames, seconds
+    python data_scripts/make_synthetic.py --size laptop                   # 20,043 frames, some
+    minutes, about 1 GB
+    python data_scripts/make_synthetic.py --protocol nyu --size smoke     # another set's format and
+    camera
 
-What each format holds is told in its module of `formats/`. In every set `synthetic.json` holds everything that
-determines the content. The folder appears under its name only when it is complete; made again with the same settings,
-nothing happens.
+What each format holds is told in its module of `formats/`. In every set `synthetic.json` holds
+everything that determines the content. The folder appears under its name only when it is complete;
+made again with the same settings, nothing happens.
 """
 
 import argparse
@@ -76,17 +79,20 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(
-        f"{out}: {'made' if made else 'already there'}, {protocol.total(wanted):,} images ({frames:,} {protocol.counted})"
+        f"{out}: {'made' if made else 'already there'}, {protocol.total(wanted):,} images"
+        f" ({frames:,} {protocol.counted})"
     )
     return 0
 
 
 def settings(protocol: formats.Protocol, frames: int, distribution: str, seed: int) -> dict:
-    """Everything that determines the content, as `synthetic.json` keeps it. Errors: a number that does not fit."""
+    """Everything that determines the content, as `synthetic.json` keeps it. Errors: a number that
+    does not fit.
+    """
     if not 1 <= frames <= protocol.limit:
         raise HandPoseError(
-            f"{frames} {protocol.counted}: accepted are 1 to {protocol.limit}, as the format's file names can "
-            "count"
+            f"{frames} {protocol.counted}: accepted are 1 to {protocol.limit}, as the format's file"
+            " names can count"
         )
     drawn = formats.distribution(distribution, protocol.left, protocol.changes)
     return {
@@ -101,7 +107,9 @@ def settings(protocol: formats.Protocol, frames: int, distribution: str, seed: i
 
 
 def code(name: str) -> list[Path]:
-    """The files that draw a set of this protocol. Those that write and read it back are held to each other by tests."""
+    """The files that draw a set of this protocol. Those that write and read it back are held to
+    each other by tests.
+    """
     module = Path(__file__).resolve().parent / "formats" / f"{name}.py"
     drawing = [
         path
@@ -112,7 +120,9 @@ def code(name: str) -> list[Path]:
 
 
 def make(out: Path, wanted: dict, force: bool = False) -> bool:
-    """Make the set at `out`; False if it is there already. Errors: something else is there, no right to write."""
+    """Make the set at `out`; False if it is there already. Errors: something else is there, no
+    right to write.
+    """
     wanted = json.loads(json.dumps(wanted))
     if out.exists() and not _may_replace(out, wanted, force):
         return False
@@ -126,8 +136,8 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
         os.replace(partial, out)
     except OSError as error:
         raise DataError(
-            f"{out} cannot be written ({error.strerror or error}); accepted is a folder with room for it, "
-            "set by --out or HANDPOSE_DATA"
+            f"{out} cannot be written ({error.strerror or error}); accepted is a folder with room"
+            " for it, set by --out or HANDPOSE_DATA"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -135,7 +145,9 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
 
 
 def write(root: Path, wanted: dict) -> None:
-    """Render every frame into `root`, in the protocol's layout, and say what they are in `synthetic.json`."""
+    """Render every frame into `root`, in the protocol's layout, and say what they are in
+    `synthetic.json`.
+    """
     protocol = formats.get(wanted["protocol"])
     with tqdm(total=protocol.total(wanted), desc="rendering", unit="frame", smoothing=0.1) as bar:
         protocol.write(root, wanted, bar.update)
@@ -155,8 +167,8 @@ def _may_replace(out: Path, wanted: dict, force: bool) -> bool:
     if not force:
         different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
         raise DataError(
-            f"{out}: made with other settings ({', '.join(different)}); accepted are the same settings, "
-            "another --out, or --force to replace it"
+            f"{out}: made with other settings ({', '.join(different)}); accepted are the same"
+            " settings, another --out, or --force to replace it"
         )
     return True
 

@@ -1,21 +1,24 @@
 """MSRA15: where to get it, and whether it is all there.
 
-17 gestures of 9 subjects, about 76 thousand depth images of 320×240 with 21 joints (Sun et al., Cascaded Hand Pose
-Regression, CVPR 2015, which the authors ask to cite). No licence text is known; do not pass it on.
+17 gestures of 9 subjects, about 76 thousand depth images of 320×240 with 21 joints
+(Sun et al., Cascaded Hand Pose Regression, CVPR 2015, which the authors ask to cite). No licence
+text is known; do not pass it on.
 
-1. Open https://jimmysuen.github.io and choose "2015 MSRA Hand Gesture Dataset", or take the copy that L. Ge offers with
-   the consent of Y. Wei: https://www.dropbox.com/s/bmx2w0zbnyghtp7/cvpr15_MSRAHandGestureDB.zip
-2. Unpack cvpr15_MSRAHandGestureDB.zip, and put its folders P0 to P8 in the folder msra/ of the data folder (data/, or
-   what HANDPOSE_DATA says).
+1. Open https://jimmysuen.github.io and choose "2015 MSRA Hand Gesture Dataset", or take the copy
+   that L. Ge offers with the consent of Y. Wei:
+   https://www.dropbox.com/s/bmx2w0zbnyghtp7/cvpr15_MSRAHandGestureDB.zip
+2. Unpack cvpr15_MSRAHandGestureDB.zip, and put its folders P0 to P8 in the folder msra/ of the data
+   folder (data/, or what HANDPOSE_DATA says).
 3. Optional, reference points for the newer release: center.tar.gz under "Results" on
    https://github.com/mks0601/V2V-PoseNet_RELEASE; open the set with centres=FOLDER.
 
     python data_scripts/msra.py             # verify and print a summary
-    python data_scripts/msra.py --check     # the same; name what is missing or damaged, tell nothing else
+    python data_scripts/msra.py --check     # the same; name what is missing or damaged, tell
+                                            nothing else
     python data_scripts/msra.py --all       # decode every frame
 
-Two releases are in use, of 76,375 and 76,391 frames: predictions and reference points of one do not fit the other. The
-summary says which one it is.
+Two releases are in use, of 76,375 and 76,391 frames: predictions and reference points of one do not
+fit the other. The summary says which one it is.
 """
 
 import sys

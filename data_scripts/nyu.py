@@ -1,19 +1,22 @@
 """NYU: where to get it, and whether it is all there.
 
-72,757 training and 8,252 test frames from three structured-light cameras, 640×480, with 36 joints (Tompson et al.,
-Real-Time Continuous Pose Recovery of Human Hands Using Convolutional Networks, 2014). No licence text is known; do not
-pass it on.
+72,757 training and 8,252 test frames from three structured-light cameras, 640×480, with 36 joints
+(Tompson et al., Real-Time Continuous Pose Recovery of Human Hands Using Convolutional Networks,
+2014). No licence text is known; do not pass it on.
 
-1. Open https://jonathantompson.github.io/NYU_Hand_Pose_Dataset.htm (formerly cims.nyu.edu/~tompson) and fetch
-   nyu_hand_dataset_v2.zip. It is very large, mostly for colour pictures that are not needed here.
-2. From its folder dataset/ put train/ and test/ in the folder nyu/ of the data folder (data/, or what HANDPOSE_DATA
-   says). Needed are joint_data.mat and depth_1_*.png of both; depth_2_*.png and depth_3_*.png for the other views.
+1. Open https://jonathantompson.github.io/NYU_Hand_Pose_Dataset.htm (formerly cims.nyu.edu/~tompson)
+   and fetch nyu_hand_dataset_v2.zip. It is very large, mostly for colour pictures that are not
+   needed here.
+2. From its folder dataset/ put train/ and test/ in the folder nyu/ of the data folder
+   (data/, or what HANDPOSE_DATA says). Needed are joint_data.mat and depth_1_*.png of both;
+   depth_2_*.png and depth_3_*.png for the other views.
 3. Optional, reference points for view 1: center_trainset and center_testset under "Results" on
-   https://github.com/mks0601/V2V-PoseNet_RELEASE, as center_train_refined.txt and center_test_refined.txt in a folder;
-   open the set with centres=FOLDER.
+   https://github.com/mks0601/V2V-PoseNet_RELEASE, as center_train_refined.txt and
+   center_test_refined.txt in a folder; open the set with centres=FOLDER.
 
     python data_scripts/nyu.py             # verify and print a summary
-    python data_scripts/nyu.py --check     # the same; name what is missing or damaged, tell nothing else
+    python data_scripts/nyu.py --check     # the same; name what is missing or damaged, tell nothing
+                                           else
     python data_scripts/nyu.py --all       # decode every frame
 """
 

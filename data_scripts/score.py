@@ -4,11 +4,12 @@
     python data_scripts/score.py mine.txt --dataset msra --labels path/to/cvpr15_MSRAHandGestureDB
     python data_scripts/score.py mine.mat --dataset itop --labels labels.mat
 
-One frame per line, three numbers per joint: pixels and millimetres or points in space, with image names or
-without; a MATLAB array; a zip of one of them. What a file holds is told from its content. Labels come from the
-files of `fetch_published.py` (nyu, icvl, itop), from a file of the same kinds, or from the folder of the set
-itself, whose test split must be what was predicted (msra: all nine subjects, the faulty frames too).
-Warnings go to the error output; the exit code is 1 only if nothing could be scored.
+One frame per line, three numbers per joint: pixels and millimetres or points in space, with image
+names or without; a MATLAB array; a zip of one of them. What a file holds is told from its content.
+Labels come from the files of `fetch_published.py` (nyu, icvl, itop), from a file of the same kinds,
+or from the folder of the set itself, whose test split must be what was predicted
+(msra: all nine subjects, the faulty frames too). Warnings go to the error output; the exit code is
+1 only if nothing could be scored.
 """
 
 import argparse
@@ -55,10 +56,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def labels(name: str, place: Path | None):
-    """A file, or the joints of a data set's folder; None for the published ones. Errors: there are none."""
+    """A file, or the joints of a data set's folder; None for the published ones. Errors: there are
+    none.
+    """
     if place is None and published.BENCHMARKS[name].labels is None:
         raise HandPoseError(
-            f"{name} has no published labels of its test frames; accepted is --labels with a file or a folder"
+            f"{name} has no published labels of its test frames; accepted is --labels with a file"
+            " or a folder"
         )
     if place is None or not place.is_dir():
         return place
@@ -84,14 +88,19 @@ def report(file: Path, name: str, score: published.Score) -> str:
         *(
             (
                 f"frames within {t} mm",
-                f"{measures['success_rate_worst'][i]:.1%} by the worst joint, "
-                f"{measures['success_rate_mean'][i]:.1%} by the mean joint",
+                (
+                    f"{measures['success_rate_worst'][i]:.1%} by the worst joint, "
+                    f"{measures['success_rate_mean'][i]:.1%} by the mean joint"
+                ),
             )
             for t, i in zip(WITHIN_MM, at)
         ),
     ]
     width = max(len(label) for label, _ in rows)
-    head = f"{file}: {score.frames:,} frames of {name}, read as {read_as}{'metres' if score.unit_mm > 1 else 'mm'}"
+    head = (
+        f"{file}: {score.frames:,} frames of {name}, read as"
+        f" {read_as}{'metres' if score.unit_mm > 1 else 'mm'}"
+    )
     return "\n".join([head, *(f"{label:<{width}}  {value}" for label, value in rows)])
 
 

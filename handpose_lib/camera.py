@@ -50,7 +50,8 @@ CAMERAS = {
     "itop": Camera(1 / 0.0035, 1 / 0.0035, 160.0, 120.0, 320, 240),
     "sr305": Camera(476.007, 476.007, 313.683, 242.755, 640, 480),
 }
-"""The cameras of the five data sets and of the SR305 frames, as their published loaders use them."""
+"""The cameras of the five data sets and of the SR305 frames, as their published loaders use them.
+"""
 
 
 def preset(name: str) -> Camera:
@@ -91,7 +92,8 @@ def depth_to_points(depth: torch.Tensor, camera: Camera | torch.Tensor) -> torch
         raise HandPoseError(f"depth of shape {tuple(depth.shape)}: accepted is (..., H, W)")
     if not bool(((depth >= 0) & torch.isfinite(depth)).all()):
         raise HandPoseError(
-            "depth with negative or non-finite values: accepted are millimetres ≥ 0, 0 = not measured"
+            "depth with negative or non-finite values: accepted are millimetres ≥ 0, 0 = not"
+            " measured"
         )
     height, width = depth.shape[-2:]
     grid = pixel_grid(height, width, depth).expand(*depth.shape, 2)

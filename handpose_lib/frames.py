@@ -37,7 +37,8 @@ class DepthFrame:
             )
         if not bool(((self.depth >= 0) & torch.isfinite(self.depth)).all()):
             raise HandPoseError(
-                f"frame {self.id!r}: negative or non-finite depth; accepted are mm ≥ 0, 0 = not measured"
+                f"frame {self.id!r}: negative or non-finite depth; accepted are mm ≥ 0, 0 = not"
+                " measured"
             )
         for name, value, shape in (("joints", self.joints, (-1, 3)), ("centre", self.centre, (3,))):
             if value is None:
@@ -48,8 +49,8 @@ class DepthFrame:
                 or not bool(torch.isfinite(value).all())
             ):
                 raise HandPoseError(
-                    f"frame {self.id!r}: {name} {tuple(value.shape)}; accepted are finite mm of shape "
-                    + ("(J, 3)" if len(shape) == 2 else "(3,)")
+                    f"frame {self.id!r}: {name} {tuple(value.shape)}; accepted are finite mm of"
+                    " shape " + ("(J, 3)" if len(shape) == 2 else "(3,)")
                 )
         one_of("hand", self.hand, HANDS)
 

@@ -98,7 +98,10 @@ def top_level_imports(path):
 
 def test_the_front_door_is_light():
     """Importing the package loads none of its rooms and no torch."""
-    script = "import sys, handpose_lib; print(sorted(m for m in sys.modules if m.startswith(('handpose_lib.', 'torch'))))"
+    script = (
+        "import sys, handpose_lib; print(sorted(m for m in sys.modules if"
+        " m.startswith(('handpose_lib.', 'torch'))))"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

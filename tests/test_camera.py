@@ -25,7 +25,8 @@ def test_projection_and_back_projection_are_inverse(name, dtype):
     """uvd_to_xyz undoes xyz_to_uvd up to the rounding of a pixel coordinate."""
     xyz, cam = points(dtype), camera.preset(name)
     back = camera.uvd_to_xyz(camera.xyz_to_uvd(xyz, cam), cam)
-    # A pixel coordinate near 600 is rounded by 600 eps; times z / f that many millimetres, twice over.
+    # A pixel coordinate near 600 is rounded by 600 eps; times z / f that many millimetres, twice
+    # over.
     bound = 4 * torch.finfo(dtype).eps * 700 * 1600 / min(cam.fx, cam.fy)
     assert (back - xyz).abs().max() < bound
 

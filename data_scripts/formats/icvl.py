@@ -1,12 +1,14 @@
-"""ICVL's layout: `Training/labels.txt`, `Testing/test_seq_1.txt` and `test_seq_2.txt`, 16-bit PNGs below `Depth`.
+"""ICVL's layout: `Training/labels.txt`, `Testing/test_seq_1.txt` and `test_seq_2.txt`, 16-bit PNGs
+below `Depth`.
 
-The training frames show persons 0 to 7, each in a folder that begins with 2014 as the originals' do; every original has
-a copy in a folder named by an angle, rotated about the middle of the image. That is exact: a camera with equal focal
-lengths sees such a rotation when it is turned about its axis. The two test sequences show person 8, whose proportions
-lie outside those of all others, and person 9. The sensor is a time-of-flight camera; where nothing was measured the
-files have 32,001. ICVL's files do not tell left from right: all hands are right ones. `centre.txt` has one reference
-point per frame, as a network that locates the hand would give it: the mean of the joints, some millimetres off, in the
-format of V2V-PoseNet's centre files.
+The training frames show persons 0 to 7, each in a folder that begins with 2014 as the originals'
+do; every original has a copy in a folder named by an angle, rotated about the middle of the image.
+That is exact: a camera with equal focal lengths sees such a rotation when it is turned about its
+axis. The two test sequences show person 8, whose proportions lie outside those of all others, and
+person 9. The sensor is a time-of-flight camera; where nothing was measured the files have 32,001.
+ICVL's files do not tell left from right: all hands are right ones. `centre.txt` has one reference
+point per frame, as a network that locates the hand would give it: the mean of the joints, some
+millimetres off, in the format of V2V-PoseNet's centre files.
 """
 
 import math
@@ -136,7 +138,9 @@ def rotated(points: torch.Tensor, degrees: float) -> torch.Tensor:
 
 
 def rotated_image(depth: torch.Tensor, degrees: float) -> torch.Tensor:
-    """The image (H, W) that the same camera sees then: each pixel has the depth of the pixel it comes from."""
+    """The image (H, W) that the same camera sees then: each pixel has the depth of the pixel it
+    comes from.
+    """
     camera, (height, width) = icvl.CAMERA, depth.shape
     v, u = torch.meshgrid(
         torch.arange(height) - camera.v0, torch.arange(width) - camera.u0, indexing="ij"

@@ -1,10 +1,12 @@
-"""ITOP's layout: HDF5 files of depth and labels for each view and part, of a synthetic person instead of a hand.
+"""ITOP's layout: HDF5 files of depth and labels for each view and part, of a synthetic person
+instead of a hand.
 
-Persons 0 to 3 are tested, 4 to 19 trained on; both views show the same moments. Frames in which more than three joints
-are outside of the image are marked invalid, and some are there. The distribution `msra_like` leaves out room and
-sensor; all others have them. `ITOP_side_train_centre.txt` and its like have one reference point per frame, as a network
-that locates the person would give it: the mean of the joints, some centimetres off, in the format of V2V-PoseNet's
-centre files. Point clouds and pictures, which no loader here reads, are not written.
+Persons 0 to 3 are tested, 4 to 19 trained on; both views show the same moments. Frames in which
+more than three joints are outside of the image are marked invalid, and some are there. The
+distribution `msra_like` leaves out room and sensor; all others have them.
+`ITOP_side_train_centre.txt` and its like have one reference point per frame, as a network that
+locates the person would give it: the mean of the joints, some centimetres off, in the format of
+V2V-PoseNet's centre files. Point clouds and pictures, which no loader here reads, are not written.
 """
 
 from collections.abc import Callable

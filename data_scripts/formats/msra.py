@@ -1,10 +1,11 @@
 """MSRA's layout: 9 subjects × 17 gestures, `P0/1/000000_depth.bin` and `joint.txt`.
 
-Subject P8 is the one to hold out: its proportions lie outside those of the others. Within a gesture's folder the
-frames are what the distribution says: `wide_view` mixes the named gesture with relaxed, half-closed and free poses,
-seen from everywhere, with a sensor's noise; `wide` adds what surrounds a hand; `msra_like` shows the gesture itself,
-clean. MSRA's files do not tell left from right: all hands are right ones. Beside each `joint.txt` lies a `centre.txt`
-with one reference point per frame, as a network that locates the hand would give it: the mean of the joints, some
+Subject P8 is the one to hold out: its proportions lie outside those of the others. Within a
+gesture's folder the frames are what the distribution says: `wide_view` mixes the named gesture with
+relaxed, half-closed and free poses, seen from everywhere, with a sensor's noise; `wide` adds what
+surrounds a hand; `msra_like` shows the gesture itself, clean. MSRA's files do not tell left from
+right: all hands are right ones. Beside each `joint.txt` lies a `centre.txt` with one reference
+point per frame, as a network that locates the hand would give it: the mean of the joints, some
 millimetres off.
 """
 
@@ -60,7 +61,9 @@ def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
 
 
 def render(indices: list[int], subject: int, gesture: str, settings: dict) -> synth.Rendered:
-    """The frames of these numbers: one subject, and the poses that the distribution mixes with the gesture."""
+    """The frames of these numbers: one subject, and the poses that the distribution mixes with the
+    gesture.
+    """
     return synth.frames(
         indices,
         seed=settings["seed"],
@@ -72,7 +75,8 @@ def render(indices: list[int], subject: int, gesture: str, settings: dict) -> sy
 
 
 def keep_window(depth: torch.Tensor, joints: torch.Tensor, camera) -> torch.Tensor:
-    """Depth (B, H, W) with 0 outside the cube around the joints (B, J, 3): MSRA stores cut-out windows.
+    """Depth (B, H, W) with 0 outside the cube around the joints (B, J, 3): MSRA stores cut-out
+    windows.
 
     What is in front of the cube stays, as it hides the hand; what is behind it becomes background.
     """

@@ -1,18 +1,22 @@
-"""NYU's layout: `train` and `test`, three views of every frame as RGB-packed PNGs, `joint_data.mat` with 36 joints.
+"""NYU's layout: `train` and `test`, three views of every frame as RGB-packed PNGs, `joint_data.mat`
+with 36 joints.
 
-The training frames show person 0. The first test frames, in the share that the real set has, show the same person, the
-others person 8, whose proportions lie outside those of all others. Three cameras stand around the scene and look at one
-point: view 1 from the front, views 2 and 3 from 30 degrees to its right and left. They see the same hand before the
-same wall, mostly with a person between, each through a structured-light sensor that quantises, frays edges and leaves
-shadows and holes. NYU's files do not tell left from right: all hands are right ones. `centre.txt` has one reference
-point per frame in view 1, as a network that locates the hand would give it: the mean of 14 joints, some millimetres
-off, in the format of V2V-PoseNet's centre files.
+The training frames show person 0. The first test frames, in the share that the real set has, show
+the same person, the others person 8, whose proportions lie outside those of all others. Three
+cameras stand around the scene and look at one
+point: view 1 from the front, views 2 and 3 from 30 degrees to its right and left. They see the same
+hand before the same wall, mostly with a person between, each through a structured-light sensor that
+quantises, frays edges and leaves shadows and holes. NYU's files do not tell left from right: all
+hands are right ones. `centre.txt` has one reference point per frame in view 1, as a network that
+locates the hand would give it: the mean of 14 joints, some millimetres off, in the format of
+V2V-PoseNet's centre files.
 
-**The 36 joints.** The hand of `handpose_lib.synth` has four joints per finger, its wrist and its palm. NYU's KNUk_B is
-put on the joint at the lower end of phalanx k, and KNUk_A half-way up that phalanx, but KNU3_A on the tip. PALM_1, 2 and
-3 are the two sides of the wrist and the centre of the palm; PALM_4, 5 and 6 lie half-way from there to the roots of
-thumb, index and little finger, which is our choice. So the 14 evaluated joints are those of the skeleton `nyu14`, and
-the other 22 are between or beside them.
+**The 36 joints.** The hand of `handpose_lib.synth` has four joints per finger, its wrist and its
+palm. NYU's KNUk_B is put on the joint at the lower end of phalanx k, and KNUk_A half-way up that
+phalanx, but KNU3_A on the tip. PALM_1, 2 and 3 are the two sides of the wrist and the centre of the
+palm; PALM_4, 5 and 6 lie half-way from there to the roots of thumb, index and little finger, which
+is our choice. So the 14 evaluated joints are those of the skeleton `nyu14`, and the other 22 are
+between or beside them.
 """
 
 import math
@@ -104,9 +108,12 @@ def write_part(
 def render(
     indices: list[int], person: int, settings: dict
 ) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-    """Depth (B, 480, 640) mm of each view, joints (3, B, 36, 3) mm in each camera's frame, centres (B, 3) in view 1."""
+    """Depth (B, 480, 640) mm of each view, joints (3, B, 36, 3) mm in each camera's frame, centres
+    (B, 3) in view 1.
+    """
     camera, drawn = CAMERAS["nyu"], distribution(settings["distribution"]["name"], False, CHANGES)
-    # The generator poses the hand; the room and the sensor are this set's own, as three cameras have to see them.
+    # The generator poses the hand; the room and the sensor are this set's own, as three cameras
+    # have to see them.
     bare = replace(drawn, sensors={"ideal": 1.0}, wall=0.0, person=0.0, holes=0.0)
     posed = synth.frames(
         indices, seed=settings["seed"], protocol="nyu", distribution=bare, subjects=[person]
@@ -138,7 +145,9 @@ def render(
 def room(
     spheres: torch.Tensor, key, drawn: synth.Distribution
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The wall (B, 4) and the person (B, N, 8) behind hands made of `spheres` (B, S, 4), as camera 1 sees them."""
+    """The wall (B, 4) and the person (B, N, 8) behind hands made of `spheres` (B, S, 4), as camera
+    1 sees them.
+    """
     wall = surroundings.wall(spheres, hashing.uniform(key, "the wall", 3), drawn.behind)
     there = hashing.uniform(key, "person")[:, 0] < drawn.person
     return wall, surroundings.only(
@@ -146,7 +155,8 @@ def room(
     )
 
 
-# --- The other views: the camera goes round the pivot, so the scene turns about it the other way ---------------
+# --- The other views: the camera goes round the pivot, so the scene turns about it the other way
+# ---------------
 
 
 def seen_from(hand, degrees: float):
@@ -162,7 +172,9 @@ def turned(points: torch.Tensor, degrees: float) -> torch.Tensor:
 
 
 def directed(vectors: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Directions (..., 3) of the first camera's frame in that of the other, spelled out so that rows keep their bits."""
+    """Directions (..., 3) of the first camera's frame in that of the other, spelled out so that
+    rows keep their bits.
+    """
     (x, y, z), c, s = (
         vectors.unbind(-1),
         math.cos(math.radians(degrees)),

@@ -1,10 +1,13 @@
-"""Unpacking archives that others made: nothing outside of the target, no links, no more than was agreed.
+"""Unpacking archives that others made: nothing outside of the target, no links, no more than was
+agreed.
 
-    archives.unpack(path, target, limit=40 << 30)       # .zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz
+    archives.unpack(path, target, limit=40 << 30)       # .zip, .tar, .tar.gz, .tgz, .tar.bz2,
+                                                        .tar.xz
     archives.gunzip(path, target, limit=20 << 30)       # one file
 
-Everything is looked at before anything is written, and counted while it is written: an archive may lie about its sizes.
-It is unpacked beside the target and moved there when it is whole; what is refused or broken leaves nothing behind.
+Everything is looked at before anything is written, and counted while it is written: an archive may
+lie about its sizes. It is unpacked beside the target and moved there when it is whole; what is
+refused or broken leaves nothing behind.
 """
 
 import gzip
@@ -63,11 +66,13 @@ class Member:
 
 
 def unpack(path: Path, target: Path, limit: int, files: int = FILES) -> list[Path]:
-    """Unpack an archive into the folder `target`, which must be new or empty; returns the files' paths, sorted.
+    """Unpack an archive into the folder `target`, which must be new or empty; returns the files'
+    paths, sorted.
 
-    At most `limit` bytes in at most `files` files. Errors: `DataError` naming the archive and the member, for a
-    missing or damaged archive, an unknown kind, an encrypted one, a member outside of the target, a link or device,
-    two members of one name, too many bytes or files, no right or room to write.
+    At most `limit` bytes in at most `files` files. Errors: `DataError` naming the archive and the
+    member, for a missing or damaged archive, an unknown kind, an encrypted one, a member outside of
+    the target, a link or device, two members of one name, too many bytes or files, no right or room
+    to write.
     """
     path, target = Path(path), Path(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -94,7 +99,9 @@ def unpack(path: Path, target: Path, limit: int, files: int = FILES) -> list[Pat
 
 
 def gunzip(path: Path, target: Path, limit: int) -> Path:
-    """Unpack a `.gz` file to `target`, all of it or nothing. Errors: missing, damaged, more than `limit` bytes."""
+    """Unpack a `.gz` file to `target`, all of it or nothing. Errors: missing, damaged, more than
+    `limit` bytes.
+    """
     path, target = Path(path), Path(target)
     partial = target.with_name(f".{target.name}.partial")
     with _cleared(partial), _faults_named(path):
@@ -165,11 +172,12 @@ def _faults_named(path: Path):
     except DataError:
         raise
     except OSError as error:
-        # Only the system's own errors have a number; gzip and tarfile raise OSError for damage as well.
+        # Only the system's own errors have a number; gzip and tarfile raise OSError for damage as
+        # well.
         if error.errno and not isinstance(error, gzip.BadGzipFile):
             raise DataError(
-                f"{error.filename or path}: {error.strerror}; accepted is a readable archive and a place with room "
-                "for its content"
+                f"{error.filename or path}: {error.strerror}; accepted is a readable archive and a"
+                " place with room for its content"
             ) from error
         raise _damaged(path, error) from error
     except FAULTS as error:
@@ -178,8 +186,8 @@ def _faults_named(path: Path):
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"{path}: {' '.join(str(error).split())[:200] or type(error).__name__}; accepted is a whole archive of plain "
-        "files and folders"
+        f"{path}: {' '.join(str(error).split())[:200] or type(error).__name__}; accepted is a whole"
+        " archive of plain files and folders"
     )
 
 
@@ -211,11 +219,13 @@ def _checked(path: Path, archive, limit: int, files: int) -> list[Member]:
         total += member.size
         if total > limit:
             raise DataError(
-                f"{path}: unpacks to more than {limit:,} bytes; accepted is what the set is known to need"
+                f"{path}: unpacks to more than {limit:,} bytes; accepted is what the set is known"
+                " to need"
             )
         if len(members) >= files:
             raise DataError(
-                f"{path}: holds more than {files:,} members; accepted is what the set is known to need"
+                f"{path}: holds more than {files:,} members; accepted is what the set is known to"
+                " need"
             )
         key = str(member.place).casefold()  # one file on some systems
         if key in seen and not (member.folder and seen[key].folder):
@@ -239,7 +249,9 @@ def _checked(path: Path, archive, limit: int, files: int) -> list[Member]:
 
 
 def _place(name: str) -> PurePosixPath:
-    """Where a member goes, below the target. Errors: anywhere else, or a name that some system reads differently."""
+    """Where a member goes, below the target. Errors: anywhere else, or a name that some system
+    reads differently.
+    """
     plain = name.replace("\\", "/")
     windows = PureWindowsPath(plain)
     parts = [part for part in plain.split("/") if part not in ("", ".")]
@@ -265,7 +277,8 @@ def _copy(path: Path, source: BinaryIO, place: Path, limit: int, name: str) -> i
             written += len(piece)
             if written > limit:
                 raise DataError(
-                    f"{path}: {name!r} unpacks to more than was stated or agreed; accepted is a whole archive of the set"
+                    f"{path}: {name!r} unpacks to more than was stated or agreed; accepted is a"
+                    " whole archive of the set"
                 )
             file.write(piece)
     return written

@@ -1,8 +1,10 @@
-"""Looking through a data set that somebody put in the data folder: what is missing, what is damaged, what is there.
+"""Looking through a data set that somebody put in the data folder: what is missing, what is
+damaged, what is there.
 
-A script describes its set with a function `inspect(inspection)`, which walks the layout and tells the `Inspection` what
-it expects. Every file is listed and its size and end are looked at; a sample of frames is decoded, or all with `--all`,
-and the joints are projected into the images, where they have to lie on a surface.
+A script describes its set with a function `inspect(inspection)`, which walks the layout and tells
+the `Inspection` what it expects. Every file is listed and its size and end are looked at; a sample
+of frames is decoded, or all with `--all`, and the joints are projected into the images, where they
+have to lie on a surface.
 """
 
 import argparse
@@ -23,14 +25,19 @@ SAMPLE = 50
 NAMED = 50
 """So many missing files of a folder are named; of the others there is a count."""
 UNDER_MM, OVER_MM = 80.0, 15.0
-"""A joint lies by at most so much under the surface that is seen at its pixel, and hardly over it."""
+"""A joint lies by at most so much under the surface that is seen at its pixel, and hardly over it.
+"""
 ON_SURFACE = 0.4
-"""At least this share of the joints of a sample does. A hand hides some of its own joints; of a wrong sign, almost none."""
+"""At least this share of the joints of a sample does. A hand hides some of its own joints; of a
+wrong sign, almost none.
+"""
 PNG_END = b"IEND\xaeB`\x82"
 
 
 class Inspection:
-    """What was found in the folder `root`: `faults`, one line each, and `rows` of a table: what, found, expected."""
+    """What was found in the folder `root`: `faults`, one line each, and `rows` of a table: what,
+    found, expected.
+    """
 
     def __init__(self, root: Path, sample: int | None):
         self.root, self.sample = root, sample
@@ -89,7 +96,9 @@ class Inspection:
         camera,
         under_mm: float = UNDER_MM,
     ) -> None:
-        """Read a sample of the images and see whether the joints (J, 3) mm beside each lie on the surface it shows."""
+        """Read a sample of the images and see whether the joints (J, 3) mm beside each lie on the
+        surface it shows.
+        """
         if not frames:
             return
         shares, chosen = [], list(_spread(frames, self.sample))
@@ -108,8 +117,9 @@ class Inspection:
         self.rows.append((f"{what}: joints on the surface", f"{share:.0%}", ""))
         if share < ON_SURFACE:
             self.fault(
-                f"{self.root}, {what}: only {share:.0%} of the joints lie on a surface of their image; labels and images "
-                "do not belong together, or have another convention than the set's"
+                f"{self.root}, {what}: only {share:.0%} of the joints lie on a surface of their"
+                " image; labels and images do not belong together, or have another convention than"
+                " the set's"
             )
 
     def opened(self, name: str, **options) -> None:
@@ -138,7 +148,9 @@ def ends_as_png(path: Path, size: int) -> bool:
 def on_surface(
     depth: torch.Tensor, joints: torch.Tensor, camera, under_mm: float = UNDER_MM
 ) -> torch.Tensor:
-    """The share of the joints (J, 3) mm that lie in the image (H, W) mm and just under what is seen there."""
+    """The share of the joints (J, 3) mm that lie in the image (H, W) mm and just under what is seen
+    there.
+    """
     u, v, d = xyz_to_uvd(joints, camera).unbind(-1)
     column, row = u.round().long(), v.round().long()
     inside = (column >= 0) & (column < depth.shape[1]) & (row >= 0) & (row < depth.shape[0])

@@ -1,10 +1,11 @@
-"""Downloading large files: what breaks off goes on where it stopped, and nothing passes for whole that is not.
+"""Downloading large files: what breaks off goes on where it stopped, and nothing passes for whole
+that is not.
 
     downloads.obtain(url, target, md5="…", size=…)
 
-The bytes go to `target` with `.part` at its end. A connection that breaks off is taken up again from there, by this run
-or a later one; a server that cannot continue, or whose file has changed meanwhile, starts afresh. pooch hashes the whole
-and renames it; a wrong hash removes it.
+The bytes go to `target` with `.part` at its end. A connection that breaks off is taken up again
+from there, by this run or a later one; a server that cannot continue, or whose file has changed
+meanwhile, starts afresh. pooch hashes the whole and renames it; a wrong hash removes it.
 """
 
 import logging
@@ -29,10 +30,12 @@ TIMEOUT = 30
 def obtain(
     url: str, target: Path, hash: str, limit: int, pause: float = PAUSE, progress: bool = True
 ) -> Path:
-    """Download `url` to `target`, unless the file with that hash is there. `hash` is as pooch writes it, 'md5:…'.
+    """Download `url` to `target`, unless the file with that hash is there. `hash` is as pooch
+    writes it, 'md5:…'.
 
-    At most `limit` bytes. Errors: `DataError` naming the address: not reached, refused, longer than `limit`, other
-    bytes than the hash's; `target` is then not there, and a `.part` beside it only if it can be continued.
+    At most `limit` bytes. Errors: `DataError` naming the address: not reached, refused, longer than
+    `limit`, other bytes than the hash's; `target` is then not there, and a `.part` beside it only
+    if it can be continued.
     """
     target = Path(target)
     part, note = _beside(target)
@@ -48,19 +51,20 @@ def obtain(
         pooch.retrieve(url, hash, fname=target.name, path=str(target.parent), downloader=download)
     except requests.RequestException as error:
         raise DataError(
-            f"{url} cannot be obtained ({_short(error)}); accepted is a network that reaches it, and a later run goes "
-            f"on where this one stopped, or the file put at {target} by hand"
+            f"{url} cannot be obtained ({_short(error)}); accepted is a network that reaches it,"
+            f" and a later run goes on where this one stopped, or the file put at {target} by hand"
         ) from error
     except ValueError as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"{url} sent other bytes than the file with the hash {hash}; nothing was kept, try again"
+            f"{url} sent other bytes than the file with the hash {hash}; nothing was kept, try"
+            " again"
         ) from error
     except OSError as error:
         raise DataError(
-            f"{target} cannot be written ({error.strerror or error}); accepted is a folder with room for it, set by "
-            "--out or HANDPOSE_DATA"
+            f"{target} cannot be written ({error.strerror or error}); accepted is a folder with"
+            " room for it, set by --out or HANDPOSE_DATA"
         ) from error
     return target
 
@@ -144,7 +148,8 @@ def _store(
             if start + received > limit:
                 _forget(part, note)
                 raise DataError(
-                    f"{url} sends more than {limit:,} bytes; accepted is the file that the set is known to need"
+                    f"{url} sends more than {limit:,} bytes; accepted is the file that the set is"
+                    " known to need"
                 )
             file.write(piece)
             bar.update(len(piece))

@@ -1,4 +1,5 @@
-"""Obtaining public files one by one: verified by hash, kept in the data folder, whole or not at all.
+"""Obtaining public files one by one: verified by hash, kept in the data folder, whole or not at
+all.
 
 A file that is there and whole is left alone; one that is damaged is replaced. pooch downloads to a
 temporary file, hashes it, and renames it only when the hash is right.
@@ -79,7 +80,9 @@ def run(description: str, files: list[Remote], arguments: list[str] | None = Non
 
 
 def fetch(file: Remote, data: Path, server: str = SERVER) -> Path:
-    """Obtain one file. Errors: `DataError` naming the address and what went wrong; nothing is left behind."""
+    """Obtain one file. Errors: `DataError` naming the address and what went wrong; nothing is left
+    behind.
+    """
     target, url = data / file.place, file.url(server)
     pooch.get_logger().setLevel(logging.ERROR)
     made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
@@ -100,14 +103,14 @@ def fetch(file: Remote, data: Path, server: str = SERVER) -> Path:
     except ValueError as error:
         _remove_empty(made)
         raise DataError(
-            f"{url} sent other bytes than the file whose SHA-256 is {file.sha256}; nothing was kept, "
-            "try again"
+            f"{url} sent other bytes than the file whose SHA-256 is {file.sha256}; nothing was"
+            " kept, try again"
         ) from error
     except OSError as error:
         _remove_empty(made)
         raise DataError(
-            f"{target} cannot be written ({error.strerror or error}); accepted is a data folder that can "
-            "be written, set by --out or HANDPOSE_DATA"
+            f"{target} cannot be written ({error.strerror or error}); accepted is a data folder"
+            " that can be written, set by --out or HANDPOSE_DATA"
         ) from error
     return target
 

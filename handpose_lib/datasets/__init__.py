@@ -5,7 +5,8 @@
     frames.joints()      # (N, J, 3) mm, without reading images
 
 Each loader converts its set's own convention once, at the door, into the camera frame of the book.
-A synthetic set is written in the real set's format and read by the same code; its `synthetic` is True.
+A synthetic set is written in the real set's format and read by the same code; its `synthetic` is
+True.
 """
 
 from handpose_lib.datasets.base import Dataset

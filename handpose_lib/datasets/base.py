@@ -15,7 +15,8 @@ from handpose_lib.skeleton import Skeleton
 
 SPLITS = ("train", "validation", "test", "all")
 SYNTHETIC = "synthetic.json"
-"""The file in a set's root that says that the set is synthetic, and everything that determines it."""
+"""The file in a set's root that says that the set is synthetic, and everything that determines it.
+"""
 
 
 class Dataset:
@@ -75,7 +76,10 @@ class Dataset:
         """One line for a person: what this is and how much of it."""
         kind = "synthetic, in the format of " if self.synthetic else ""
         facts = ", ".join(f"{key} {value}" for key, value in self.protocol.items())
-        return f"{kind}{self.name}: {len(self):,} frames of {self.camera.width}×{self.camera.height} pixels ({facts})"
+        return (
+            f"{kind}{self.name}: {len(self):,} frames of {self.camera.width}×{self.camera.height}"
+            f" pixels ({facts})"
+        )
 
 
 def read_settings(root: Path) -> dict:
@@ -99,7 +103,9 @@ def digest(settings: dict) -> str:
 
 
 def need_share(share, split: str, of: str, name: str = "validation") -> None:
-    """Errors: a `share` called `name` that is none of the frames called `of`, or is missing for the split of its name."""
+    """Errors: a `share` called `name` that is none of the frames called `of`, or is missing for the
+    split of its name.
+    """
     if (share is not None or split == name) and not (isinstance(share, float) and 0 < share < 1):
         raise HandPoseError(
             f"{name} {share!r}: accepted is a share of the {of} frames between 0 and 1"

@@ -1,7 +1,7 @@
 """Published reference points: the centre files of V2V-PoseNet, one point per frame.
 
-Text, one line per frame of the set in the set's own order: x y z in the unit and with the signs of the set's
-labels, or the word `invalid` for a frame that its authors left out.
+Text, one line per frame of the set in the set's own order: x y z in the unit and with the signs of
+the set's labels, or the word `invalid` for a frame that its authors left out.
 """
 
 from pathlib import Path
@@ -19,10 +19,11 @@ OWN = "centre.txt"
 def of_part(
     part: str, own: Path | None, published, count: int, to_camera: np.ndarray
 ) -> torch.Tensor | None:
-    """The points (N, 3) of a set's 'train' or 'test' frames, as `read` gives them; None where there are none.
+    """The points (N, 3) of a set's 'train' or 'test' frames, as `read` gives them; None where there
+    are none.
 
-    `published` is the folder of `center_train_refined.txt` and `center_test_refined.txt`, or None; then the file `own`
-    counts, if it is there.
+    `published` is the folder of `center_train_refined.txt` and `center_test_refined.txt`, or None;
+    then the file `own` counts, if it is there.
     """
     if published is not None:
         return read(Path(published) / f"center_{part}_refined.txt", count, to_camera)
@@ -30,21 +31,23 @@ def of_part(
 
 
 def read(path: Path, count: int, to_camera: np.ndarray) -> torch.Tensor:
-    """(N, 3) mm in the camera frame, NaN for frames that are `invalid`; `to_camera` (3,) are the factors of x, y, z.
+    """(N, 3) mm in the camera frame, NaN for frames that are `invalid`; `to_camera` (3,) are the
+    factors of x, y, z.
 
-    Errors: a missing file, another number of lines than the `count` frames of the release, a line that is
-    neither three finite numbers nor `invalid`, a point that is not in front of the camera.
+    Errors: a missing file, another number of lines than the `count` frames of the release, a line
+    that is neither three finite numbers nor `invalid`, a point that is not in front of the camera.
     """
     try:
         lines = [line.split() for line in Path(path).read_bytes().splitlines() if line.strip()]
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); accepted is a text file with a point per frame"
+            f"{path}: cannot be read ({error.strerror}); accepted is a text file with a point per"
+            " frame"
         ) from error
     if len(lines) != count:
         raise DataError(
-            f"{path}: {len(lines)} reference points for {count} frames; accepted is one each: centre files fit "
-            "one release of a set, and one split"
+            f"{path}: {len(lines)} reference points for {count} frames; accepted is one each:"
+            " centre files fit one release of a set, and one split"
         )
     try:
         values = np.array(
@@ -60,14 +63,16 @@ def read(path: Path, count: int, to_camera: np.ndarray) -> torch.Tensor:
     bad = ~named & ~(np.isfinite(points).all(1) & (points[:, 2] > 0))
     if bad.any():
         raise DataError(
-            f"{path}, line {int(bad.argmax()) + 1}: not a point in front of the camera; accepted are x y z with "
-            "the signs and the unit of the set's labels, or `invalid`"
+            f"{path}, line {int(bad.argmax()) + 1}: not a point in front of the camera; accepted"
+            " are x y z with the signs and the unit of the set's labels, or `invalid`"
         )
     return torch.from_numpy(points.astype(np.float32))
 
 
 def write(path: Path, points: np.ndarray, to_camera: np.ndarray) -> None:
-    """Write points (N, 3) mm in the camera frame, to a tenth of a micrometre; NaN becomes `invalid`."""
+    """Write points (N, 3) mm in the camera frame, to a tenth of a micrometre; NaN becomes
+    `invalid`.
+    """
     lines = [
         "invalid\n" if np.isnan(point).any() else " ".join(f"{value:.4f}" for value in point) + "\n"
         for point in np.asarray(points, np.float64) / to_camera

@@ -1,16 +1,18 @@
-"""HANDS2017, the frame-based challenge: 640×480, 21 joints, 5 persons in training and 10 in test (Yuan et al., CVPR 2018).
+"""HANDS2017, the frame-based challenge: 640×480, 21 joints, 5 persons in training and 10 in test
+(Yuan et al., CVPR 2018).
 
     training/ images/image_D00000001.png …   Training_Annotation.txt
     frame/    images/image_D00000001.png …   BoundingBox.txt
 
-`Training_Annotation.txt`: per line a file name and 63 numbers, x y z of 21 joints in mm with **y down**, between
-tabs or blanks. `BoundingBox.txt`: per line a file name and left, top, width, height of a box in pixels. An image
-is a PNG of one 16-bit channel, depth in mm, 0 = not measured. The camera's principal point is not the middle of
-its image. Joints come level by level: wrist, five knuckles, then finger by finger.
+`Training_Annotation.txt`: per line a file name and 63 numbers, x y z of 21 joints in mm with **y
+down**, between tabs or blanks. `BoundingBox.txt`: per line a file name and left, top, width, height
+of a box in pixels. An image is a PNG of one 16-bit channel, depth in mm, 0 = not measured. The
+camera's principal point is not the middle of its image. Joints come level by level: wrist, five
+knuckles, then finger by finger.
 
-The labels of the test frames were kept by the challenge's server and given out later, on request. Where they lie
-beside the boxes, as `Test_Annotation.txt` in the format of the training file, they are read; a synthetic set
-has them.
+The labels of the test frames were kept by the challenge's server and given out later, on request.
+Where they lie beside the boxes, as `Test_Annotation.txt` in the format of the training file, they
+are read; a synthetic set has them.
 """
 
 import hashlib
@@ -46,12 +48,13 @@ LINES = 1 << 14
 class Hands17(Dataset):
     """HANDS2017, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both.
 
-    `validation`: share of the training file, its last lines, left out of 'train' and making up the split
-    'validation'; it shows the same persons. `held_out`: share of the training file, again its last lines, which takes
-    the place of the test frames where nobody has their labels. `centres`: folder of V2V-PoseNet's `center_train_refined.txt` and
-    `center_test_refined.txt`, as the frames' stored reference points; frames that they call invalid are left out.
-    A listed frame without an image is left out and counted in `protocol`. `boxes` (N, 4) are left, top, width and
-    height in pixels of the test split, else None. Errors: see `datasets.open`.
+    `validation`: share of the training file, its last lines, left out of 'train' and making up the
+    split 'validation'; it shows the same persons. `held_out`: share of the training file, again its
+    last lines, which takes the place of the test frames where nobody has their labels. `centres`:
+    folder of V2V-PoseNet's `center_train_refined.txt` and `center_test_refined.txt`, as the frames'
+    stored reference points; frames that they call invalid are left out. A listed frame without an
+    image is left out and counted in `protocol`. `boxes` (N, 4) are left, top, width and height in
+    pixels of the test split, else None. Errors: see `datasets.open`.
     """
 
     name = "hands17"
@@ -108,7 +111,8 @@ class Hands17(Dataset):
             self.protocol["centres"] = "published"
         if not self._images:
             raise DataError(
-                f"{self.root}: none of the listed images is there; accepted are {PARTS[parts[0]]}/images/*.png"
+                f"{self.root}: none of the listed images is there; accepted are"
+                f" {PARTS[parts[0]]}/images/*.png"
             )
 
     def __len__(self) -> int:
@@ -117,8 +121,9 @@ class Hands17(Dataset):
     def joints(self) -> torch.Tensor:
         if self._joints is None:
             raise HandPoseError(
-                f"the test frames of hands17 have no joints: {self.root / PARTS['test'] / LABELS['test']} is "
-                "missing; the challenge's server scores predictions of them"
+                "the test frames of hands17 have no joints:"
+                f" {self.root / PARTS['test'] / LABELS['test']} is missing; the challenge's server"
+                " scores predictions of them"
             )
         return self._joints
 
@@ -157,7 +162,9 @@ def default_root() -> Path:
 
 
 def read_part(root: Path, part: str) -> tuple[list[str], torch.Tensor | None, torch.Tensor | None]:
-    """File names, joints (N, 21, 3) mm or None, and boxes (N, 4) pixels or None of 'train' or 'test', in the file's order."""
+    """File names, joints (N, 21, 3) mm or None, and boxes (N, 4) pixels or None of 'train' or
+    'test', in the file's order.
+    """
     place = Path(root) / PARTS[one_of("part of HANDS2017", part, PARTS)]
     if part == "train":
         names, joints = read_annotations(place / LABELS[part])
@@ -168,7 +175,8 @@ def read_part(root: Path, part: str) -> tuple[list[str], torch.Tensor | None, to
     labelled, joints = read_annotations(place / LABELS[part])
     if labelled != names:
         raise DataError(
-            f"{place / LABELS[part]}: other frames than in {BOXES}; accepted are the same names in the same order"
+            f"{place / LABELS[part]}: other frames than in {BOXES}; accepted are the same names in"
+            " the same order"
         )
     return names, joints, boxes
 
@@ -176,16 +184,16 @@ def read_part(root: Path, part: str) -> tuple[list[str], torch.Tensor | None, to
 def read_annotations(path: Path) -> tuple[list[str], torch.Tensor]:
     """An annotation file → file names and joints (N, 21, 3) mm in the camera frame.
 
-    Errors: a missing file, a line that is not a file name and 63 numbers, a joint that is not finite or not in
-    front of the camera, a name that occurs twice.
+    Errors: a missing file, a line that is not a file name and 63 numbers, a joint that is not
+    finite or not in front of the camera, a name that occurs twice.
     """
     names, values = _read_lines(path, 3 * JOINTS, f"x y z of {JOINTS} joints")
     joints = values.reshape(-1, JOINTS, 3)
     bad = ~(np.isfinite(joints).all((1, 2)) & (joints[..., 2] > 0).all(1))
     if bad.any():
         raise DataError(
-            f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of the camera; "
-            "accepted are mm with y down and z forward"
+            f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of"
+            " the camera; accepted are mm with y down and z forward"
         )
     return names, torch.from_numpy(joints)
 
@@ -193,21 +201,23 @@ def read_annotations(path: Path) -> tuple[list[str], torch.Tensor]:
 def read_boxes(path: Path) -> tuple[list[str], torch.Tensor]:
     """`BoundingBox.txt` → file names and boxes (N, 4): left, top, width, height in pixels.
 
-    Errors: a missing file, a line that is not a file name and four numbers, a box without extent, a name that occurs
-    twice.
+    Errors: a missing file, a line that is not a file name and four numbers, a box without extent, a
+    name that occurs twice.
     """
     names, boxes = _read_lines(path, 4, "left, top, width and height of a box")
     bad = ~(np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1) & (np.abs(boxes) < 1e4).all(1))
     if bad.any():
         raise DataError(
-            f"{path}: the box of {names[int(bad.argmax())]} is {boxes[int(bad.argmax())].tolist()}; accepted are "
-            "left, top, width and height in pixels"
+            f"{path}: the box of {names[int(bad.argmax())]} is {boxes[int(bad.argmax())].tolist()};"
+            " accepted are left, top, width and height in pixels"
         )
     return names, torch.from_numpy(boxes)
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """An image: (480, 640) float32 mm, 0 where nothing was measured. Errors: missing, damaged, another size or kind."""
+    """An image: (480, 640) float32 mm, 0 where nothing was measured. Errors: missing, damaged,
+    another size or kind.
+    """
     what = "a depth image of HANDS2017, one channel of 16 bits"
     return png.read(path, png.SIXTEEN_BITS, CAMERA, what).astype(np.float32)
 
@@ -223,7 +233,9 @@ def write_frame(path: Path, depth: np.ndarray) -> None:
 
 
 def write_annotations(path: Path, names: list[str], joints: np.ndarray) -> None:
-    """Write an annotation file: names and joints (N, 21, 3) mm in the camera frame, to a tenth of a micrometre."""
+    """Write an annotation file: names and joints (N, 21, 3) mm in the camera frame, to a tenth of a
+    micrometre.
+    """
     if joints.shape != (len(names), JOINTS, 3):
         raise HandPoseError(
             f"joints of shape {joints.shape}: accepted is ({len(names)}, {JOINTS}, 3)"
@@ -270,8 +282,8 @@ def _numbers(
     for number, row in enumerate(rows, start=before + 1):
         if len(row) != numbers + 1 or not _is_name(row[0]):
             raise DataError(
-                f"{path}, frame {number}: {len(row)} fields, the first {row[0][:40]!r}; accepted are a file name such as "
-                f"{frame_name(0)} and {numbers} numbers, {what}"
+                f"{path}, frame {number}: {len(row)} fields, the first {row[0][:40]!r}; accepted"
+                f" are a file name such as {frame_name(0)} and {numbers} numbers, {what}"
             )
     try:
         values = np.array([row[1:] for row in rows], dtype=np.float32).reshape(len(rows), numbers)
@@ -309,7 +321,9 @@ def _images(place: Path) -> set[str]:
 def _of_split(
     usable: torch.Tensor, split: str, validation: float | None, held_out: float | None
 ) -> torch.Tensor:
-    """(N,) which of the usable frames of a part belong to a split: the last are held out, those before them validate."""
+    """(N,) which of the usable frames of a part belong to a split: the last are held out, those
+    before them validate.
+    """
     if split == "all" or (split == "test" and held_out is None):
         return usable
     count = len(usable)

@@ -1,14 +1,17 @@
-"""ICVL: 10 subjects in training, two sequences in test, 320×240 time of flight, 16 joints (Tang et al., CVPR 2014).
+"""ICVL: 10 subjects in training, two sequences in test, 320×240 time of flight, 16 joints
+(Tang et al., CVPR 2014).
 
     Training/ labels.txt                         Depth/201403121135/image_0000.png …   Depth/22-5/…
     Testing/  test_seq_1.txt  test_seq_2.txt     Depth/test_seq_1/image_0000.png …
 
-An image is a PNG of one 16-bit channel, depth in mm; 0 and values from 32,000 mean that nothing was measured. A line
-of a label file is the image's path below `Depth` and 48 numbers, u v d of 16 joints: pixels counted from 0, and mm.
-Empty lines between the lines and up to two trailing fields occur. The thumb comes first.
+An image is a PNG of one 16-bit channel, depth in mm; 0 and values from 32,000 mean that nothing was
+measured. A line of a label file is the image's path below `Depth` and 48 numbers, u v d of 16
+joints: pixels counted from 0, and mm. Empty lines between the lines and up to two trailing fields
+occur. The thumb comes first.
 
-Folders whose name begins with 2014 hold the about 22 thousand originals; the others, named by an angle in degrees
-('22-5' is 22.5), hold copies that were rotated in the image plane, 331,006 lines in all.
+Folders whose name begins with 2014 hold the about 22 thousand originals; the others, named by an
+angle in degrees ('22-5' is 22.5), hold copies that were rotated in the image plane, 331,006 lines
+in all.
 """
 
 import hashlib
@@ -44,17 +47,21 @@ CENTRES = centre_files.OWN
 SIGNS = np.ones(3)
 """V2V-PoseNet's centres of this set have y down."""
 BLOCK = 1 << 22
-"""So many bytes of labels are turned into numbers at once, so that a third of a million lines need little memory."""
+"""So many bytes of labels are turned into numbers at once, so that a third of a million lines need
+little memory.
+"""
 
 
 class Icvl(Dataset):
     """ICVL, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both.
 
-    `rotated` adds the rotated copies to the training frames. `validation`: share of the originals, the last ones, left
-    out of 'train' together with their copies and making up the split 'validation'. `centres`: folder of V2V-PoseNet's
-    `center_train_refined.txt` and `center_test_refined.txt`, as the frames' stored reference points; frames that they
-    call invalid are left out. A training frame that is listed without an image is left out and counted in
-    `protocol`. `sequences` (N,) is 1 or 2 for test frames, 0 for training frames. Errors: see `datasets.open`.
+    `rotated` adds the rotated copies to the training frames. `validation`: share of the originals,
+    the last ones, left out of 'train' together with their copies and making up the split
+    'validation'. `centres`: folder of V2V-PoseNet's `center_train_refined.txt` and
+    `center_test_refined.txt`, as the frames' stored reference points; frames that they call invalid
+    are left out. A training frame that is listed without an image is left out and counted in
+    `protocol`. `sequences` (N,) is 1 or 2 for test frames, 0 for training frames. Errors: see
+    `datasets.open`.
     """
 
     name = "icvl"
@@ -92,8 +99,9 @@ class Icvl(Dataset):
             there = are_there(self.root / FOLDERS[part] / "Depth", names)
             if part == "test" and not there.all():
                 raise DataError(
-                    f"{self.root / FOLDERS[part] / 'Depth' / names[int((~there).nonzero()[0])]}: missing, and "
-                    f"{int((~there).sum()) - 1} others; accepted is an image for each line of the test labels"
+                    f"{self.root / FOLDERS[part] / 'Depth' / names[int((~there).nonzero()[0])]}:"
+                    f" missing, and {int((~there).sum()) - 1} others; accepted is an image for each"
+                    " line of the test labels"
                 )
             missing += int((usable & ~there).sum())
             usable &= there & _of_split(names, split, validation)
@@ -120,7 +128,8 @@ class Icvl(Dataset):
             self.protocol["centres"] = "published"
         if not self._names:
             raise DataError(
-                f"{self.root}: none of the listed images is there; accepted are Training/Depth/*/*.png"
+                f"{self.root}: none of the listed images is there; accepted are"
+                " Training/Depth/*/*.png"
             )
 
     def __len__(self) -> int:
@@ -153,8 +162,9 @@ class Icvl(Dataset):
 
 
 class Labels:
-    """A label file: `names` of the images, `joints` (N, 16, 3) mm in the camera frame, `lines` (N,) each one's number
-    among the file's `count` frames."""
+    """A label file: `names` of the images, `joints` (N, 16, 3) mm in the camera frame, `lines` (N,)
+    each one's number among the file's `count` frames.
+    """
 
     def __init__(self, names: list[str], joints: torch.Tensor, lines: np.ndarray, count: int):
         self.names, self.joints, self.lines, self.count = names, joints, lines, count
@@ -169,10 +179,11 @@ def default_root() -> Path:
 
 
 def read_labels(path: Path, originals: bool = False) -> Labels:
-    """`labels.txt` or `test_seq_K.txt`; `originals` passes over the rotated copies, whose numbers are not looked at.
+    """`labels.txt` or `test_seq_K.txt`; `originals` passes over the rotated copies, whose numbers
+    are not looked at.
 
-    Errors: a missing file, no frames, a line that is not an image's path and 48 finite numbers, a path that leads
-    elsewhere, a joint that is not in front of the camera, a path that occurs twice.
+    Errors: a missing file, no frames, a line that is not an image's path and 48 finite numbers, a
+    path that leads elsewhere, a joint that is not in front of the camera, a path that occurs twice.
     """
     names, blocks, lines, count = [], [], [], 0
     try:
@@ -194,12 +205,13 @@ def read_labels(path: Path, originals: bool = False) -> Labels:
         ) from error
     if not names:
         raise DataError(
-            f"{path}: no frames{' in folders that begin with 2014' if originals else ''}; accepted is a line per "
-            f"frame: its path and {3 * JOINTS} numbers"
+            f"{path}: no frames{' in folders that begin with 2014' if originals else ''}; accepted"
+            f" is a line per frame: its path and {3 * JOINTS} numbers"
         )
     if len(set(names)) < len(names):
         raise DataError(
-            f"{path}: {Counter(names).most_common(1)[0][0]} occurs twice; accepted is one line per frame"
+            f"{path}: {Counter(names).most_common(1)[0][0]} occurs twice; accepted is one line per"
+            " frame"
         )
     uvd = np.concatenate(blocks).reshape(-1, JOINTS, 3)
     bad = ~(
@@ -207,14 +219,16 @@ def read_labels(path: Path, originals: bool = False) -> Labels:
     )
     if bad.any():
         raise DataError(
-            f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of the camera; "
-            "accepted are u v in pixels and d in mm"
+            f"{path}: {names[int(bad.argmax())]} has a joint that is not finite or not in front of"
+            " the camera; accepted are u v in pixels and d in mm"
         )
     return Labels(names, uvd_to_xyz(torch.from_numpy(uvd), CAMERA).float(), np.array(lines), count)
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """An image: (240, 320) float32 mm, 0 = not measured. Errors: missing, damaged, another size or kind."""
+    """An image: (240, 320) float32 mm, 0 = not measured. Errors: missing, damaged, another size or
+    kind.
+    """
     values = png.read(
         path, png.SIXTEEN_BITS, CAMERA, "a depth image of ICVL, one channel of 16 bits"
     )
@@ -222,7 +236,9 @@ def read_frame(path: Path) -> np.ndarray:
 
 
 def are_there(place: Path, names: Iterable[str]) -> torch.Tensor:
-    """(N,) whether each image is in the folder; one listing per sub-folder is faster than a question per image."""
+    """(N,) whether each image is in the folder; one listing per sub-folder is faster than a
+    question per image.
+    """
     known: dict[str, set[str]] = {}
     found = []
     for name in names:
@@ -238,7 +254,9 @@ def are_there(place: Path, names: Iterable[str]) -> torch.Tensor:
 
 
 def write_labels(path: Path, names: list[str], joints: np.ndarray) -> None:
-    """Write a label file: paths and joints (N, 16, 3) mm in the camera frame, to a thousandth as the set has them."""
+    """Write a label file: paths and joints (N, 16, 3) mm in the camera frame, to a thousandth as
+    the set has them.
+    """
     if joints.shape != (len(names), JOINTS, 3):
         raise HandPoseError(
             f"joints of shape {joints.shape}: accepted is ({len(names)}, {JOINTS}, 3)"
@@ -283,7 +301,8 @@ def _name(path: Path, number: int, row: list[bytes]) -> str:
     )
     if not sound or any(part in (b"", b".", b"..") for part in name.split(b"/")):
         raise DataError(
-            f"{path}, frame {number + 1}: begins with {row[0][:40]!r}; accepted is the path of a PNG below `Depth`"
+            f"{path}, frame {number + 1}: begins with {row[0][:40]!r}; accepted is the path of a"
+            " PNG below `Depth`"
         )
     return name.decode("ascii")
 
@@ -294,8 +313,8 @@ def _numbers(path: Path, before: int, kept: list[int], rows: list[list[bytes]]) 
     for i in kept:
         if not wanted < len(rows[i]) <= wanted + 3:
             raise DataError(
-                f"{path}, frame {before + i + 1}: {len(rows[i]) - 1} numbers; accepted are {wanted}, u v d of "
-                f"{JOINTS} joints"
+                f"{path}, frame {before + i + 1}: {len(rows[i]) - 1} numbers; accepted are"
+                f" {wanted}, u v d of {JOINTS} joints"
             )
         try:
             values.append(np.fromiter(map(float, rows[i][1 : wanted + 1]), np.float64, wanted))
@@ -323,8 +342,9 @@ def _of_split(names: list[str], split: str, validation: float | None) -> torch.T
         source = name if name in known else name.partition("/")[2]
         if source not in known:
             raise DataError(
-                f"{name}: a rotated copy whose original is not listed; accepted is a validation share without "
-                "rotated copies, since a copy in training would give its original away"
+                f"{name}: a rotated copy whose original is not listed; accepted is a validation"
+                " share without rotated copies, since a copy in training would give its original"
+                " away"
             )
         member.append(name in held_out if split == "validation" else source not in held_out)
     return torch.tensor(member, dtype=torch.bool)

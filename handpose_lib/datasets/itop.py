@@ -1,13 +1,15 @@
-"""ITOP: 15 actions of 20 persons, 320×240 structured light, 15 joints of the body (Haque et al., ECCV 2016).
+"""ITOP: 15 actions of 20 persons, 320×240 structured light, 15 joints of the body
+(Haque et al., ECCV 2016).
 
     ITOP_side_train_depth_map.h5, ITOP_side_train_labels.h5, …_test_…, and the same with `top`
 
-Two cameras see every scene: `side`, which papers call the front view, and `top`, under the ceiling. A depth
-file has `data` (n, 240, 320) in **metres** and `id` (n,), `PP_FFFFF` with person and frame; a label file has
-`id`, `is_valid` (n,), `visible_joints` (n, 15), `image_coordinates` (n, 15, 2) in pixels, `segmentation`
-(n, 240, 320) with −1 for the background, and `real_world_coordinates` (n, 15, 3) in metres with x right,
-**y up**, z forward. Frames with `is_valid` 0 have no usable joints. Metres become millimetres and y turns here
-and nowhere else. The files come compressed (`.h5.gz`); `data_scripts/itop.py` unpacks them.
+Two cameras see every scene: `side`, which papers call the front view, and `top`, under the ceiling.
+A depth file has `data` (n, 240, 320) in **metres** and `id` (n,), `PP_FFFFF` with person and frame;
+a label file has `id`, `is_valid` (n,), `visible_joints` (n, 15), `image_coordinates` (n, 15, 2) in
+pixels, `segmentation` (n, 240, 320) with −1 for the background, and `real_world_coordinates`
+(n, 15, 3) in metres with x right, **y up**, z forward. Frames with `is_valid` 0 have no usable
+joints. Metres become millimetres and y turns here and nowhere else. The files come compressed
+(`.h5.gz`); `data_scripts/itop.py` unpacks them.
 
 Depth and coordinates are 16-bit floats: at 3 m their steps are 2 mm.
 """
@@ -47,13 +49,16 @@ CENTRES = centre_files.OWN
 
 
 class Itop(Dataset):
-    """ITOP, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both; `view` 'front' or 'top'.
+    """ITOP, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both; `view`
+    'front' or 'top'.
 
-    `validation`: a person of the training part, or several, left out of 'train' and making up the split
-    'validation'. `valid_only=False` keeps the frames whose joints are not usable; they then come without joints.
-    `centres`: folder of V2V-PoseNet's `center_train.txt` and `center_test.txt` of this view, as the frames' stored
-    reference points; frames that they call invalid are left out. `persons` (N,) tells each frame's person,
-    `visible` (N, 15) which joints the camera sees. Errors: see `datasets.open`.
+    `validation`: a person of the training part, or several, left out of 'train' and making up the
+    split 'validation'. `valid_only=False` keeps the frames whose joints are not usable; they then
+    come without joints.
+    `centres`: folder of V2V-PoseNet's `center_train.txt` and `center_test.txt` of this view, as the
+    frames' stored reference points; frames that they call invalid are left out. `persons` (N,)
+    tells each frame's person, `visible` (N, 15) which joints the camera sees. Errors: see
+    `datasets.open`.
     """
 
     name = "itop"
@@ -67,8 +72,8 @@ class Itop(Dataset):
         self.root = folder(
             default_root() if root is None else root,
             "ITOP",
-            "the files that `python data_scripts/itop.py` obtains; `python data_scripts/make_synthetic.py "
-            "--protocol itop` makes synthetic ones",
+            "the files that `python data_scripts/itop.py` obtains; `python"
+            " data_scripts/make_synthetic.py --protocol itop` makes synthetic ones",
         )
         self._view = VIEWS[one_of("view of ITOP", view, VIEWS)]
         self._handles = _Handles()
@@ -96,8 +101,8 @@ class Itop(Dataset):
         unusable = ~self._joints.isfinite().all(2).all(1)
         if unusable.any():
             raise HandPoseError(
-                f"{int(unusable.sum()):,} of {len(self):,} frames of itop have no usable joints; accepted "
-                "is valid_only=True where joints are needed"
+                f"{int(unusable.sum()):,} of {len(self):,} frames of itop have no usable joints;"
+                " accepted is valid_only=True where joints are needed"
             )
         return self._joints
 
@@ -118,20 +123,25 @@ class Itop(Dataset):
         return self.root / f"ITOP_{self._view}_{part}_{kind}.h5"
 
     def _part(self, part: str, valid_only: bool, centres):
-        """Places, joints, persons, visibility, reference points and names of the frames of one part."""
+        """Places, joints, persons, visibility, reference points and names of the frames of one
+        part.
+        """
         path = self._path(part, "labels")
         labels = read_labels(path)
         count, depth = len(labels["id"]), self._path(part, "depth_map")
-        # The names of the frames must agree: labels of one view or part beside depth of another would pass else.
+        # The names of the frames must agree: labels of one view or part beside depth of another
+        # would pass else.
         with hdf5.opened(depth, "ITOP's depth file") as file:
             data = hdf5.dataset(file, "data", (None, CAMERA.height, CAMERA.width), "f")
             if len(data) != count:
                 raise DataError(
-                    f"{depth}: {len(data)} images, but {path.name} has {count} labels; accepted is one each"
+                    f"{depth}: {len(data)} images, but {path.name} has {count} labels; accepted is"
+                    " one each"
                 )
             if not np.array_equal(hdf5.read(hdf5.dataset(file, "id", (count,), "S")), labels["id"]):
                 raise DataError(
-                    f"{depth}: frames of other names than {path.name}; accepted are files of one release"
+                    f"{depth}: frames of other names than {path.name}; accepted are files of one"
+                    " release"
                 )
         usable = labels["is_valid"] > 0
         joints = np.where(usable[:, None, None], labels["joints"], np.nan)
@@ -199,11 +209,11 @@ def default_root() -> Path:
 
 
 def read_labels(path: Path) -> dict[str, np.ndarray]:
-    """A label file without its segmentation: `id` (n,) bytes, `is_valid` (n,), `visible_joints` (n, 15) and `joints`
-    (n, 15, 3) float32 mm in the camera frame.
+    """A label file without its segmentation: `id` (n,) bytes, `is_valid` (n,), `visible_joints`
+    (n, 15) and `joints` (n, 15, 3) float32 mm in the camera frame.
 
-    Errors: a missing or damaged file, data sets of other shapes or types, names that are not `PP_FFFFF`, a valid
-    frame with a joint that is not finite or not in front of the camera.
+    Errors: a missing or damaged file, data sets of other shapes or types, names that are not
+    `PP_FFFFF`, a valid frame with a joint that is not finite or not in front of the camera.
     """
     with hdf5.opened(path, "ITOP's label file") as file:
         names = hdf5.read(hdf5.dataset(file, "id", (None,), "S"))
@@ -215,15 +225,16 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
         person, _, frame = name.partition(b"_")
         if not (person.isdigit() and frame.isdigit() and len(name) <= 16):
             raise DataError(
-                f"{path}: frame {row} is called {name[:20]!r}; accepted is PERSON_FRAME such as b'04_00123'"
+                f"{path}: frame {row} is called {name[:20]!r}; accepted is PERSON_FRAME such as"
+                " b'04_00123'"
             )
     with np.errstate(invalid="ignore", over="ignore"):
         joints = xyz.astype(np.float32) * TO_MM
     bad = (valid > 0) & ~(np.isfinite(joints).all((1, 2)) & (joints[..., 2] > 0).all(1))
     if bad.any():
         raise DataError(
-            f"{path}: frame {int(bad.argmax())} is valid and has a joint that is not finite or not in front of the "
-            "camera; accepted are metres with z forward"
+            f"{path}: frame {int(bad.argmax())} is valid and has a joint that is not finite or not"
+            " in front of the camera; accepted are metres with z forward"
         )
     return {"id": names, "is_valid": valid, "visible_joints": visible, "joints": joints}
 
@@ -231,7 +242,8 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
 def read_depth(data: h5py.Dataset, row: int) -> np.ndarray:
     """Image `row` of a depth file: (240, 320) float32 mm, 0 where nothing was measured.
 
-    What is not a number above 0 was not measured: the sensor's files hold 0, and nothing rules out others.
+    What is not a number above 0 was not measured: the sensor's files hold 0, and nothing rules out
+    others.
     """
     metres = hdf5.read(data, row)
     measured = np.isfinite(metres) & (metres > 0) & (metres < FAR_M)
@@ -239,7 +251,8 @@ def read_depth(data: h5py.Dataset, row: int) -> np.ndarray:
 
 
 class Writer:
-    """Writes depth and label file of one view and part, some frames at a time; `count` frames in all.
+    """Writes depth and label file of one view and part, some frames at a time; `count` frames in
+    all.
 
         with itop.Writer(root, "front", "train", count=100) as writer:
             writer.add(first, names, depth, joints, visible, segmentation, centres)
@@ -277,9 +290,10 @@ class Writer:
         centres=None,
         valid=None,
     ) -> None:
-        """Frames `first` and following: depth (B, 240, 320) mm, joints (B, 15, 3) mm and centres (B, 3) mm in the camera
-        frame, visible (B, 15), segmentation (B, 240, 320) with −1 for the background; `valid` (B,), all by default. Frames come in
-        their order."""
+        """Frames `first` and following: depth (B, 240, 320) mm, joints (B, 15, 3) mm and centres
+        (B, 3) mm in the camera frame, visible (B, 15), segmentation (B, 240, 320) with −1 for the
+        background; `valid` (B,), all by default. Frames come in their order.
+        """
         rows = slice(first, first + len(names))
         metres = np.asarray(joints, np.float64) / TO_MM
         uv = np.array([CAMERA.u0, CAMERA.v0]) + CAMERA.fx * metres[..., :2] / metres[..., 2:] * [
@@ -309,7 +323,9 @@ class Writer:
 
 
 class _Handles:
-    """Open files of this process: HDF5 files survive neither a fork nor a pickle, and opening one takes a while."""
+    """Open files of this process: HDF5 files survive neither a fork nor a pickle, and opening one
+    takes a while.
+    """
 
     def __init__(self):
         self._process, self._open, self._lock = os.getpid(), {}, threading.Lock()

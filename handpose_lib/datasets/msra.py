@@ -2,11 +2,11 @@
 
     P0 … P8 / 1 … 9, I, IP, L, MP, RP, T, TIP, Y / 000000_depth.bin …, joint.txt
 
-`NNNNNN_depth.bin`: six little-endian 32-bit integers (width, height, left, top, right, bottom; right
-and bottom exclusive, all counted from 0), then the window's pixels row by row as little-endian
-32-bit floats, depth in mm, 0 = background. `joint.txt`: the number of frames, then one line of 63
-numbers per frame, x y z of 21 joints in mm with x right, **y up, z negative** in front of the
-camera. Reader and writer turn both signs here and nowhere else.
+`NNNNNN_depth.bin`: six little-endian 32-bit integers (width, height, left, top, right, bottom;
+right and bottom exclusive, all counted from 0), then the window's pixels row by row as
+little-endian 32-bit floats, depth in mm, 0 = background. `joint.txt`: the number of frames, then
+one line of 63 numbers per frame, x y z of 21 joints in mm with x right, **y up, z negative** in
+front of the camera. Reader and writer turn both signs here and nowhere else.
 
 The set exists in two releases that differ in frames; `RELEASES` tells them apart by their counts.
 """
@@ -66,20 +66,24 @@ FAULTY = {
 """Frames without a usable hand, as the loaders of DeepPrior++ and JGR-P2O list them."""
 
 LABEL_SIGNS = np.array([1, -1, -1], np.float32)
-"""From the file's frame (y up, z towards the viewer) to the camera frame (y down, z forward), and back."""
+"""From the file's frame (y up, z towards the viewer) to the camera frame (y down, z forward), and
+back.
+"""
 CENTRE_SIGNS = np.array([1, -1, 1], np.float32)
 """The same for V2V-PoseNet's centre files, whose z is already positive."""
 
 
 class Msra(Dataset):
-    """MSRA15, real or synthetic. `split` 'train' leaves `subject` out, 'test' is that subject, 'all' both.
+    """MSRA15, real or synthetic. `split` 'train' leaves `subject` out, 'test' is that subject,
+    'all' both.
 
-    A `validation` subject is left out of 'train' as well and is the split 'validation', for whatever is
-    chosen during training. `gestures` restricts to some of the 17; `skip_faulty` leaves out the frames
-    of a real set that are known to show no usable hand. `subjects` (N,) tells each frame's subject.
-    `centres`: folder of V2V-PoseNet's `center_train_S_refined.txt` and `center_test_S_refined.txt` for each
-    subject S that is left out, as the frames' stored reference points; they fit the newer release, and frames
-    that they call invalid are left out. Errors: see `datasets.open`.
+    A `validation` subject is left out of 'train' as well and is the split 'validation', for
+    whatever is chosen during training. `gestures` restricts to some of the 17; `skip_faulty` leaves
+    out the frames of a real set that are known to show no usable hand. `subjects` (N,) tells each
+    frame's subject.
+    `centres`: folder of V2V-PoseNet's `center_train_S_refined.txt` and `center_test_S_refined.txt`
+    for each subject S that is left out, as the frames' stored reference points; they fit the newer
+    release, and frames that they call invalid are left out. Errors: see `datasets.open`.
     """
 
     name = "msra"
@@ -108,7 +112,8 @@ class Msra(Dataset):
         self.root = folder(
             default_root() if root is None else root,
             "MSRA",
-            "the folder with P0 to P8; `python data_scripts/make_synthetic.py` makes a synthetic one",
+            "the folder with P0 to P8; `python data_scripts/make_synthetic.py` makes a"
+            " synthetic one",
         )
         wanted = {
             "train": [s for s in SUBJECTS if s not in (subject, validation)],
@@ -179,7 +184,9 @@ class Msra(Dataset):
     def _published(
         self, place: Path, split: str, subject: int
     ) -> dict[tuple[int, str], torch.Tensor]:
-        """V2V-PoseNet's reference points of every gesture, (N, 3) mm, NaN for invalid frames; one file per fold."""
+        """V2V-PoseNet's reference points of every gesture, (N, 3) mm, NaN for invalid frames; one
+        file per fold.
+        """
         others = [s for s in SUBJECTS if s != subject]
         folds = {
             "train": [("train", subject, others)],
@@ -233,13 +240,14 @@ def read_gesture(place: Path) -> tuple[list[Path], torch.Tensor]:
     files = sorted(place.glob("*_depth.bin"))
     if len(files) != len(joints):
         raise DataError(
-            f"{place / 'joint.txt'}: {len(joints)} frames, but the folder has {len(files)} *_depth.bin; "
-            "accepted is one line of joints per frame"
+            f"{place / 'joint.txt'}: {len(joints)} frames, but the folder has {len(files)}"
+            " *_depth.bin; accepted is one line of joints per frame"
         )
     for i, file in enumerate(files):
         if file.name != frame_name(i):
             raise DataError(
-                f"{file}: accepted is {frame_name(i)}: frames are numbered from 000000 without a gap"
+                f"{file}: accepted is {frame_name(i)}: frames are numbered from 000000 without"
+                " a gap"
             )
     return files, joints
 
@@ -247,8 +255,8 @@ def read_gesture(place: Path) -> tuple[list[Path], torch.Tensor]:
 def read_centres(place: Path, count: int) -> torch.Tensor | None:
     """`centre.txt` of a gesture → (N, 3) mm in the camera frame; None where there is none.
 
-    The file is ours: MSRA has no reference points of its own. It is written as `joint.txt` is, with one
-    point per frame. Errors: as `read_joints`; another number of frames than the gesture has.
+    The file is ours: MSRA has no reference points of its own. It is written as `joint.txt` is, with
+    one point per frame. Errors: as `read_joints`; another number of frames than the gesture has.
     """
     path = Path(place) / CENTRES
     if not path.is_file():
@@ -264,8 +272,8 @@ def read_centres(place: Path, count: int) -> torch.Tensor | None:
 def read_joints(path: Path, points: int = JOINTS) -> torch.Tensor:
     """`joint.txt` → (N, 21, 3) mm in the camera frame: y and z change their sign.
 
-    Errors: a missing file, a first line that is no count, lines that are not 63 finite numbers, another
-    number of lines than the count, a joint that is not in front of the camera.
+    Errors: a missing file, a first line that is no count, lines that are not 63 finite numbers,
+    another number of lines than the count, a joint that is not in front of the camera.
     """
     try:
         first, *lines = Path(path).read_bytes().splitlines()
@@ -280,14 +288,15 @@ def read_joints(path: Path, points: int = JOINTS) -> torch.Tensor:
     count, lines = _count(path, first), [line for line in lines if line.strip()]
     if len(lines) != count:
         raise DataError(
-            f"{path}: the first line says {count} frames, {len(lines)} lines follow; accepted is one each"
+            f"{path}: the first line says {count} frames, {len(lines)} lines follow; accepted is"
+            " one each"
         )
     rows = [line.split() for line in lines]
     for number, row in enumerate(rows, start=2):
         if len(row) != 3 * points:
             raise DataError(
-                f"{path}, line {number}: {len(row)} numbers; accepted are {3 * points}, x y z of {points} "
-                "joints"
+                f"{path}, line {number}: {len(row)} numbers; accepted are {3 * points}, x y z of"
+                f" {points} joints"
             )
     try:
         xyz = np.array(rows, dtype=np.float32).reshape(count, points, 3)
@@ -296,8 +305,8 @@ def read_joints(path: Path, points: int = JOINTS) -> torch.Tensor:
     bad = ~(np.isfinite(xyz).all((1, 2)) & (xyz[..., 2] < 0).all(1))
     if bad.any():
         raise DataError(
-            f"{path}, line {int(bad.argmax()) + 2}: a joint that is not finite or not in front of the "
-            "camera; accepted are mm with y up and z negative, as MSRA writes them"
+            f"{path}, line {int(bad.argmax()) + 2}: a joint that is not finite or not in front of"
+            " the camera; accepted are mm with y up and z negative, as MSRA writes them"
         )
     return torch.from_numpy(xyz * LABEL_SIGNS)
 
@@ -305,8 +314,8 @@ def read_joints(path: Path, points: int = JOINTS) -> torch.Tensor:
 def read_frame(path: Path) -> np.ndarray:
     """`NNNNNN_depth.bin` → the full image (240, 320) float32 mm, 0 outside the stored window.
 
-    Errors: a missing file, a header that does not fit the camera's image, fewer or more bytes than the
-    header promises (checked before anything is read), NaN, infinite or negative depth.
+    Errors: a missing file, a header that does not fit the camera's image, fewer or more bytes than
+    the header promises (checked before anything is read), NaN, infinite or negative depth.
     """
     try:
         with open(path, "rb") as file:
@@ -358,14 +367,15 @@ def _window(path: Path, header: bytes, size: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the stored window, once header and file size agree."""
     if len(header) < HEADER.size:
         raise DataError(
-            f"{path}: {size} bytes; accepted is a header of {HEADER.size} bytes and the window's pixels"
+            f"{path}: {size} bytes; accepted is a header of {HEADER.size} bytes and the window's"
+            " pixels"
         )
     width, height, left, top, right, bottom = HEADER.unpack(header)
     fits = 0 <= left <= right <= width and 0 <= top <= bottom <= height
     if (width, height) != (CAMERA.width, CAMERA.height) or not fits:
         raise DataError(
-            f"{path}: the header says an image of {width}×{height} with the window ({left}, {top}) to "
-            f"({right}, {bottom}); accepted is a window inside {CAMERA.width}×{CAMERA.height}"
+            f"{path}: the header says an image of {width}×{height} with the window ({left}, {top})"
+            f" to ({right}, {bottom}); accepted is a window inside {CAMERA.width}×{CAMERA.height}"
         )
     expected = HEADER.size + 4 * (right - left) * (bottom - top)
     if size != expected:

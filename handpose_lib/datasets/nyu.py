@@ -1,15 +1,16 @@
-"""NYU: one subject in training, two in test, seen by three structured-light cameras, 640×480 (Tompson et al., 2014).
+"""NYU: one subject in training, two in test, seen by three structured-light cameras, 640×480
+(Tompson et al., 2014).
 
     train/ joint_data.mat   depth_1_0000001.png …   rgb_…, synthdepth_… are not read
     test/  joint_data.mat   depth_1_0000001.png …
 
-`depth_K_NNNNNNN.png`: camera K of 1 to 3, frames counted **from 1**; 8-bit colours that hold the depth in mm, the high
-byte in green and the low byte in blue, 0 = not measured. `joint_data.mat`: `joint_names`, and `joint_xyz` and
-`joint_uvd` of shape 3 views × N × 36 × 3; xyz in mm with x right, **y up**, z forward. Reader and writer turn y and
-unpack colours here and nowhere else.
+`depth_K_NNNNNNN.png`: camera K of 1 to 3, frames counted **from 1**; 8-bit colours that hold the
+depth in mm, the high byte in green and the low byte in blue, 0 = not measured. `joint_data.mat`:
+`joint_names`, and `joint_xyz` and `joint_uvd` of shape 3 views × N × 36 × 3; xyz in mm with x
+right, **y up**, z forward. Reader and writer turn y and unpack colours here and nowhere else.
 
-Papers use view 1 and 14 of the 36 joints. The first 2,440 test frames show the subject of the training set, the
-others a new one, on whom every method is much worse: `subjects` tells them apart.
+Papers use view 1 and 14 of the 36 joints. The first 2,440 test frames show the subject of the
+training set, the others a new one, on whom every method is much worse: `subjects` tells them apart.
 """
 
 import hashlib
@@ -48,12 +49,14 @@ LABEL_SIGNS = np.array([1, -1, 1], np.float32)
 class Nyu(Dataset):
     """NYU, real or synthetic. `split` 'train' and 'test' are the set's own, 'all' is both.
 
-    `view` is one of the three cameras; `joints` 14, those that papers evaluate, or all 36. `subject` 'training' or
-    'new' keeps the test frames of one of them; `subjects` (N,) is 0 for the training subject, 1 for the new one, or None
-    where a test set has not the release's length. `validation`: share of the training frames, the last ones, left out
-    of 'train' and making up the split 'validation'; they show the same subject. `centres`: folder of V2V-PoseNet's
-    `center_train_refined.txt` and `center_test_refined.txt` for view 1, as the frames' stored reference points; frames
-    that they call invalid are left out and counted in `protocol`. Errors: see `datasets.open`.
+    `view` is one of the three cameras; `joints` 14, those that papers evaluate, or all 36.
+    `subject` 'training' or 'new' keeps the test frames of one of them; `subjects` (N,) is 0 for the
+    training subject, 1 for the new one, or None where a test set has not the release's length.
+    `validation`: share of the training frames, the last ones, left out of 'train' and making up the
+    split 'validation'; they show the same subject. `centres`: folder of V2V-PoseNet's
+    `center_train_refined.txt` and `center_test_refined.txt` for view 1, as the frames' stored
+    reference points; frames that they call invalid are left out and counted in `protocol`. Errors:
+    see `datasets.open`.
     """
 
     name = "nyu"
@@ -143,8 +146,8 @@ class Nyu(Dataset):
         new = self._first_new(part, count)
         if new is None:
             raise DataError(
-                f"{self.root / part / LABELS}: {count:,} frames; which of them show the {subject} subject is known "
-                f"only for the release's {COUNTS['test']:,}"
+                f"{self.root / part / LABELS}: {count:,} frames; which of them show the {subject}"
+                f" subject is known only for the release's {COUNTS['test']:,}"
             )
         return rows[:new] if subject == "training" else rows[new:]
 
@@ -177,10 +180,11 @@ def default_root() -> Path:
 
 
 def read_joints(path: Path, view: int = 1) -> torch.Tensor:
-    """`joint_data.mat` → all joints of one view (N, 36, 3) mm in the camera frame: y changes its sign.
+    """`joint_data.mat` → all joints of one view (N, 36, 3) mm in the camera frame: y changes its
+    sign.
 
-    Errors: a missing or damaged file, arrays of another shape, names of the finger joints in another order, a joint
-    that is not finite or not in front of the camera.
+    Errors: a missing or damaged file, arrays of another shape, names of the finger joints in
+    another order, a joint that is not finite or not in front of the camera.
     """
     found = matlab.read(path, {"joint_xyz", "joint_names"}, LABEL_BYTES)
     names, xyz = found.get("joint_names"), found.get("joint_xyz")
@@ -192,7 +196,8 @@ def read_joints(path: Path, view: int = 1) -> torch.Tensor:
     ):
         shown = "none" if not isinstance(names, list) else ", ".join(names[:3])[:100] + ", …"
         raise DataError(
-            f"{path}: joint_names {shown}; accepted are NYU's 36 from {NYU_NAMES[0]} to {NYU_NAMES[-1]}"
+            f"{path}: joint_names {shown}; accepted are NYU's 36 from {NYU_NAMES[0]} to"
+            f" {NYU_NAMES[-1]}"
         )
     if (
         not isinstance(xyz, np.ndarray)
@@ -208,8 +213,8 @@ def read_joints(path: Path, view: int = 1) -> torch.Tensor:
     bad = ~(np.isfinite(xyz).all((1, 2)) & (xyz[..., 2] > 0).all(1))
     if bad.any():
         raise DataError(
-            f"{path}: frame {int(bad.argmax()) + 1} of view {view} has a joint that is not finite or not in front "
-            "of the camera; accepted are mm with y up and z forward"
+            f"{path}: frame {int(bad.argmax()) + 1} of view {view} has a joint that is not finite"
+            " or not in front of the camera; accepted are mm with y up and z forward"
         )
     if not len(xyz):
         raise DataError(f"{path}: no frames; accepted is at least one")
@@ -226,7 +231,9 @@ def read_frame(path: Path) -> np.ndarray:
 
 
 def write_joints(path: Path, joints: np.ndarray) -> None:
-    """Write `joint_data.mat` from the joints of all views (3, N, 36, 3) mm in the camera frame of each."""
+    """Write `joint_data.mat` from the joints of all views (3, N, 36, 3) mm in the camera frame of
+    each.
+    """
     if joints.ndim != 4 or (joints.shape[0], *joints.shape[2:]) != (len(VIEWS), len(NYU_NAMES), 3):
         raise HandPoseError(
             f"joints of shape {joints.shape}: accepted is ({len(VIEWS)}, N, {len(NYU_NAMES)}, 3)"

@@ -2,8 +2,8 @@
 
     train, validation, test, centre, persons = open_splits("nyu", validation=True)
 
-In all of them the test frames are looked at once, at the end: what helps to choose among epochs comes from the training
-frames.
+In all of them the test frames are looked at once, at the end: what helps to choose among epochs
+comes from the training frames.
 
     set          test                                     validation
     msra         `subject`                                the subject before it
@@ -31,8 +31,10 @@ VALIDATION, HELD_OUT = 0.05, 0.1
 
 
 class Splits(NamedTuple):
-    """`validation` is None where none was asked for. `centre` is where cubes sit, as `prepare.batch` takes it. `persons`
-    are those of the synthetic population whom further frames for training may show."""
+    """`validation` is None where none was asked for. `centre` is where cubes sit, as
+    `prepare.batch` takes it. `persons` are those of the synthetic population whom further frames
+    for training may show.
+    """
 
     train: Dataset
     validation: Dataset | None
@@ -54,11 +56,12 @@ def open_splits(
 ) -> Splits:
     """Open a set for a training and its test.
 
-    `name` is one of `NAMES`, `size` that of the embedded set; `root` as in `datasets.open`. `subject` is held out of
-    MSRA's nine; `view` is NYU's camera or ITOP's side, None the one that papers use. `validation`: set frames aside.
-    `centres` is a folder of V2V-PoseNet's centre files. `centre` None means 'stored' where all frames have such a point,
-    else the centre of mass, and for ITOP, where a whole room is in view, the mean of the true joints. Errors: see `datasets.open`;
-    a view of a set that has but one; a data set without joints.
+    `name` is one of `NAMES`, `size` that of the embedded set; `root` as in `datasets.open`.
+    `subject` is held out of MSRA's nine; `view` is NYU's camera or ITOP's side, None the one that
+    papers use. `validation`: set frames aside. `centres` is a folder of V2V-PoseNet's centre files.
+    `centre` None means 'stored' where all frames have such a point, else the centre of mass, and
+    for ITOP, where a whole room is in view, the mean of the true joints. Errors: see
+    `datasets.open`; a view of a set that has but one; a data set without joints.
     """
     if one_of("data set to train on", name, NAMES) == EMBEDDED:
         name, root = (
@@ -88,7 +91,9 @@ def open_splits(
 
 
 def _validation(name: str, root, subject: int, options: dict):
-    """What `datasets.open` takes as `validation`: a subject, a person, or a share of the training frames."""
+    """What `datasets.open` takes as `validation`: a subject, a person, or a share of the training
+    frames.
+    """
     if name == "msra":
         return (subject - 1) % len(msra.SUBJECTS)
     if name == "itop":
@@ -97,7 +102,9 @@ def _validation(name: str, root, subject: int, options: dict):
 
 
 def _persons(train: Dataset, aside: set) -> tuple[int, ...]:
-    """Of the nine persons of the embedded set all but those set aside; of another synthetic set those whom it trains on."""
+    """Of the nine persons of the embedded set all but those set aside; of another synthetic set
+    those whom it trains on.
+    """
     if train.name == "msra":
         return tuple(sorted({*range(9)} - aside))
     listed = train.settings().get("persons", {})

@@ -42,8 +42,8 @@ class Sr305(Dataset):
         )
         if not self._paths:
             raise DataError(
-                f"{self.root}: no */*.png; accepted are the frames that `python data_scripts/fetch_sr305.py` "
-                "obtains"
+                f"{self.root}: no */*.png; accepted are the frames that `python"
+                " data_scripts/fetch_sr305.py` obtains"
             )
         self.protocol = {"joints": "none"}
 
@@ -67,8 +67,9 @@ class Sr305(Dataset):
 def read_depth_image(path, unit_mm: float, camera: Camera, hand: str = "right") -> DepthFrame:
     """A depth image of your own: one channel of 16 or 32 bits (PNG, TIFF), 0 = not measured.
 
-    `unit_mm` is what a value of 1 means in mm; `camera` must be that of the image. Errors: a missing
-    file, a file that is no such image, a size that is not the camera's, a unit that is not positive.
+    `unit_mm` is what a value of 1 means in mm; `camera` must be that of the image. Errors: a
+    missing file, a file that is no such image, a size that is not the camera's, a unit that is not
+    positive.
     """
     if not 0 < unit_mm < float("inf"):
         raise HandPoseError(

@@ -4,7 +4,8 @@ import torch
 
 
 class Subset:
-    """Some frames of a data set, which is a data set again: `Subset(train, train.subjects != 7, "without subject 7")`.
+    """Some frames of a data set, which is a data set again:
+    `Subset(train, train.subjects != 7, "without subject 7")`.
 
     `rows` a mask (N,) or indices; `note` says in the protocol what was chosen.
     """

@@ -1,10 +1,11 @@
 """May two results stand in one column? Asked of the facts behind them, not of their numbers.
 
     ours, printed = protocol(record), printed_protocol(tables.load("v2v_posenet"), "NYU")
-    comparable(ours, printed)                 # ['synthetic: yes and no', …]; an empty list: they may be compared
+    comparable(ours, printed)                 # ['synthetic: yes and no', …]; an empty list: they
+                                              may be compared
 
-The facts of our runs stand in their records, those of a paper's results beside its tables: `protocols`, by data set, as
-its text or, where it is silent, its code says.
+The facts of our runs stand in their records, those of a paper's results beside its tables:
+`protocols`, by data set, as its text or, where it is silent, its code says.
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,10 @@ FACTS = (
     "centre",
     "choice",
 )
-"""What decides: which frames, how many, whose; which joints count; where the crop sits and who says so ('true': the
-labels of the test frame); which epoch's network was taken, or the mean over how many."""
+"""What decides: which frames, how many, whose; which joints count; where the crop sits and who says
+so ('true': the labels of the test frame); which epoch's network was taken, or the mean over how
+many.
+"""
 
 
 def protocol(record: Mapping) -> dict:
@@ -54,7 +57,8 @@ def printed_protocol(paper: Mapping, dataset: str) -> dict:
 def comparable(a: Mapping, b: Mapping) -> list[str]:
     """Why two results must not be compared: each fact in which they differ; none: they may.
 
-    What one side does not tell is a reason only if nothing else is one. Errors: facts that are not known here.
+    What one side does not tell is a reason only if nothing else is one. Errors: facts that are not
+    known here.
     """
     for side in (a, b):
         for name in side:

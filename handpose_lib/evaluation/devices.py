@@ -20,7 +20,8 @@ def find_device(name) -> torch.device:
         ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise HandPoseError(
-            f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA devices"
+            f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA"
+            " devices"
         )
     return device
 

@@ -4,11 +4,14 @@
     seen = measures(joints, frames, centre, cube, network.skeleton)
     seen["on_hand"].mean(), seen["to_surface"].median(), seen["covered"].mean()
 
-A hand that is found lies on the hand. Three measures ask for that, and each of them misses something:
+A hand that is found lies on the hand. Three measures ask for that, and each of them misses
+something:
 
 on hand      share of joints within `NEAR` pixels of the hand: any point in its middle will do
-to surface   distance of each joint from the nearest measured point, mm: a true joint lies under the skin and is not at 0
-covered      share of the hand's measured points within `COVER` mm of a bone: a skeleton in another hand's pose leaves
+to surface   distance of each joint from the nearest measured point, mm: a true joint lies under the
+             skin and is not at 0
+covered      share of the hand's measured points within `COVER` mm of a bone: a skeleton in another
+             hand's pose leaves
              fingers out, one that lies across the right ones does not; a forearm is never covered
 
 The hand is what lies in the cube around `centre`, so that a network has no say in it.
@@ -34,7 +37,8 @@ COVER = 20.0
 def look(
     network, frames: Sequence[DepthFrame], cube: float, centre: str = "outline", times: int = 3
 ):
-    """The joints (N, J, 3) mm that a network finds, and the `centre` (N, 3) mm of the first crops (as in `prepare.batch`).
+    """The joints (N, J, 3) mm that a network finds, and the `centre` (N, 3) mm of the first crops
+    (as in `prepare.batch`).
 
     It looks `times`, each time but the first around the mean of the joints that it found.
     """
@@ -54,13 +58,16 @@ def look(
 def measures(
     joints, frames: Sequence[DepthFrame], centre, cube: float, skeleton
 ) -> Mapping[str, torch.Tensor]:
-    """'on_hand' (N,) and 'covered' (N,), shares; 'to_surface' (N, J) mm. `joints` (N, J, 3) and `centre` (N, 3) mm.
+    """'on_hand' (N,) and 'covered' (N,), shares; 'to_surface' (N, J) mm. `joints` (N, J, 3) and
+    `centre` (N, 3) mm.
 
-    Errors: other numbers of joints or centres than frames, a frame without a measured point in its cube.
+    Errors: other numbers of joints or centres than frames, a frame without a measured point in its
+    cube.
     """
     if not len(joints) == len(frames) == len(centre):
         raise HandPoseError(
-            f"{len(joints)} hands and {len(centre)} centres for {len(frames)} frames: accepted is one for each"
+            f"{len(joints)} hands and {len(centre)} centres for {len(frames)} frames: accepted is"
+            " one for each"
         )
     each = [_of_one(*one, cube, skeleton) for one in zip(joints, frames, centre)]
     return {name: torch.stack([one[name] for one in each]) for name in each[0]}
@@ -84,7 +91,9 @@ def _of_one(joints, frame, centre, cube, skeleton):
 
 
 def to_bones(points, joints, skeleton):
-    """(P,) mm from points (P, 3) to the nearest bone of one hand's joints (J, 3); a bone is the straight line between its joints."""
+    """(P,) mm from points (P, 3) to the nearest bone of one hand's joints (J, 3); a bone is the
+    straight line between its joints.
+    """
     child, parent = (list(side) for side in zip(*skeleton.bones))
     start, along = joints[parent], joints[child] - joints[parent]
     share = ((points[:, None] - start) * along).sum(-1) / along.square().sum(-1).clamp_min(1e-6)
@@ -92,5 +101,7 @@ def to_bones(points, joints, skeleton):
 
 
 def _nearest(places, points):
-    """(J,) from each place (J, D) to the nearest point (P, D); by differences, since those of squares lose a tenth of a mm."""
+    """(J,) from each place (J, D) to the nearest point (P, D); by differences, since those of
+    squares lose a tenth of a mm.
+    """
     return torch.cdist(places, points, compute_mode="donot_use_mm_for_euclid_dist").amin(1)

@@ -35,7 +35,8 @@ def joint_errors(predicted, joints):
     """Distance of every joint to its true place, `(N, J)` mm, float64.
 
     `predicted`, `joints`: `(N, J, 3)` mm in the camera frame. Raises `HandPoseError` for other
-    shapes, for no frame at all, and for a value that is not finite: a NaN must never hide in a mean.
+    shapes, for no frame at all, and for a value that is not finite: a NaN must never hide in a
+    mean.
     """
     predicted, joints = _checked(predicted, "predicted"), _checked(joints, "joints")
     if predicted.shape != joints.shape:
@@ -73,12 +74,14 @@ def success_rate_mean(predicted, joints, thresholds=THRESHOLDS):
 
 
 def area_under_curve(rates, thresholds=THRESHOLDS):
-    """Area under a success curve by the trapezoid rule, over the range of the thresholds: in [0, 1]."""
+    """Area under a success curve by the trapezoid rule, over the range of the thresholds: in [0,
+    1].
+    """
     rates = torch.as_tensor(rates, dtype=torch.float64)
     thresholds = _thresholds(thresholds, like=rates)
     if rates.shape != thresholds.shape or len(rates) < 2:
         raise HandPoseError(
-            f"a curve needs one rate for each of at least two thresholds, "
+            "a curve needs one rate for each of at least two thresholds, "
             f"not {tuple(rates.shape)} rates for {tuple(thresholds.shape)} thresholds"
         )
     return torch.trapezoid(rates, thresholds) / (thresholds[-1] - thresholds[0])

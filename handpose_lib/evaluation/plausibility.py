@@ -1,17 +1,20 @@
 """Does a prediction look like a hand? Bone lengths, bends and planes, of any skeleton.
 
-A mean joint error says how far joints are from their places, each for itself; two joints that miss by 5 mm may
-leave their bone as it is, or 10 mm too long. The measures here look at joints together:
+A mean joint error says how far joints are from their places, each for itself; two joints that miss
+by 5 mm may leave their bone as it is, or 10 mm too long. The measures here look at joints together:
 
 ==================  ====================================================================================
 bone length error   how much too long or too short a bone is, against the same frame's true joints
-bone length spread  how much the length of one person's bone varies over frames: of a real one, not at all
+bone length spread  how much the length of one person's bone varies over frames: of a real one, not
+                    at all
 bend                angle between two consecutive bones: 0° along a straight finger
 bend error          the bend against the same frame's true one
-out of plane        how far the joints of one finger are from a common plane: knuckles beyond the first are hinges
+out of plane        how far the joints of one finger are from a common plane: knuckles beyond the
+                    first are hinges
 ==================  ====================================================================================
 
-All of them stay the same when a hand is moved or turned. Lengths are in mm, angles in degrees, sums in float64.
+All of them stay the same when a hand is moved or turned. Lengths are in mm, angles in degrees, sums
+in float64.
 """
 
 import torch
@@ -22,7 +25,8 @@ from handpose_lib.errors import HandPoseError
 def bone_lengths(joints, skeleton):
     """Length of every bone, `(N, M)` mm, in the order of `skeleton.bones`; joints `(N, J, 3)` mm.
 
-    Errors, here and below: `HandPoseError` for other shapes, no frames, and values that are not finite.
+    Errors, here and below: `HandPoseError` for other shapes, no frames, and values that are not
+    finite.
     """
     child, parent = (list(side) for side in zip(*skeleton.bones))
     joints = _checked(joints, skeleton)
@@ -30,7 +34,9 @@ def bone_lengths(joints, skeleton):
 
 
 def bone_length_error(predicted, joints, skeleton):
-    """Mean difference of each bone's length from its true one, without sign, over the frames: `(M,)` mm."""
+    """Mean difference of each bone's length from its true one, without sign, over the frames:
+    `(M,)` mm.
+    """
     predicted, true = _pair(bone_lengths, predicted, joints, skeleton)
     return (predicted - true).abs().mean(0)
 
@@ -38,14 +44,15 @@ def bone_length_error(predicted, joints, skeleton):
 def bone_length_spread(joints, skeleton, subjects=None):
     """Standard deviation of each bone's length over the frames of one person, `(M,)` mm.
 
-    `subjects` (N,) the number of each frame's person (None: one for all); the squares are averaged over all frames, each
-    about the mean of its person.
+    `subjects` (N,) the number of each frame's person (None: one for all); the squares are averaged
+    over all frames, each about the mean of its person.
     """
     lengths = bone_lengths(joints, skeleton)
     subjects = torch.zeros(len(lengths)) if subjects is None else torch.as_tensor(subjects)
     if subjects.shape != (len(lengths),):
         raise HandPoseError(
-            f"subjects of shape {tuple(subjects.shape)}: accepted is one for each of {len(lengths)} frames"
+            f"subjects of shape {tuple(subjects.shape)}: accepted is one for each of {len(lengths)}"
+            " frames"
         )
     for person in subjects.unique():
         lengths[subjects == person] -= lengths[subjects == person].mean(0)
@@ -53,7 +60,8 @@ def bone_length_spread(joints, skeleton, subjects=None):
 
 
 def bends(joints, skeleton):
-    """Angle between every two consecutive bones, `(N, A)` degrees, 0 where both point the same way; see `hinges`.
+    """Angle between every two consecutive bones, `(N, A)` degrees, 0 where both point the same way;
+    see `hinges`.
 
     A bone without length has no direction and counts as at a right angle.
     """
@@ -68,15 +76,19 @@ def bends(joints, skeleton):
 
 
 def bend_error(predicted, joints, skeleton):
-    """Mean difference of each bend from the true one, without sign, over the frames: `(A,)` degrees."""
+    """Mean difference of each bend from the true one, without sign, over the frames: `(A,)`
+    degrees.
+    """
     predicted, true = _pair(bends, predicted, joints, skeleton)
     return (predicted - true).abs().mean(0)
 
 
 def out_of_plane(joints, skeleton):
-    """Root mean square distance of each finger's joints from their best plane: `(N, F)` mm; see `planes`.
+    """Root mean square distance of each finger's joints from their best plane: `(N, F)` mm; see
+    `planes`.
 
-    F is 0 for skeletons with fewer than four joints on every finger: three points always have a plane.
+    F is 0 for skeletons with fewer than four joints on every finger: three points always have a
+    plane.
     """
     joints = _checked(joints, skeleton)
     rest = [
@@ -87,7 +99,9 @@ def out_of_plane(joints, skeleton):
 
 
 def hinges(skeleton):
-    """Every (grandparent, parent, child) of the skeleton: two consecutive bones, in the order of the children."""
+    """Every (grandparent, parent, child) of the skeleton: two consecutive bones, in the order of
+    the children.
+    """
     parents = skeleton.parents
     return tuple(
         (parents[parent], parent, child) for child, parent in skeleton.bones if parents[parent] >= 0
@@ -100,10 +114,12 @@ def planes(skeleton):
 
 
 def summary(predicted, joints, skeleton, subjects=None):
-    """Every measure as a plain number, means over bones, bends and fingers; those of the true joints beside.
+    """Every measure as a plain number, means over bones, bends and fingers; those of the true
+    joints beside.
 
-    `bone_length_error_mm`, `bend_error_deg`; `bone_length_spread_mm`, `bend_deg`, `out_of_plane_mm` and, of the true
-    joints, `true_bone_length_spread_mm`, …; out of plane only where the skeleton has such fingers.
+    `bone_length_error_mm`, `bend_error_deg`; `bone_length_spread_mm`, `bend_deg`, `out_of_plane_mm`
+    and, of the true joints, `true_bone_length_spread_mm`, …; out of plane only where the skeleton
+    has such fingers.
     """
     found = {
         "bone_length_error_mm": bone_length_error(predicted, joints, skeleton).mean().item(),

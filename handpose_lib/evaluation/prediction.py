@@ -1,9 +1,11 @@
-"""What a trained network is worth: predictions over a data set, its score, baselines on the same data.
+"""What a trained network is worth: predictions over a data set, its score, baselines on the same
+data.
 
     predicted = predict(method, test, cube=250)          # (N, J, 3) mm
     score(predicted, test.joints())                      # every measure of metrics.summary
     baselines(train, test, cube=250)                     # what costs no learning at all, in mm
-    throughput(method, crops)                            # frames per second, encode and decode included
+    throughput(method, crops)                            # frames per second, encode and decode
+                                                         included
 
 A network is only as good as it is better than doing nothing clever: the mean pose of the training
 frames put at each hand's centre, and the nearest of the training frames by their depth images.
@@ -111,7 +113,8 @@ def throughput(method, crops, seconds=2.0):
 def sweep(frames, *, cube=None, centre="mass", batch=64, device="cpu"):
     """All `frames` once, in order, as `Crops` on `device`, read and cut one batch ahead.
 
-    What has its own `sweep(cube=, batch=, device=)`, as the sources of training do, is asked for it.
+    What has its own `sweep(cube=, batch=, device=)`, as the sources of training do, is asked for
+    it.
     """
     if hasattr(frames, "sweep"):
         yield from frames.sweep(cube=cube, batch=batch, device=device)

@@ -1,12 +1,15 @@
 """What do runs say about a claim? An effect with its interval, and a verdict that follows from it.
 
-    effect = paired(errors_without, errors_with)                  # the same frames, seen twice: a gain in mm
-    effect = between_seeds(errors_without, errors_with)           # trainings, each known by one number
+    effect = paired(errors_without, errors_with)                  # the same frames, seen twice: a
+    gain in mm
+    effect = between_seeds(errors_without, errors_with)           # trainings, each known by one
+    number
     verdict(effect), verdict(effect, within=(-0.5, 0.5))          # 'better'; 'matters little'
     sentence(errors_without, errors_with)                         # the same of trainings, in words
 
-A claim says where an effect lies: above zero for 'A is better than B'. It holds if the whole interval lies there, it
-does not hold if none of it does, and everything else cannot be decided. What is not known has no interval.
+A claim says where an effect lies: above zero for 'A is better than B'. It holds if the whole
+interval lies there, it does not hold if none of it does, and everything else cannot be decided.
+What is not known has no interval.
 """
 
 from dataclasses import dataclass
@@ -17,7 +20,8 @@ import torch
 from handpose_lib.errors import HandPoseError
 
 LEVEL = 0.95
-"""Of every interval, unless another one is asked for: the share of cases that it is meant to cover."""
+"""Of every interval, unless another one is asked for: the share of cases that it is meant to cover.
+"""
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "cannot be decided"
 
@@ -33,7 +37,8 @@ class Effect:
     def __post_init__(self):
         if not self.low <= self.mean <= self.high:
             raise HandPoseError(
-                f"effect {self.mean} in an interval from {self.low} to {self.high}: accepted is low ≤ mean ≤ high"
+                f"effect {self.mean} in an interval from {self.low} to {self.high}: accepted is low"
+                " ≤ mean ≤ high"
             )
 
     def __str__(self):
@@ -47,17 +52,19 @@ class Effect:
 def paired(
     without, with_, groups=None, level: float = LEVEL, samples: int = 4000, seed: int = 0
 ) -> Effect:
-    """The mean of `without` − `with_`, errors (N,) of the same frames, and its interval: a bootstrap over frames.
+    """The mean of `without` − `with_`, errors (N,) of the same frames, and its interval: a
+    bootstrap over frames.
 
-    Frames are drawn anew `samples` times, each with its difference, so that what makes a frame hard for both cancels. Of
-    a recording, neighbours are alike and count for less than their number: `groups` (N,), the number of each frame's
-    sequence, draws whole sequences instead.
+    Frames are drawn anew `samples` times, each with its difference, so that what makes a frame hard
+    for both cancels. Of a recording, neighbours are alike and count for less than their number:
+    `groups` (N,), the number of each frame's sequence, draws whole sequences instead.
     Errors: other shapes, fewer than two frames or sequences, values that are not finite.
     """
     without, with_ = (torch.as_tensor(values, dtype=torch.float64) for values in (without, with_))
     if without.ndim != 1 or without.shape != with_.shape:
         raise HandPoseError(
-            f"errors of shape {tuple(without.shape)} and {tuple(with_.shape)}: accepted is (N,) twice, of the same frames"
+            f"errors of shape {tuple(without.shape)} and {tuple(with_.shape)}: accepted is (N,)"
+            " twice, of the same frames"
         )
     gain = without - with_
     if not gain.isfinite().all():
@@ -86,10 +93,11 @@ def paired(
 
 
 def between_seeds(without, with_, level: float = LEVEL) -> Effect | None:
-    """The mean of `without` minus that of `with_`, errors of trainings with different seeds, and Student's interval.
+    """The mean of `without` minus that of `with_`, errors of trainings with different seeds, and
+    Student's interval.
 
-    Both sides are taken to spread alike, so that one of them may be a single training. None where both are: a spread
-    that was never seen is not known. Errors: a side without any training.
+    Both sides are taken to spread alike, so that one of them may be a single training. None where
+    both are: a spread that was never seen is not known. Errors: a side without any training.
     """
     sides = [torch.as_tensor(values, dtype=torch.float64).flatten() for values in (without, with_)]
     if not all(len(side) for side in sides):
@@ -106,7 +114,9 @@ def between_seeds(without, with_, level: float = LEVEL) -> Effect | None:
 
 
 def verdict(effect: Effect | None, within: tuple[float, float] = (0.0, inf)) -> str:
-    """'holds', 'does not hold' or 'cannot be decided', for a claim that the effect lies in the open range `within`."""
+    """'holds', 'does not hold' or 'cannot be decided', for a claim that the effect lies in the open
+    range `within`.
+    """
     low, high = within
     if not low < high:
         raise HandPoseError(f"range {within}: accepted are two numbers that rise")
@@ -118,7 +128,9 @@ def verdict(effect: Effect | None, within: tuple[float, float] = (0.0, inf)) -> 
 
 
 def sentence(without, with_, unit: str = "mm") -> str:
-    """What trainings say of a claim that those `with_` err less than those `without`: the verdict and the effect between seeds."""
+    """What trainings say of a claim that those `with_` err less than those `without`: the verdict
+    and the effect between seeds.
+    """
     if not (len(without) and len(with_)):
         return "no record here"
     effect = between_seeds(without, with_)
@@ -128,7 +140,8 @@ def sentence(without, with_, unit: str = "mm") -> str:
 
 
 def together(verdicts) -> str:
-    """Of a claim in parts: it holds if every part does, does not if any does not, and is open otherwise.
+    """Of a claim in parts: it holds if every part does, does not if any does not, and is open
+    otherwise.
 
     Without any part there is nothing to decide it by.
     """
@@ -145,7 +158,8 @@ def student(freedom: int, level: float = LEVEL) -> float:
     """
     if freedom < 1 or not 0 < level < 1:
         raise HandPoseError(
-            f"{freedom} degrees of freedom, level {level}: accepted are whole numbers from 1 and 0 < level < 1"
+            f"{freedom} degrees of freedom, level {level}: accepted are whole numbers from 1 and 0"
+            " < level < 1"
         )
     angle = torch.linspace(0, pi / 2, 200_001, dtype=torch.float64)
     area = torch.cumulative_trapezoid(angle.cos() ** (freedom - 1), angle)

@@ -1,15 +1,19 @@
-"""Refining the reference point: a small network that moves a crude centre to the middle of the joints.
+"""Refining the reference point: a small network that moves a crude centre to the middle of the
+joints.
 
-    refine = localisation.load()                                    # the trained one of the book's records
+    refine = localisation.load()                                    # the trained one of the book's
+    records
     centre = prepare.locate(depth, camera, refine=refine)           # (B, 3) mm
     localisation.summary(localisation.misses(refine))               # how far off, crude and refined
 
-After V2V-PoseNet (section 3.1), which follows DeepPrior++ here: a crude centre is found by simple means, a 2D network
-sees the crop around it and says how far from there the mean of the true joints is. A forearm pulls every mean of points
-off the hand; what is a forearm and what a finger is something that a network can learn.
+After V2V-PoseNet (section 3.1), which follows DeepPrior++ here: a crude centre is found by simple
+means, a 2D network sees the crop around it and says how far from there the mean of the true joints
+is. A forearm pulls every mean of points off the hand; what is a forearm and what a finger is
+something that a network can learn.
 
-Ours is the unit of that offset: a place in the view, two coordinates in the image and one in depth, instead of three
-in mm. The crop shows where a point is in the image, and not how far from the optical axis the hand is.
+Ours is the unit of that offset: a place in the view, two coordinates in the image and one in depth,
+instead of three in mm. The crop shows where a point is in the image, and not how far from the
+optical axis the hand is.
 """
 
 from dataclasses import dataclass, replace
@@ -32,22 +36,27 @@ NETWORKS = {
     "three windows": ((128, (4, 2)), (64, (2, 2)), (32, (2, 1))),
     "one window": ((128, (4, 2)),),
 }
-"""Name → branches, each with the side of its window in the middle of the crop and its two poolings. Three are
-DeepPrior++'s (`net/scalenet.py`, type 1, of its code); V2V-PoseNet's Figure 4 shows one."""
+"""Name → branches, each with the side of its window in the middle of the crop and its two poolings.
+Three are DeepPrior++'s (`net/scalenet.py`, type 1, of its code); V2V-PoseNet's Figure 4 shows one.
+"""
 SIZE = 128
 """Pixels of the crop."""
 FILTERS = 8
 """Of every convolution."""
 NOISE = 20.0
-"""mm, standard deviation along each axis by which half of the centres in training miss the true one."""
+"""mm, standard deviation along each axis by which half of the centres in training miss the true
+one.
+"""
 SUBJECTS, HELD_OUT = tuple(range(8)), (8,)
 
 
 @dataclass(frozen=True)
 class Config:
-    """A `network` of `NETWORKS` on crops of `cube` mm; `width` of the two hidden layers, `dropout` behind each.
+    """A `network` of `NETWORKS` on crops of `cube` mm; `width` of the two hidden layers, `dropout`
+    behind each.
 
-    The book's network is narrow, so that its weights can be kept beside the text; `PAPER` is the published one.
+    The book's network is narrow, so that its weights can be kept beside the text; `PAPER` is the
+    published one.
     """
 
     network: str = "three windows"
@@ -66,11 +75,15 @@ class Config:
 
 
 PAPER = Config(width=1024, dropout=0.5)
-"""DeepPrior++'s width, and the dropout of V2V-PoseNet's Figure 4, which does not say how much: half is the custom."""
+"""DeepPrior++'s width, and the dropout of V2V-PoseNet's Figure 4, which does not say how much: half
+is the custom.
+"""
 
 
 class Refiner(nn.Module):
-    """Depth images, their cameras and crude centres to better ones, as `prepare.locate` asks of `refine`."""
+    """Depth images, their cameras and crude centres to better ones, as `prepare.locate` asks of
+    `refine`.
+    """
 
     def __init__(self, config: Config = Config()):
         super().__init__()
@@ -98,12 +111,16 @@ class Refiner(nn.Module):
     def forward(
         self, depth: torch.Tensor, cameras: torch.Tensor, centre: torch.Tensor
     ) -> torch.Tensor:
-        """(B, H, W) mm, (B, 4) and (B, 3) mm → (B, 3) mm. Errors: shapes that do not fit, a centre behind the camera."""
+        """(B, H, W) mm, (B, 4) and (B, 3) mm → (B, 3) mm. Errors: shapes that do not fit, a centre
+        behind the camera.
+        """
         crops = prepare.crop(depth, cameras, centre, self.config.cube, margin=1.0)
         return prepare.from_view(self.offsets(crops)[:, None], crops)[:, 0]
 
     def offsets(self, crops: Crops) -> torch.Tensor:
-        """(B, 3) where in the view, in halves of the cube from its middle, the mean of the joints is said to be."""
+        """(B, 3) where in the view, in halves of the cube from its middle, the mean of the joints
+        is said to be.
+        """
         image = prepare.image(crops, SIZE)
         return self.head(
             torch.cat(
@@ -116,9 +133,11 @@ class Refiner(nn.Module):
         )
 
     def loss(self, crops: Crops) -> dict[str, torch.Tensor]:
-        """Scalars 'total', and 'error_mm', the mean distance from the true centre, for crops with joints.
+        """Scalars 'total', and 'error_mm', the mean distance from the true centre, for crops with
+        joints.
 
-        A crop in which the true centre is not even in the cube is none that could be refined, and does not count.
+        A crop in which the true centre is not even in the cube is none that could be refined, and
+        does not count.
         """
         said, true = self.offsets(crops), prepare.true_centre(crops.joints)
         wanted = prepare.to_view(true[:, None], crops)[:, 0]
@@ -173,12 +192,14 @@ def train(
     device="auto",
     progress: bool = True,
 ) -> list[dict]:
-    """Train in place on synthetic frames, each rendered once; the curve of the loss in about fifty entries.
+    """Train in place on synthetic frames, each rendered once; the curve of the loss in about fifty
+    entries.
 
-    Every frame is cut around two centres, as in DeepPrior++: the one that `method` of `prepare.locate` finds, and the true
-    one with noise. Each batch is good for `views` updates, in which it is seen turned by any angle, in cubes of somewhat
-    other sides, and half of it in a mirror, which makes left hands of right ones. Errors: names that are not known, a
-    loss that is no longer a number.
+    Every frame is cut around two centres, as in DeepPrior++: the one that `method` of
+    `prepare.locate` finds, and the true one with noise. Each batch is good for `views` updates, in
+    which it is seen turned by any angle, in cubes of somewhat other sides, and half of it in a
+    mirror, which makes left hands of right ones. Errors: names that are not known, a loss that is
+    no longer a number.
     """
     one_of("method to locate a hand", method, METHODS)
     place = evaluation.find_device(device)
@@ -234,7 +255,8 @@ def train(
             )
             if not all(map(torch.isfinite, map(torch.tensor, entry.values()))):
                 raise HandPoseError(
-                    f"training of the refinement diverged by step {step}; a rate below {rate:g} may help"
+                    f"training of the refinement diverged by step {step}; a rate below {rate:g} may"
+                    " help"
                 )
             curve.append({"step": step, **entry})
             sums = 0
@@ -257,8 +279,9 @@ def misses(
     subjects=HELD_OUT,
     batch: int = 32,
 ) -> dict[str, torch.Tensor]:
-    """'crude' and 'refined': how far (frames,) mm the centre of `method`, and what `refine` makes of it, is from the mean
-    of the joints. Frames are of persons that no training here has seen."""
+    """'crude' and 'refined': how far (frames,) mm the centre of `method`, and what `refine` makes
+    of it, is from the mean of the joints. Frames are of persons that no training here has seen.
+    """
     found = {"crude": [], "refined": []}
     for start in range(0, frames, batch):
         given = synth.frames(
@@ -282,7 +305,9 @@ def misses(
 
 
 def summary(found: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Of what `misses` returns, as plain numbers: mean and median in mm, and the share of frames that refining brings closer."""
+    """Of what `misses` returns, as plain numbers: mean and median in mm, and the share of frames
+    that refining brings closer.
+    """
     measures = {
         f"{name}_{kind}_mm": getattr(apart, kind)().item()
         for name, apart in found.items()
@@ -295,10 +320,12 @@ def summary(found: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 class Located:
-    """A data set whose stored reference points are found in its images: `Stored(Located(train, refine), cube, "stored")`.
+    """A data set whose stored reference points are found in its images:
+    `Stored(Located(train, refine), cube, "stored")`.
 
-    `method` of `prepare.locate` finds a crude centre, `refine`, a function as `prepare.locate` takes it, improves on it, or
-    None leaves it. So a method is trained and tested with refined centres, whatever the set has. Errors: as of `locate`.
+    `method` of `prepare.locate` finds a crude centre, `refine`, a function as `prepare.locate`
+    takes it, improves on it, or None leaves it. So a method is trained and tested with refined
+    centres, whatever the set has. Errors: as of `locate`.
     """
 
     def __init__(self, dataset, refine=None, method: str = "mass"):
@@ -368,7 +395,9 @@ def save(refiner: Refiner, facts: dict, out=None) -> Path:
 
 
 def load(source=None) -> Refiner:
-    """The trained network in a folder (None: the book's), ready to use. Errors: none there, damaged, of another network."""
+    """The trained network in a folder (None: the book's), ready to use. Errors: none there,
+    damaged, of another network.
+    """
     source = Path(source or folder())
     record = read_json(source / "record.json")
     try:

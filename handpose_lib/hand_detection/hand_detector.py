@@ -1,14 +1,18 @@
-"""Finding the hand among other things: a small hourglass that detects its joints in the whole image, and a second look.
+"""Finding the hand among other things: a small hourglass that detects its joints in the whole
+image, and a second look.
 
-    detector = detection.load()                                     # the trained one of the book's records
+    detector = detection.load()                                     # the trained one of the book's
+    records
     centre = prepare.locate(depth, camera, detector=detector)       # (B, 3) mm
-    detection.rates({"detector": detector, "mass": None})           # how often, on frames full of other things
+    detection.rates({"detector": detector, "mass": None})           # how often, on frames full of
+    other things
 
-After DenseReg (section 4.3), which finds the hands of NYU with a joint detector of one stack: a 2D heat
-map per joint of the image as a whole, and the median of their peaks is the hand. Two things are ours. One
-more map says how far the hand's centre lies behind what a pixel shows, and the median over the joints counts.
-And a second network looks at cubes at the camera's own resolution, as DeepPrior++ (section 3) corrects its reference points: it
-says which of the places where joints agree is the hand, and where in its cube the joints are, there in several views of it.
+After DenseReg (section 4.3), which finds the hands of NYU with a joint detector of one stack: a 2D
+heat map per joint of the image as a whole, and the median of their peaks is the hand. Two things
+are ours. One more map says how far the hand's centre lies behind what a pixel shows, and the median
+over the joints counts. And a second network looks at cubes at the camera's own resolution, as
+DeepPrior++ (section 3) corrects its reference points: it says which of the places where joints
+agree is the hand, and where in its cube the joints are, there in several views of it.
 """
 
 from dataclasses import dataclass, replace
@@ -33,11 +37,15 @@ from handpose_lib.nets.heatmap import cones, peaks
 from handpose_lib.prepare.locate import METHODS, NEAR, as_cameras
 
 FOCAL = 120.0
-"""Focal length in pixels to which images are thinned out: a hand has about the same size whatever the camera."""
+"""Focal length in pixels to which images are thinned out: a hand has about the same size whatever
+the camera.
+"""
 FAR = 1500.0
 """Depth in mm from which nothing counts."""
 RELIEF = 60.0
-"""mm of depth against the surroundings that fill the second channel: what a hand has, not what a room has."""
+"""mm of depth against the surroundings that fill the second channel: what a hand has, not what a
+room has.
+"""
 RADIUS = 2.5
 """Pixels of the maps that know a joint."""
 REACH = 200.0
@@ -46,15 +54,19 @@ SURE = 0.5
 """A joint counts if its peak has this share of the highest one."""
 
 AGREE, PLACES = 120.0, 3
-"""mm within which joints speak of one hand; how many places besides the median get a second look."""
+"""mm within which joints speak of one hand; how many places besides the median get a second look.
+"""
 CUBE, SIZE = 300.0, 64
 """Side in mm of the cube of a second look, and of its image in pixels."""
 VIEWS, ASIDE, PASSES = 8, 8.0, 3
-"""In how many ways the second network sees the place that it chose, turned, mirrored and so many mm aside along each axis; their median is
-the next place, so many times. A network that is in doubt stays near where it looks from: hence more than once."""
+"""In how many ways the second network sees the place that it chose, turned, mirrored and so many mm
+aside along each axis; their median is the next place, so many times. A network that is in doubt
+stays near where it looks from: hence more than once.
+"""
 ASTRAY, LOST = (30.0, 12.0), 75.0
-"""mm along each axis (standard deviation) by which cubes miss the hand, in turn, when a second look is learnt: as after a first look
-and as after a second; mm from which there is no hand in one."""
+"""mm along each axis (standard deviation) by which cubes miss the hand, in turn, when a second look
+is learnt: as after a first look and as after a second; mm from which there is no hand in one.
+"""
 
 CLUTTERED = replace(
     synth.WIDE,
@@ -66,11 +78,15 @@ CLUTTERED = replace(
     near=0.25,
     beside=0.2,
 )
-"""Hands of every kind, seven of eight with something else in view: behind, below, in front or touching."""
+"""Hands of every kind, seven of eight with something else in view: behind, below, in front or
+touching.
+"""
 THINGS = ("wall", "person", "table", "held", "near", "beside")
 """What there may be in a cluttered frame besides a hand: fields of `synth.Distribution`."""
 SUBJECTS, HELD_OUT, OTHERS = (*range(8), *range(9, 64)), (8,), tuple(range(200, 216))
-"""Who is seen in training; the person of the test; and others whom no training saw either: one person can be an easy or a hard one."""
+"""Who is seen in training; the person of the test; and others whom no training saw either: one
+person can be an easy or a hard one.
+"""
 WITHIN = 30.0
 """mm from the mean of the joints that count as found."""
 
@@ -91,7 +107,9 @@ class Config:
 
 
 class Detector(nn.Module):
-    """Depth images and their cameras to a point in each hand, as `prepare.locate` asks of a detector."""
+    """Depth images and their cameras to a point in each hand, as `prepare.locate` asks of a
+    detector.
+    """
 
     def __init__(self, config: Config = Config()):
         super().__init__()
@@ -132,7 +150,9 @@ class Detector(nn.Module):
     def _seen(
         self, depth, cameras, places, turned=0.0, mirrored=1.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cubes at places (B, P, 3) mm → where their hands are, (B, P, 3) mm, and how sure it is that there is one, (B, P)."""
+        """Cubes at places (B, P, 3) mm → where their hands are, (B, P, 3) mm, and how sure it is
+        that there is one, (B, P).
+        """
         many = places.shape[1]
         crops = prepare.crop(
             depth.repeat_interleave(many, 0),
@@ -158,7 +178,9 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def places(self, depth: torch.Tensor, cameras: torch.Tensor) -> list[torch.Tensor]:
-        """Where the hand may be, (B, 3) mm each: the median of the joints, and `PLACES` where most of them agree."""
+        """Where the hand may be, (B, 3) mm each: the median of the joints, and `PLACES` where most
+        of them agree.
+        """
         steps = _steps(cameras)
         found = [depth.new_zeros(len(depth), 3) for _ in range(1 + PLACES)]
         for step in steps.unique().tolist():
@@ -174,10 +196,11 @@ class Detector(nn.Module):
     def maps(
         self, depth: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(B, H, W) mm, thinned out by `step` → heat (B, J, h, w), behind (B, h, w) in 100 mm, seen (B, h, w) mm.
+        """(B, H, W) mm, thinned out by `step` → heat (B, J, h, w), behind (B, h, w) in 100 mm, seen
+        (B, h, w) mm.
 
-        `seen` is the nearest surface in each pixel of the maps, infinite where there is none. Pixel X of
-        a map sees pixel 4 · step · X of the image and those after it.
+        `seen` is the nearest surface in each pixel of the maps, infinite where there is none. Pixel
+        X of a map sees pixel 4 · step · X of the image and those after it.
         """
         thin = depth[:, ::step, ::step]
         x = self.hourglass(self.stem(image(thin)))
@@ -189,7 +212,9 @@ class Detector(nn.Module):
     def joint_points(
         self, heat, behind, seen, cameras, step
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of each joint: pixel and depth of the hand's centre behind it (B, J, 3), height of its peak (B, J), whether it sees a surface."""
+        """Of each joint: pixel and depth of the hand's centre behind it (B, J, 3), height of its
+        peak (B, J), whether it sees a surface.
+        """
         place = peaks(heat, RADIUS)  # (B, J, 2)
         index = (
             place[..., 1].round().long() * heat.shape[-1] + place[..., 0].round().long()
@@ -218,7 +243,9 @@ class Detector(nn.Module):
     def agreements(
         self, heat, behind, seen, cameras, step, otherwise: torch.Tensor
     ) -> list[torch.Tensor]:
-        """`PLACES` times (B, 3) mm: where most joints agree, where most of the others do, and so on; `otherwise` if none is left."""
+        """`PLACES` times (B, 3) mm: where most joints agree, where most of the others do, and so
+        on; `otherwise` if none is left.
+        """
         uvd, top, sees = self.joint_points(heat, behind, seen, cameras, step)
         points = uvd_to_xyz(_in_front(uvd.where(sees[..., None], FAR)), cameras, check=False)
         weight, apart, rows = (
@@ -245,7 +272,9 @@ class Detector(nn.Module):
     def loss(
         self, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Scalars 'heat' and 'depth' per frame, and 'total', for images of one focal length with joints (B, J, 3) mm."""
+        """Scalars 'heat' and 'depth' per frame, and 'total', for images of one focal length with
+        joints (B, J, 3) mm.
+        """
         step = int(_steps(cameras)[0])
         heat, behind, seen = self.maps(depth, step)
         uv = xyz_to_uvd(joints, cameras, check=False)[..., :2]
@@ -260,7 +289,9 @@ class Detector(nn.Module):
         return {**terms, "total": terms["heat"] + terms["depth"]}
 
     def look_at(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where in the view of each cube the hand's centre is, (B, 3) normalised, and how sure it is that there is one, (B,) log odds."""
+        """Where in the view of each cube the hand's centre is, (B, 3) normalised, and how sure it
+        is that there is one, (B,) log odds.
+        """
         joints, sure = self.look_for_joints(crops)
         return joints.mean(1), sure
 
@@ -277,10 +308,12 @@ class Detector(nn.Module):
         looks: int,
         generator: torch.Generator,
     ) -> dict[str, torch.Tensor]:
-        """Scalars 'place' (of the mean), 'joints' and 'sure' per cube, and 'total', of `looks` cubes in each image, turned at random.
+        """Scalars 'place' (of the mean), 'joints' and 'sure' per cube, and 'total', of `looks`
+        cubes in each image, turned at random.
 
-        The first of them is put on anything that stands out, the others miss the hand by `ASTRAY`. Whoever can tell one finger from
-        another is better at the mean of them all: that is what the joints are learnt for.
+        The first of them is put on anything that stands out, the others miss the hand by `ASTRAY`.
+        Whoever can tell one finger from another is better at the mean of them all: that is what the
+        joints are learnt for.
         """
         frames, joints, depth, cameras = (
             len(joints),
@@ -321,8 +354,9 @@ class Detector(nn.Module):
 def image(depth: torch.Tensor) -> torch.Tensor:
     """What the network sees of depth (B, H, W) mm: (B, 2, H, W), nearness and relief.
 
-    Nearness is 1 at the camera and 0 from `FAR` on or where nothing was measured. Relief is how much a pixel stands
-    out from the mean around it, so that fingers show beside a wall a metre behind them.
+    Nearness is 1 at the camera and 0 from `FAR` on or where nothing was measured. Relief is how
+    much a pixel stands out from the mean around it, so that fingers show beside a wall a metre
+    behind them.
     """
     away = torch.where((depth > 0) & (depth < FAR), depth, FAR)[:, None]
     around = F.avg_pool2d(
@@ -346,7 +380,9 @@ def train(
     device="auto",
     progress: bool = True,
 ) -> list[dict]:
-    """Train the first look in place on synthetic frames, none seen twice; the curve of the loss in about fifty entries."""
+    """Train the first look in place on synthetic frames, none seen twice; the curve of the loss in
+    about fifty entries.
+    """
 
     def loss(step, depth, cameras, joints):
         return detector.loss(depth, cameras, joints)
@@ -369,7 +405,9 @@ def train_look(
     device="auto",
     progress: bool = True,
 ) -> list[dict]:
-    """Train the second look in place, as `train` the first: at `looks` cubes in each frame. Neither needs the other."""
+    """Train the second look in place, as `train` the first: at `looks` cubes in each frame. Neither
+    needs the other.
+    """
 
     def loss(step, depth, cameras, joints):
         return detector.look_loss(
@@ -430,7 +468,8 @@ def _train(
             )
             if not all(map(torch.isfinite, map(torch.tensor, entry.values()))):
                 raise HandPoseError(
-                    f"training of the {purpose} diverged by step {step}; a rate below {rate:g} may help"
+                    f"training of the {purpose} diverged by step {step}; a rate below {rate:g} may"
+                    " help"
                 )
             curve.append({"step": step, **entry})
             sums = 0
@@ -454,8 +493,8 @@ def misses(
 ) -> dict[str, torch.Tensor]:
     """By name, how far (frames,) mm each way of finding the hand is from the mean of the joints.
 
-    `ways`: name → a detector, or None for the method of `prepare.locate` of that name ('mass', 'outline').
-    Frames are of persons that no training here has seen.
+    `ways`: name → a detector, or None for the method of `prepare.locate` of that name
+    ('mass', 'outline'). Frames are of persons that no training here has seen.
     """
     for name, way in ways.items():
         if way is None:
@@ -484,7 +523,9 @@ def misses(
 
 
 def rates(ways: dict, within: float = WITHIN, **options) -> dict[str, float]:
-    """The share of frames in which each way finds the hand `within` so many mm; `options` as of `misses`."""
+    """The share of frames in which each way finds the hand `within` so many mm; `options` as of
+    `misses`.
+    """
     return {
         name: (apart <= within).float().mean().item()
         for name, apart in misses(ways, **options).items()
@@ -507,7 +548,9 @@ def folder() -> Path:
 
 
 def save(detector: Detector, facts: dict, out=None) -> Path:
-    """Write weights in 16 bits (running statistics in 32) and a record of `facts` into `out` (None: the book's)."""
+    """Write weights in 16 bits (running statistics in 32) and a record of `facts` into `out`
+    (None: the book's).
+    """
     out = Path(out or folder())
     weights = {
         name: value.half() if value.is_floating_point() and "running_" not in name else value
@@ -529,7 +572,9 @@ def save(detector: Detector, facts: dict, out=None) -> Path:
 
 
 def load(source=None) -> Detector:
-    """The trained detector in a folder (None: the book's), ready to use. Errors: none there, damaged, of another network."""
+    """The trained detector in a folder (None: the book's), ready to use. Errors: none there,
+    damaged, of another network.
+    """
     source = Path(source or folder())
     record = read_json(source / "record.json")
     try:
@@ -546,7 +591,9 @@ def load(source=None) -> Detector:
 
 
 def _look(c: int, joints: int) -> nn.Sequential:
-    """(B, 1, SIZE, SIZE) → (B, 3 J + 1): joints, and how sure it is of them; 0 as long as nothing has been learnt."""
+    """(B, 1, SIZE, SIZE) → (B, 3 J + 1): joints, and how sure it is of them; 0 as long as nothing
+    has been learnt.
+    """
     network = nn.Sequential(
         conv_bn_relu(1, c // 2, kernel=5, stride=2),
         conv_bn_relu(c // 2, c, kernel=3, stride=2),
@@ -567,7 +614,9 @@ def _look(c: int, joints: int) -> nn.Sequential:
 def _standing_out(
     depth: torch.Tensor, cameras: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """(B, 3) mm, a measured point of each image, drawn the more often the more it stands out from what is around it."""
+    """(B, 3) mm, a measured point of each image, drawn the more often the more it stands out from
+    what is around it.
+    """
     step = int(_steps(cameras)[0])
     thin = depth[:, ::step, ::step]
     weight = (image(thin)[:, 1].clamp_min(0) + 1e-3) * (
@@ -590,7 +639,9 @@ def _steps(cameras: torch.Tensor) -> torch.Tensor:
 
 
 def _pixels(place: torch.Tensor, step: int) -> torch.Tensor:
-    """Pixels of the maps → pixels of the image: a map's pixel is four thinned ones, and stands for their middle."""
+    """Pixels of the maps → pixels of the image: a map's pixel is four thinned ones, and stands for
+    their middle.
+    """
     return (4 * place + 1.5) * step
 
 

@@ -4,9 +4,9 @@
         joints = hdf5.dataset(file, "real_world_coordinates", (None, 15, 3), "f")
         values = hdf5.read(joints)
 
-A damaged or foreign file is a `DataError` that names it. A file may not lead elsewhere (links to other files,
-storage outside, virtual data), nor ask for filters that are not part of every HDF5, nor for a chunk that fills
-the memory; `read` takes no more than `MEMORY` bytes.
+A damaged or foreign file is a `DataError` that names it. A file may not lead elsewhere
+(links to other files, storage outside, virtual data), nor ask for filters that are not part of
+every HDF5, nor for a chunk that fills the memory; `read` takes no more than `MEMORY` bytes.
 """
 
 from collections.abc import Iterator
@@ -79,14 +79,15 @@ def opened(path: Path, what: str) -> Iterator[h5py.File]:
 def dataset(file: h5py.File, name: str, shape: tuple[int | None, ...], kinds: str) -> h5py.Dataset:
     """A data set of the file once it is known to be harmless.
 
-    `shape` has None where any length is accepted; `kinds` is one of `KINDS`. Errors: it is not there, it leads
-    out of the file, another shape or type, filters or chunks that are not accepted.
+    `shape` has None where any length is accepted; `kinds` is one of `KINDS`. Errors: it is not
+    there, it leads out of the file, another shape or type, filters or chunks that are not accepted.
     """
     try:
         link = file.get(name, getlink=True) if name in file else None
         if not isinstance(link, h5py.HardLink):
             raise DataError(
-                f"{_path(file)}: no {name!r} in this file; there are {', '.join(map(str, file)) or 'none'}"
+                f"{_path(file)}: no {name!r} in this file; there are"
+                f" {', '.join(map(str, file)) or 'none'}"
             )
         found = file[name]
         if not isinstance(found, h5py.Dataset):
@@ -100,7 +101,9 @@ def dataset(file: h5py.File, name: str, shape: tuple[int | None, ...], kinds: st
 
 
 def read(data: h5py.Dataset, rows=()) -> np.ndarray:
-    """The values of `rows` (a number, a slice; all by default). Errors: too many bytes, damaged storage."""
+    """The values of `rows` (a number, a slice; all by default). Errors: too many bytes, damaged
+    storage.
+    """
     name = data.name.lstrip("/")
     try:
         count = (
@@ -113,7 +116,8 @@ def read(data: h5py.Dataset, rows=()) -> np.ndarray:
         needed = count * prod(data.shape[1:]) * data.dtype.itemsize
         if needed > MEMORY:
             raise DataError(
-                f"{_path(data.file)}: {name!r} asks for {needed:,} bytes at once; accepted are {MEMORY:,}"
+                f"{_path(data.file)}: {name!r} asks for {needed:,} bytes at once; accepted are"
+                f" {MEMORY:,}"
             )
         return _fixed(data, data[rows]) if data.dtype.kind == "O" else data[rows]
     except DataError:
@@ -129,8 +133,9 @@ def _check(file, name, found, shape, kinds) -> None:
     if not fits:
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise DataError(f"{_path(file)}: {name!r} has shape {found.shape}; accepted is ({wanted})")
-    # Names may also be strings of any length: h5py has two kinds, and which of them a set has is not documented. Those of
-    # any length lie on a heap of the file's; if that is damaged, HDF5 itself may take more memory than is stated here.
+    # Names may also be strings of any length: h5py has two kinds, and which of them a set has is
+    # not documented. Those of any length lie on a heap of the file's; if that is damaged, HDF5
+    # itself may take more memory than is stated here.
     text = kinds == "S" and h5py.check_string_dtype(found.dtype) is not None
     if not text and (found.dtype.kind not in kinds or found.dtype.itemsize > NAME):
         raise DataError(f"{_path(file)}: {name!r} holds {found.dtype}; accepted are {KINDS[kinds]}")
@@ -142,12 +147,13 @@ def _check(file, name, found, shape, kinds) -> None:
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
     if not filters <= FILTERS:
         raise DataError(
-            f"{_path(file)}: {name!r} needs the HDF5 filters {sorted(filters - FILTERS)}; accepted are gzip, LZF, "
-            "shuffle and checksums"
+            f"{_path(file)}: {name!r} needs the HDF5 filters {sorted(filters - FILTERS)}; accepted"
+            " are gzip, LZF, shuffle and checksums"
         )
     if found.chunks and prod(found.chunks) * found.dtype.itemsize > CHUNK:
         raise DataError(
-            f"{_path(file)}: {name!r} has chunks of shape {found.chunks}; accepted are up to {CHUNK:,} bytes"
+            f"{_path(file)}: {name!r} has chunks of shape {found.chunks}; accepted are up to"
+            f" {CHUNK:,} bytes"
         )
 
 
@@ -156,7 +162,8 @@ def _fixed(data: h5py.Dataset, values) -> np.ndarray:
     longest = max(map(len, np.atleast_1d(values)), default=0)
     if longest > NAME:
         raise DataError(
-            f"{_path(data.file)}: {data.name.lstrip('/')!r} has a name of {longest} bytes; accepted are up to {NAME}"
+            f"{_path(data.file)}: {data.name.lstrip('/')!r} has a name of {longest} bytes; accepted"
+            f" are up to {NAME}"
         )
     return np.array(values, f"S{max(1, longest)}")
 

@@ -1,11 +1,14 @@
-"""MATLAB files of version 5: plain arrays of numbers and lists of texts, read with suspicion, and written.
+"""MATLAB files of version 5: plain arrays of numbers and lists of texts, read with suspicion, and
+written.
 
-    matlab.read(path, {"joint_xyz", "joint_names"})     # {'joint_xyz': (3, N, 36, 3), 'joint_names': ['F1_KNU3_A', …]}
+    matlab.read(path, {"joint_xyz", "joint_names"})     # {'joint_xyz': (3, N, 36, 3),
+                                                        'joint_names': ['F1_KNU3_A', …]}
 
-As the published format description lays it out, a file is a header of 128 bytes and elements: a tag (type, size) and
-so many bytes. An array is an element that holds others: flags, dimensions, name, numbers. It may be packed with zlib.
-No size is believed before it is held against the bytes that are there, and nothing but what was asked for is unpacked.
-Structures, objects, complex and sparse arrays are passed over.
+As the published format description lays it out, a file is a header of 128 bytes and elements: a tag
+(type, size) and so many bytes. An array is an element that holds others: flags, dimensions, name,
+numbers. It may be packed with zlib. No size is believed before it is held against the bytes that
+are there, and nothing but what was asked for is unpacked. Structures, objects, complex and sparse
+arrays are passed over.
 """
 
 import struct
@@ -37,11 +40,16 @@ NUMBERS = {
     12: "i8",
     13: "u8",
 }
-"""Type of an element → how its numbers are stored; an array of doubles may be stored as whole numbers."""
+"""Type of an element → how its numbers are stored; an array of doubles may be stored as whole
+numbers.
+"""
 TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
-"""Type of an element → how its letters are stored; `_array` adds the order of the bytes to utf-16."""
+"""Type of an element → how its letters are stored; `_array` adds the order of the bytes to utf-16.
+"""
 CELLS, LETTERS, DOUBLES, NUMERIC = 1, 4, 6, range(6, 16)
-"""Classes of arrays: lists, text, doubles, and all plain numbers from doubles to whole numbers of 64 bits."""
+"""Classes of arrays: lists, text, doubles, and all plain numbers from doubles to whole numbers of
+64 bits.
+"""
 COMPLEX = 0x0800
 NAME_BYTES = 512
 """So much of a packed array is unpacked to learn its name."""
@@ -55,10 +63,11 @@ def is_one(content: bytes) -> bool:
 def read(
     path: Path, wanted: Collection[str] | None = None, limit: int = UNPACKED
 ) -> dict[str, np.ndarray | list[str]]:
-    """The arrays of a file by name: numbers as they are stored, lists of texts as lists; all of them without `wanted`.
+    """The arrays of a file by name: numbers as they are stored, lists of texts as lists; all of
+    them without `wanted`.
 
-    Errors: a missing file, one of another kind or version, one that is larger than `limit` bytes or unpacks to more,
-    sizes that contradict each other.
+    Errors: a missing file, one of another kind or version, one that is larger than `limit` bytes or
+    unpacks to more, sizes that contradict each other.
     """
     try:
         with open(path, "rb") as file:
@@ -75,7 +84,8 @@ def read(
         raise DataError(f"{path}: {size:,} bytes; accepted are at most {limit:,}")
     if not is_one(content):
         raise DataError(
-            f"{path}: no MATLAB file of version 5; accepted is what MATLAB saves by default, without -v7.3"
+            f"{path}: no MATLAB file of version 5; accepted is what MATLAB saves by default,"
+            " without -v7.3"
         )
     return arrays(content, str(path), limit, wanted)
 
@@ -129,7 +139,8 @@ def _elements(data, order: str, where: str):
             at += size if kind == PACKED else size + -size % 8
         if start + size > len(data):
             raise DataError(
-                f"{where}: damaged or cut off, an element of {size:,} bytes where {len(data) - start:,} are left"
+                f"{where}: damaged or cut off, an element of {size:,} bytes where"
+                f" {len(data) - start:,} are left"
             )
         yield kind, data[start : start + size]
     if at < len(data):
@@ -148,12 +159,14 @@ def _array(data, order: str, where: str):
     kind, numbers = next(elements, (None, b""))
     if kind not in NUMBERS or next(elements, None) is not None:
         raise DataError(
-            f"{where}: damaged, array {name!r} holds elements of the unknown type {kind}, or too many"
+            f"{where}: damaged, array {name!r} holds elements of the unknown type {kind}, or too"
+            " many"
         )
     stored = np.dtype(order + NUMBERS[kind])
     if min(shape, default=-1) < 0 or prod(shape) * stored.itemsize != len(numbers):
         raise DataError(
-            f"{where}: damaged, array {name!r} of shape {shape} with {len(numbers):,} bytes of numbers"
+            f"{where}: damaged, array {name!r} of shape {shape} with {len(numbers):,} bytes of"
+            " numbers"
         )
     return name, np.frombuffer(numbers, stored).reshape(shape, order="F")
 

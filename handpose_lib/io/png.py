@@ -1,7 +1,8 @@
 """PNG files of one camera's size, read with suspicion.
 
-Every part of a PNG carries a checksum, which decoders pass over where they can. Here all are verified first, so that a
-damaged image is never taken for a measurement; nothing is unpacked before the header fits the camera.
+Every part of a PNG carries a checksum, which decoders pass over where they can. Here all are
+verified first, so that a damaged image is never taken for a measurement; nothing is unpacked before
+the header fits the camera.
 """
 
 import io
@@ -40,9 +41,11 @@ FAULTS = (
 
 
 def read(path: Path, modes: tuple[str, ...], camera: Camera, what: str) -> np.ndarray:
-    """The values of a PNG: (H, W), or (H, W, 3) red, green, blue. `what` says what is accepted, for the message.
+    """The values of a PNG: (H, W), or (H, W, 3) red, green, blue. `what` says what is accepted, for
+    the message.
 
-    Errors: a missing file, no whole PNG, another kind of pixels than `modes`, another size than the camera's.
+    Errors: a missing file, no whole PNG, another kind of pixels than `modes`, another size than the
+    camera's.
     """
     try:
         with open(path, "rb") as file:

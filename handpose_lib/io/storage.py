@@ -1,4 +1,5 @@
-"""Writing files so that nothing half-written is ever taken for whole. No pickles: text and safetensors.
+"""Writing files so that nothing half-written is ever taken for whole. No pickles: text and
+safetensors.
 
 `write_text`, `write_tensors`   to a temporary file beside the target, then renamed over it
 `Checkpoints`                   a folder of checkpoints that survives being killed at any moment

@@ -1,8 +1,9 @@
 """Residual attention: a trunk of features and a soft mask over them (Wang et al., CVPR 2017).
 
-All units are pre-activation bottlenecks. A module of the original's Attention-56 has p = 1, t = 2, r = 1; its
-released definition is the source of every choice that the paper leaves open: one unit after the fusion, skips
-within the mask with a unit of their own, bilinear up-sampling, two 1×1 convolutions before the sigmoid.
+All units are pre-activation bottlenecks. A module of the original's Attention-56 has p = 1, t = 2,
+r = 1; its released definition is the source of every choice that the paper leaves open: one unit
+after the fusion, skips within the mask with a unit of their own, bilinear up-sampling, two 1×1
+convolutions before the sigmoid.
 
 Feature maps are (B, C, H, W).
 """
@@ -15,10 +16,11 @@ from handpose_lib.nets.blocks import BatchNorm, Conv, max_pool_same
 
 
 class Unit(nn.Module):
-    """Pre-activation bottleneck 1×1, 3×3, 1×1 of a quarter of the output width: (B, C, H, W) → (B, C', ⌈H/stride⌉, …).
+    """Pre-activation bottleneck 1×1, 3×3, 1×1 of a quarter of the output width: (B, C, H, W) →
+    (B, C', ⌈H/stride⌉, …).
 
-    Batch norm and ReLU come before each convolution, and nothing after the sum. The shortcut is the input itself,
-    or a 1×1 convolution of the normalised input where width or size change.
+    Batch norm and ReLU come before each convolution, and nothing after the sum. The shortcut is the
+    input itself, or a 1×1 convolution of the normalised input where width or size change.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1):
@@ -43,7 +45,8 @@ class Unit(nn.Module):
 class Mask(nn.Module):
     """The mask branch, an hourglass that ends in a sigmoid: (B, C, H, W) → the same, in [0, 1].
 
-    `poolings` times down and up again, `units` units (the paper's r) between neighbouring poolings. At least one.
+    `poolings` times down and up again, `units` units (the paper's r) between neighbouring poolings.
+    At least one.
     """
 
     def __init__(self, channels: int, poolings: int, units: int = 1):
@@ -61,10 +64,12 @@ class Mask(nn.Module):
 
 
 class AttentionModule(nn.Module):
-    """H = (1 + M) · T: the mask M re-weighs the trunk's features T, each pixel of each channel by itself.
+    """H = (1 + M) · T: the mask M re-weighs the trunk's features T, each pixel of each channel by
+    itself.
 
-    `form` 'residual' as above, 'product' for H = M · T, 'none' for H = T without a mask branch. `before` units (p)
-    precede the split, `trunk` units (t) make T, `mask_units` (r) lie between the mask's `poolings`.
+    `form` 'residual' as above, 'product' for H = M · T, 'none' for H = T without a mask branch.
+    `before` units (p) precede the split, `trunk` units (t) make T, `mask_units` (r) lie between the
+    mask's `poolings`.
     Returns H, after one more unit, and M (None for 'none').
     """
 

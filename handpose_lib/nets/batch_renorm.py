@@ -1,11 +1,13 @@
-"""Batch renormalisation (Ioffe 2017): batch norm that leans on its running statistics while it trains.
+"""Batch renormalisation (Ioffe 2017): batch norm that leans on its running statistics while it
+trains.
 
 With the batch's mean μ_B and deviation σ_B and the running ones μ and σ,
 
-    y = γ ((x − μ_B) / σ_B · r + d) + β,   r = σ_B / σ in [1/r_max, r_max],   d = (μ_B − μ) / σ in [−d_max, d_max],
+    y = γ ((x − μ_B) / σ_B · r + d) + β,   r = σ_B / σ in [1/r_max, r_max],   d = (μ_B − μ) / σ in
+                                           [−d_max, d_max],
 
-and no gradient flows through r and d. With r_max = 1 and d_max = 0 it is batch norm; without limits a
-training step normalises as a test does.
+and no gradient flows through r and d. With r_max = 1 and d_max = 0 it is batch norm; without limits
+a training step normalises as a test does.
 """
 
 import torch
@@ -14,7 +16,8 @@ from torch import nn
 
 
 class BatchRenorm(nn.BatchNorm2d):
-    """(B, C, H, W) → the same. Limits open from batch norm towards r_max = 3 and d_max = 5, the slower the smaller `pace`.
+    """(B, C, H, W) → the same. Limits open from batch norm towards r_max = 3 and d_max = 5, the
+    slower the smaller `pace`.
 
     Keeps 99 % of its statistics per update, as the code of DenseReg. Its d_max, though, stays near
     0.001 for want of a bracket; this is the schedule that it means.
@@ -46,7 +49,9 @@ class BatchRenorm(nn.BatchNorm2d):
         )
 
     def _statistics(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(C,) mean and variance of the batch, as batch norm's own kernel leaves them: far faster than var_mean."""
+        """(C,) mean and variance of the batch, as batch norm's own kernel leaves them: far faster
+        than var_mean.
+        """
         mean, variance = torch.zeros_like(self.running_mean), torch.ones_like(self.running_var)
         F.batch_norm(x, mean, variance, None, None, True, 1.0, self.eps)
         count = x.numel() // x.shape[1]

@@ -1,4 +1,5 @@
-"""Convolutions as the papers' TensorFlow codes have them: 'SAME' padding, batch norm, residual bottlenecks.
+"""Convolutions as the papers' TensorFlow codes have them: 'SAME' padding, batch norm, residual
+bottlenecks.
 
 Feature maps are (B, C, H, W).
 """
@@ -9,7 +10,9 @@ from torch import nn
 
 
 class Conv(nn.Conv2d):
-    """A convolution with TensorFlow's 'SAME' padding: (B, C, H, W) → (B, C', ⌈H/stride⌉, ⌈W/stride⌉)."""
+    """A convolution with TensorFlow's 'SAME' padding: (B, C, H, W) →
+    (B, C', ⌈H/stride⌉, ⌈W/stride⌉).
+    """
 
     def __init__(
         self,
@@ -98,7 +101,8 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down `depth` times and up again, a residual module on every path: (B, C, H, W) → (B, C, H, W).
+    """Down `depth` times and up again, a residual module on every path: (B, C, H, W) →
+    (B, C, H, W).
 
     3·`depth` modules. Any size works: 24 → 12 → 6 → 3, and an odd axis loses the doubled row behind
     when it comes back up. Source: Newell et al. 2016, without a module at the bottom.
@@ -117,7 +121,9 @@ class Hourglass(nn.Module):
 
 
 def initialise(module: nn.Module, std: float) -> None:
-    """As many TensorFlow codes: kernels N(0, std²), batch-norm scales N(1, std²), both cut at 2 std; biases 0."""
+    """As many TensorFlow codes: kernels N(0, std²), batch-norm scales N(1, std²), both cut at 2
+    std; biases 0.
+    """
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Linear)):
             nn.init.trunc_normal_(part.weight, 0.0, std, -2 * std, 2 * std)

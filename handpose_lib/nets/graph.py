@@ -6,7 +6,9 @@ from torch import nn
 
 
 def normalised_adjacency(nodes: int, edges) -> torch.Tensor:
-    """(N, N) D^-½ (A + I) D^-½ of an undirected graph; the degrees D count the self loops (Kipf & Welling 2017)."""
+    """(N, N) D^-½ (A + I) D^-½ of an undirected graph; the degrees D count the self loops
+    (Kipf & Welling 2017).
+    """
     adjacency = torch.eye(nodes)
     for i, j in edges:
         adjacency[i, j] = adjacency[j, i] = 1

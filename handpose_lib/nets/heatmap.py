@@ -18,8 +18,8 @@ def cones(places: torch.Tensor, height: int, width: int, radius: float) -> torch
 def peaks(heat: torch.Tensor, radius: float) -> torch.Tensor:
     """Where each map is highest, between the pixels: (B, J, H, W) → (B, J, 2).
 
-    The mean of the pixels around the highest one, within half the `radius` of its cone and a pixel more,
-    each with what it rises above half the height.
+    The mean of the pixels around the highest one, within half the `radius` of its cone and a pixel
+    more, each with what it rises above half the height.
     """
     height, width = heat.shape[-2:]
     flat = heat.flatten(2)
@@ -43,7 +43,9 @@ def peaks(heat: torch.Tensor, radius: float) -> torch.Tensor:
 
 
 def at(heat: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Each map at the pixels nearest to K places of its own, 0 outside: (B, J, H, W), (B, J, K, 2) → (B, J, K)."""
+    """Each map at the pixels nearest to K places of its own, 0 outside: (B, J, H, W), (B, J, K, 2)
+    → (B, J, K).
+    """
     height, width = heat.shape[-2:]
     column, row = places.round().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)

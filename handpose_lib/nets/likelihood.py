@@ -1,8 +1,8 @@
 """Likelihoods of places in volumes and maps: bells and tubes drawn, single places read out again.
 
-Volumes are (B, J, D, H, W), stored [z][y][x], with places (x, y, z); maps are (B, J, H, W) with places (x, y). The
-middle of the first voxel is 0. Everything is drawn and read for all places at once. No read-out looks at more than its
-own volume.
+Volumes are (B, J, D, H, W), stored [z][y][x], with places (x, y, z); maps are (B, J, H, W) with
+places (x, y). The middle of the first voxel is 0. Everything is drawn and read for all places at
+once. No read-out looks at more than its own volume.
 """
 
 import math
@@ -12,14 +12,17 @@ import torch
 from handpose_lib.errors import HandPoseError
 
 TINY = 1e-12
-"""Heights of a bell below are 0: products of three would reach numbers so small that processors become slow."""
+"""Heights of a bell below are 0: products of three would reach numbers so small that processors
+become slow.
+"""
 
 
 def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """exp(−|v − place|² / 2σ²) for every voxel v: places (B, J, 3) → (B, J, size, size, size), (B, J, 2) → maps.
+    """exp(−|v − place|² / 2σ²) for every voxel v: places (B, J, 3) → (B, J, size, size, size),
+    (B, J, 2) → maps.
 
-    A bell is a product of one bell per axis. `sigma` in voxels. Source: V2V-PoseNet, Eq. 1. Errors: other shapes, a size
-    or sigma that is not above 0.
+    A bell is a product of one bell per axis. `sigma` in voxels. Source: V2V-PoseNet, Eq. 1. Errors:
+    other shapes, a size or sigma that is not above 0.
     """
     _check_drawing(size, sigma, places)
     steps = torch.arange(size, dtype=places.dtype, device=places.device)
@@ -29,16 +32,20 @@ def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
 
 
 def log_bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """−|v − place|² / 2σ², the logarithm of `bells`, which never vanishes: softmax of it is a distribution anywhere."""
+    """−|v − place|² / 2σ², the logarithm of `bells`, which never vanishes: softmax of it is a
+    distribution anywhere.
+    """
     _check_drawing(size, sigma, places)
     steps = torch.arange(size, dtype=places.dtype, device=places.device)
     return _total(-(steps - places[..., None]).square() / (2 * sigma**2))
 
 
 def tubes(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """exp(−d² / 2σ²), d the distance from the voxel to a segment: ends (B, M, 3) → (B, M, size, size, size), 2D alike.
+    """exp(−d² / 2σ²), d the distance from the voxel to a segment: ends (B, M, 3) →
+    (B, M, size, size, size), 2D alike.
 
-    Source: the bone maps of the Structure-Aware 3D Hourglass, Section 3.3. Errors: as of `bells`, ends of two shapes.
+    Source: the bone maps of the Structure-Aware 3D Hourglass, Section 3.3. Errors: as of `bells`,
+    ends of two shapes.
     """
     _check_drawing(size, sigma, start)
     if end.shape != start.shape:
@@ -56,15 +63,18 @@ def tubes(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> to
 
 
 def arg_max(volume: torch.Tensor) -> torch.Tensor:
-    """The place of the highest voxel: (B, J, D, H, W) → (B, J, 3) whole numbers, (B, J, H, W) → (B, J, 2)."""
+    """The place of the highest voxel: (B, J, D, H, W) → (B, J, 3) whole numbers, (B, J, H, W) →
+    (B, J, 2).
+    """
     return _places(_flat(volume).argmax(-1), volume)
 
 
 def top_k(volume: torch.Tensor, k: int) -> torch.Tensor:
-    """The mean of the k highest voxels, each weighted by its height, what is negative by nothing: (B, J, 3) or (B, J, 2).
+    """The mean of the k highest voxels, each weighted by its height, what is negative by nothing:
+    (B, J, 3) or (B, J, 2).
 
-    Without any height it is the highest voxel. Source: Structure-Aware 3D Hourglass, Section 3.5. Errors: a k that is not
-    1 to the number of voxels.
+    Without any height it is the highest voxel. Source: Structure-Aware 3D Hourglass, Section 3.5.
+    Errors: a k that is not 1 to the number of voxels.
     """
     flat = _flat(volume)
     if not isinstance(k, int) or not 1 <= k <= flat.shape[-1]:
@@ -78,9 +88,11 @@ def top_k(volume: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def soft_arg_max(volume: torch.Tensor, sharpness: float = 1.0) -> torch.Tensor:
-    """The mean of all voxels under softmax(sharpness · volume): (B, J, 3) or (B, J, 2), and differentiable.
+    """The mean of all voxels under softmax(sharpness · volume): (B, J, 3) or (B, J, 2), and
+    differentiable.
 
-    Source: Sun et al., Integral Human Pose Regression (ECCV 2018). Errors: a sharpness that is not above 0.
+    Source: Sun et al., Integral Human Pose Regression (ECCV 2018). Errors: a sharpness that is not
+    above 0.
     """
     if not 0 < sharpness < math.inf:
         raise HandPoseError(f"sharpness {sharpness!r}: accepted are finite numbers > 0")
@@ -94,7 +106,9 @@ def soft_arg_max(volume: torch.Tensor, sharpness: float = 1.0) -> torch.Tensor:
 
 
 def _profiles(each: torch.Tensor):
-    """(B, J, axes, size), a profile along each axis → x, y and z, as volumes (or maps) one voxel thick in the others."""
+    """(B, J, axes, size), a profile along each axis → x, y and z, as volumes (or maps) one voxel
+    thick in the others.
+    """
     axes = each.shape[2]
     for axis in range(axes):
         shape = [1] * axes
@@ -119,7 +133,8 @@ def _places(index: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
 def _flat(volume: torch.Tensor) -> torch.Tensor:
     if volume.ndim not in (4, 5):
         raise HandPoseError(
-            f"likelihoods of shape {tuple(volume.shape)}: accepted are (B, J, D, H, W) and (B, J, H, W)"
+            f"likelihoods of shape {tuple(volume.shape)}: accepted are (B, J, D, H, W) and (B, J,"
+            " H, W)"
         )
     return volume.flatten(2)
 

@@ -16,14 +16,16 @@ def mean_shift(
     """Where K weighted points pile up: (..., K, D), (..., K) → (..., D).
 
     `iterations` times p ← Σ k(p_i − p) w_i p_i / Σ k(p_i − p) w_i with k(x) = exp(−|x|² / 2σ²)
-    (DenseReg, Algorithm 1). `sigma` in the unit of the points; `start` (..., D), or None for `densest`.
-    Weights below 0 count as 0; where all of a set do, its points count alike.
+    (DenseReg, Algorithm 1). `sigma` in the unit of the points; `start` (..., D), or None for
+    `densest`. Weights below 0 count as 0; where all of a set do, its points count alike.
     """
     log = log_weights(weights.to(points.dtype))
     start = densest(points, log, sigma) if start is None else start
-    # Sets last: sums over points and coordinates then run along all sets at once, several times as fast.
+    # Sets last: sums over points and coordinates then run along all sets at once, several times as
+    # fast.
     x = (points - start[..., None, :]).movedim((-1, -2), (0, 1)).contiguous()  # (D, K, ...)
-    # |x − p|² = |x|² − 2 x·p + |p|²: the first is known, the last is the same for all points and cancels.
+    # |x − p|² = |x|² − 2 x·p + |p|²: the first is known, the last is the same for all points and
+    # cancels.
     known = log.movedim(-1, 0) - x.square().sum(0) / (2 * sigma**2)  # (K, ...)
     p = torch.zeros_like(x[:, 0])
     for _ in range(iterations):
@@ -40,7 +42,8 @@ def log_weights(weights: torch.Tensor) -> torch.Tensor:
 
 
 def densest(points: torch.Tensor, log: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Of each set the point with the most weight around it, seen through the kernel: (..., K, D), (..., K) → (..., D).
+    """Of each set the point with the most weight around it, seen through the kernel: (..., K, D),
+    (..., K) → (..., D).
 
     Moves and turns with the points, unlike a grid.
     """
@@ -53,7 +56,8 @@ def densest(points: torch.Tensor, log: torch.Tensor, sigma: float) -> torch.Tens
 def heaviest_cell(
     points: torch.Tensor, weights: torch.Tensor, cell: float = 50.0, cells: int = 4
 ) -> torch.Tensor:
-    """The middle of the cell with the most weight, of `cells`³ about 0: (..., K, 3), (..., K) → (..., 3).
+    """The middle of the cell with the most weight, of `cells`³ about 0: (..., K, 3), (..., K) →
+    (..., 3).
 
     Where the code of DenseReg starts. What lies outside counts for the cell at the border.
     """

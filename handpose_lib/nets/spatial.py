@@ -1,4 +1,5 @@
-"""Averages over the pixels of a map, weighted per node; a node is whatever has its own map of weights.
+"""Averages over the pixels of a map, weighted per node; a node is whatever has its own map of
+weights.
 
 Weights are (B, N, H, W) and sum to 1 over the H·W pixels.
 """
@@ -15,8 +16,8 @@ def spatial_softmax(logits: torch.Tensor) -> torch.Tensor:
 def expectation(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Σ_i w_i value_i for values of each node's own: (B, N, H, W), (B, C, N, H, W) → (B, N, C).
 
-    With the pixels' coordinates as values this is soft-argmax. Element by element and not as a matrix
-    product, so that coordinates keep full precision under autocast and TF32.
+    With the pixels' coordinates as values this is soft-argmax. Element by element and not as a
+    matrix product, so that coordinates keep full precision under autocast and TF32.
     """
     return (weights[:, None] * values).flatten(3).sum(-1).transpose(1, 2)
 
@@ -27,6 +28,8 @@ def gather(weights: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 
 
 def scatter_mean(weights: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-    """Back to the pixels, the mean over nodes of w_i · node: (B, N, H, W), (B, N, C) → (B, C, H, W)."""
+    """Back to the pixels, the mean over nodes of w_i · node: (B, N, H, W), (B, N, C) →
+    (B, C, H, W).
+    """
     pixels = torch.bmm(weights.flatten(2).to(nodes.dtype).transpose(1, 2), nodes / nodes.shape[1])
     return pixels.transpose(1, 2).unflatten(-1, weights.shape[-2:])

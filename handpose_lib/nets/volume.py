@@ -1,8 +1,8 @@
 """Blocks of the networks that see voxels, and the same blocks for images: `dimensions` is 3 or 2.
 
-Feature maps are (B, C, D, H, W), or (B, C, H, W) in two dimensions. Every convolution has a bias, and batch norms
-are PyTorch's, as in the Torch codes of V2V-PoseNet (Moon et al., CVPR 2018) and of the stacked hourglass (Newell et
-al., ECCV 2016), whose blocks these are.
+Feature maps are (B, C, D, H, W), or (B, C, H, W) in two dimensions. Every convolution has a bias,
+and batch norms are PyTorch's, as in the Torch codes of V2V-PoseNet (Moon et al., CVPR 2018) and of
+the stacked hourglass (Newell et al., ECCV 2016), whose blocks these are.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,8 @@ def up_bn_relu(channels_in: int, channels_out: int, dimensions: int = 3) -> nn.S
 
 
 class Residual(nn.Module):
-    """Two convolutions 3×3×3 of the full width; ReLU follows the sum. The shortcut is a 1×1×1 where the width changes.
+    """Two convolutions 3×3×3 of the full width; ReLU follows the sum. The shortcut is a 1×1×1 where
+    the width changes.
 
     Source: V2V-PoseNet.
     """
@@ -81,7 +82,9 @@ class Residual(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Pre-activation bottleneck 1, 3, 1 of half the output width; nothing follows the sum. Source: stacked hourglass."""
+    """Pre-activation bottleneck 1, 3, 1 of half the output width; nothing follows the sum. Source:
+    stacked hourglass.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, dimensions: int = 3):
         super().__init__()
@@ -108,11 +111,12 @@ class Bottleneck(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """Down and up again, wider at each level: (B, channels[0], D, H, W) → the same shape. Source: V2V-PoseNet.
+    """Down and up again, wider at each level: (B, channels[0], D, H, W) → the same shape. Source:
+    V2V-PoseNet.
 
-    `channels` one width per level, at least two: (32, 64, 128) is the paper's. At each level a residual on the skip, one
-    that widens after the pooling, and one after the sum; `bottom` residuals at the lowest. Sides are multiples of
-    2^(levels − 1).
+    `channels` one width per level, at least two: (32, 64, 128) is the paper's. At each level a
+    residual on the skip, one that widens after the pooling, and one after the sum; `bottom`
+    residuals at the lowest. Sides are multiples of 2^(levels − 1).
     """
 
     def __init__(self, channels: Sequence[int], bottom: int = 2, dimensions: int = 3):
@@ -133,10 +137,12 @@ class EncoderDecoder(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down `depth` times and up again at one width, 3·depth + 1 bottlenecks: (B, C, D, H, W) → the same shape.
+    """Down `depth` times and up again at one width, 3·depth + 1 bottlenecks: (B, C, D, H, W) → the
+    same shape.
 
-    Up by doubling; the innermost level has one more bottleneck. Sides are multiples of 2^depth. Source: stacked
-    hourglass, whose 3D form is the Structure-Aware 3D Hourglass (Huang et al., BMVC 2018).
+    Up by doubling; the innermost level has one more bottleneck. Sides are multiples of 2^depth.
+    Source: stacked hourglass, whose 3D form is the Structure-Aware 3D Hourglass
+    (Huang et al., BMVC 2018).
     """
 
     def __init__(self, channels: int, depth: int, dimensions: int = 3):

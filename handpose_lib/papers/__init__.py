@@ -1,13 +1,14 @@
 """The papers' methods by name.
 
     papers.names()                                        # ['densereg', 'jgr_p2o', …]
-    papers.variants('jgr_p2o')                            # {'paper': '…', …}: every row of its ablation tables
+    papers.variants('jgr_p2o')                            # {'paper': '…', …}: every row of its
+                                                          ablation tables
     papers.create('jgr_p2o', 'nyu14', variant='paper')    # a `method.Method`
     papers.recipe('jgr_p2o', dataset='nyu', profile='paper')
 
-Each module of this folder but `method` is a paper, imported when it is first asked for. It has `VARIANTS`
-(name → one line and the overrides), `DATASETS`, `create(skeleton, variant, **overrides)` and
-`recipe(dataset, profile, variant)`.
+Each module of this folder but `method` is a paper, imported when it is first asked for. It has
+`VARIANTS` (name → one line and the overrides), `DATASETS`, `create(skeleton, variant, **overrides)`
+and `recipe(dataset, profile, variant)`.
 """
 
 from importlib import import_module
@@ -29,9 +30,11 @@ def variants(name: str) -> dict[str, str]:
 
 
 def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overrides):
-    """A freshly initialised `method.Method`; `overrides` replace fields of the variant's configuration.
+    """A freshly initialised `method.Method`; `overrides` replace fields of the variant's
+    configuration.
 
-    Errors: `HandPoseError` for an unknown method, skeleton, variant or field, naming what is accepted.
+    Errors: `HandPoseError` for an unknown method, skeleton, variant or field, naming what is
+    accepted.
     """
     module = _module(name)
     return module.create(
@@ -42,9 +45,11 @@ def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overri
 def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", variant: str = "paper"):
     """How to train a variant: a `method.Recipe`.
 
-    `profile`: one of `method.PROFILES`: 'smoke' (a minute on a CPU), 'ablation' (reduced width, a few minutes), 'laptop'
-    (at most ten minutes on two cores), 'paper' (the paper's own).
-    Errors: `HandPoseError` for an unknown method, data set, profile or variant, naming what is accepted.
+    `profile`: one of `method.PROFILES`: 'smoke' (a minute on a CPU), 'ablation'
+    (reduced width, a few minutes), 'laptop' (at most ten minutes on two cores), 'paper'
+    (the paper's own).
+    Errors: `HandPoseError` for an unknown method, data set, profile or variant, naming what is
+    accepted.
     """
     module = _module(name)
     one_of("profile", profile, PROFILES)

@@ -1,8 +1,9 @@
 """DenseReg: dense 3D regression for hand pose estimation (Wan et al., CVPR 2018).
 
-Every pixel of a small map is a 3D point that says how near each joint is (a 3D heat map) and in which
-direction (a field of unit vectors), so that it can vote for the joint's place. The votes of the best
-pixels are merged by mean shift, each weighted by a 2D heat map at the pixel on which it falls.
+Every pixel of a small map is a 3D point that says how near each joint is (a 3D heat map) and in
+which direction (a field of unit vectors), so that it can vote for the joint's place. The votes of
+the best pixels are merged by mean shift, each weighted by a 2D heat map at the pixel on which it
+falls.
 
 Coordinates: mm from the centre of the cube, turned and mirrored as the view is. Equation numbers
 are the paper's. Where the paper is silent, sizes and constants are those of the authors' code.
@@ -43,19 +44,24 @@ class Config:
     size            pixels of the square input; the maps are size/4
     channels        width of the hourglasses
     stacks, depth   number of hourglasses, and how often each halves the map
-    head            'dense': R, S and V. Baselines of section 4.1: 'coordinates' (1), 'detection_coordinates' (2),
-                    'detection_depth' (3), 'offsets' (4: raw offsets, learned and used where a joint is near)
+    head            'dense': R, S and V. Baselines of section 4.1: 'coordinates' (1),
+                    'detection_coordinates' (2),
+                    'detection_depth' (3), 'offsets' (4: raw offsets, learned and used where a joint
+                    is near)
     normalisation   batch renormalisation, or plain batch norm
     dropout         in the last layers of V and of the baselines
-    theta, tau      how far a point of the surface (mm) and a pixel of the maps know a joint (the paper gives
+    theta, tau      how far a point of the surface (mm) and a pixel of the maps know a joint (the
+                    paper gives
                     neither: the code's)
     initial_std     spread of the initial kernels (the code's)
 
     and of the read-out, which `decode` takes as well:
 
-    candidates, sigma, iterations   K votes per joint, width (mm) of the kernel, steps of the mean shift
+    candidates, sigma, iterations   K votes per joint, width (mm) of the kernel, steps of the mean
+                                    shift
     weighted        Algorithm 1, or its approximation with equal weights
-    selection       'paper': the best by S, without weights by (1 + R) S. 'reference', as the code: always the latter
+    selection       'paper': the best by S, without weights by (1 + R) S. 'reference', as the code:
+                    always the latter
     start           'densest' of the votes, or 'reference': the middle of the heaviest cell of 50 mm
     """
 
@@ -101,11 +107,13 @@ class Config:
             raise HandPoseError(f"dropout {self.dropout!r}: accepted are shares from 0 to below 1")
         if self.candidates > (self.size // 4) ** 2:
             raise HandPoseError(
-                f"candidates {self.candidates}: accepted are at most {(self.size // 4) ** 2}, the pixels of a map"
+                f"candidates {self.candidates}: accepted are at most {(self.size // 4) ** 2}, the"
+                " pixels of a map"
             )
         if self.head == "coordinates" and self.stacks > 1:
             raise HandPoseError(
-                "stacks 2 or more with head 'coordinates': accepted is 1, there are no maps to pass on"
+                "stacks 2 or more with head 'coordinates': accepted is 1, there are no maps to"
+                " pass on"
             )
 
 
@@ -175,7 +183,9 @@ class DenseReg(Method):
         return torch.cat((grid.expand(len(x), -1, -1, -1), x[:, :, ::4, ::4]), 1)
 
     def parameter_groups(self, weight_decay: float) -> list[dict]:
-        """As the code: kernels decay but for those that feed the next stack; norms and biases do not."""
+        """As the code: kernels decay but for those that feed the next stack; norms and biases do
+        not.
+        """
         decayed, free = [], []
         for name, parameter in self.named_parameters():
             (decayed if parameter.ndim > 1 and not name.startswith("links") else free).append(
@@ -215,7 +225,8 @@ class DenseReg(Method):
         return Stage(depth, heat2d, heat3d, offsets / distance.clamp_min(1e-6) * near)
 
     def points(self, depth: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """D: the surface (B, 3, h, w) in mm that the pixels show, background on the far side of the cube.
+        """D: the surface (B, 3, h, w) in mm that the pixels show, background on the far side of the
+        cube.
 
         `depth` (B, 1, h, w) as in a `Stage`.
         """
@@ -239,7 +250,9 @@ class DenseReg(Method):
         return prepare.cube_to_xyz(centred / (crops.cube / 2)[:, None, None], crops)
 
     def _to_pixels(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """Π: points of the camera frame (B, N, 3) → (B, N, 2) pixels of the maps; pixel X sees input pixel 4X."""
+        """Π: points of the camera frame (B, N, 3) → (B, N, 2) pixels of the maps; pixel X sees
+        input pixel 4X.
+        """
         return ((prepare.to_view(xyz, crops)[..., :2] + 1) * (self.config.size / 2) - 0.5) / 4
 
     # ── Loss ──
@@ -247,8 +260,9 @@ class DenseReg(Method):
     def loss(self, y: list[Stage], crops: Crops) -> dict[str, torch.Tensor]:
         """Eq. 3: squared errors of all maps, pixels and stacks, without weights between them.
 
-        Half their sum over the batch, as the code, for the sake of its balance with the weight decay. Zeros
-        outside of the balls count, but for baseline 4, which learns where a joint is near.
+        Half their sum over the batch, as the code, for the sake of its balance with the weight
+        decay. Zeros outside of the balls count, but for baseline 4, which learns where a joint is
+        near.
         """
         true = self._targets(crops, y[0].depth)
         terms = {}
@@ -270,7 +284,9 @@ class DenseReg(Method):
     # ── Decode ──
 
     def decode(self, y: list[Stage], crops: Crops, **read_out) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame, from the last stack; `read_out` replaces fields of the configuration."""
+        """(B, J, 3) mm in the camera frame, from the last stack; `read_out` replaces fields of the
+        configuration.
+        """
         stage, config = y[-1], replace(self.config, **read_out) if read_out else self.config
         if config.head in ("coordinates", "detection_coordinates"):
             return self._to_xyz(100 * stage.joints.to(crops.centre.dtype), crops)
@@ -289,7 +305,9 @@ class DenseReg(Method):
     def votes(
         self, stage: Stage, crops: Crops, config: Config | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Algorithm 1 up to its loop: the K best pixels' places for each joint, (B, J, K, 3) mm, and weights (B, J, K)."""
+        """Algorithm 1 up to its loop: the K best pixels' places for each joint, (B, J, K, 3) mm,
+        and weights (B, J, K).
+        """
         config = config or self.config
         heat2d, heat3d, vectors = (
             None if t is None else t.to(crops.centre.dtype)
@@ -371,7 +389,9 @@ class Stack(nn.Module):
 
 
 class Vectors(nn.Module):
-    """The unit vector field from all of the maps before it, once plain and once with the background masked."""
+    """The unit vector field from all of the maps before it, once plain and once with the background
+    masked.
+    """
 
     def __init__(self, channels_in: int, config: Config, joints: int):
         super().__init__()
@@ -409,7 +429,9 @@ class Coordinates(nn.Module):
 
 
 class Regression(nn.Module):
-    """Maps to numbers: (B, C, h, w) → (B, J, numbers). The sizes are ours: the paper's stand in a drawing only."""
+    """Maps to numbers: (B, C, h, w) → (B, J, numbers). The sizes are ours: the paper's stand in a
+    drawing only.
+    """
 
     def __init__(self, channels_in: int, config: Config, joints: int, numbers: int):
         super().__init__()
@@ -483,8 +505,9 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> DenseReg:
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
-# mm: side of the cube. The code crops around the true joints instead, in training and, but for NYU, in the test.
-# HANDS2017 and ITOP, which the paper leaves out, take V2V-PoseNet's, and a body is as much larger in every length.
+# mm: side of the cube. The code crops around the true joints instead, in training and, but for NYU,
+# in the test. HANDS2017 and ITOP, which the paper leaves out, take V2V-PoseNet's, and a body is as
+# much larger in every length.
 CUBES = {
     "synthetic": 250.0,
     "nyu": 250.0,
@@ -497,22 +520,27 @@ DATASETS = tuple(CUBES)
 BODY = {"theta": 640.0, "sigma": 320.0}
 
 SMALL = {"channels": 64, "size": 48, "tau": 1.5}
-"""Half the width on smaller crops: every variant's network under 'ablation' and, with one stack, under 'smoke'."""
+"""Half the width on smaller crops: every variant's network under 'ablation' and, with one stack,
+under 'smoke'.
+"""
 NARROW = 175.0
-"""mm: side of the cube for `small` under 'laptop'. In 250 mm the pixels of its 12 × 12 maps would be 21 mm apart, wider than a finger, and
-the five that vote so far from the joint that every degree by which V is wrong would count; here and there a fingertip is outside instead."""
+"""mm: side of the cube for `small` under 'laptop'. In 250 mm the pixels of its 12 × 12 maps would
+be 21 mm apart, wider than a finger, and the five that vote so far from the joint that every degree
+by which V is wrong would count; here and there a fingertip is outside instead.
+"""
 
 
 def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     """How the variant is trained on a data set.
 
-    'paper': section 4, and where it is silent the code: weight decay coupled, 80 epochs in which the rate falls
-    tenfold every 10 epochs (20 on MSRA), rotation and aspect. Left out: the code's cutting of
-    gradients to ±0.2, of which the paper says nothing, and its batches of 5 × 40.
-    The others are ours, as for the other methods: a rate that falls to zero along half a cosine, decoupled weight decay,
-    mild augmentation about the cube of the test, no dropout, which pays only where frames are seen often, plain batch
-    norm, from which the other departs too slowly to be seen in minutes, and larger initial kernels: from 0.01 the
-    layers of V that have no norm take hundreds of updates to wake up.
+    'paper': section 4, and where it is silent the code: weight decay coupled, 80 epochs in which
+    the rate falls tenfold every 10 epochs (20 on MSRA), rotation and aspect. Left out: the code's
+    cutting of gradients to ±0.2, of which the paper says nothing, and its batches of 5 × 40.
+    The others are ours, as for the other methods: a rate that falls to zero along half a cosine,
+    decoupled weight decay, mild augmentation about the cube of the test, no dropout, which pays
+    only where frames are seen often, plain batch norm, from which the other departs too slowly to
+    be seen in minutes, and larger initial kernels: from 0.01 the layers of V that have no norm take
+    hundreds of updates to wake up.
     """
     cube, body = CUBES[dataset], BODY if dataset == "itop" else {}
     if profile == "paper":

@@ -41,14 +41,19 @@ class Config:
     size            pixels of the square input; the maps are size/4
     channels        width of the hourglasses
     stacks, depth   number of hourglasses, and how often each halves the map
-    reasoning       the graph of the joints ('skeleton', 'feature_similarity', 'parameterised'), or in its place
+    reasoning       the graph of the joints ('skeleton', 'feature_similarity', 'parameterised'), or
+                    in its place
                     'attention' (Fig. 3), or 'none': all pixels count alike
     head            'offsets' (P2O), or 'heatmaps' with a depth map each (the DHM baseline)
-    beta, delta     weight of the offset loss; where the Huber loss turns linear (the paper gives none: the code's)
-    uv_scale        'exact': one geometry throughout. 'reference': as the code, pixel/95 when training, ·96 when
-                    decoding (predictions stretched by 1/95 about the corner), and map pixels at X/23
+    beta, delta     weight of the offset loss; where the Huber loss turns linear (the paper gives
+                    none: the code's)
+    uv_scale        'exact': one geometry throughout. 'reference': as the code, pixel/95 when
+                    training, ·96 when
+                    decoding (predictions stretched by 1/95 about the corner), and map pixels at
+                    X/23
     clip_targets    coordinates of joints cut to [-1, 1]
-    initial_std     spread of the initial kernels (the code's): small, so that all pixels vote alike at first,
+    initial_std     spread of the initial kernels (the code's): small, so that all pixels vote alike
+                    at first,
                     with offsets near zero
     """
 
@@ -139,7 +144,9 @@ class JGRP2O(Method):
         return y
 
     def _pixels(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, h, w) place of every pixel of the maps: the grid, and the depth of every fourth input pixel."""
+        """(B, 3, h, w) place of every pixel of the maps: the grid, and the depth of every fourth
+        input pixel.
+        """
         z = x[:, :, ::4, ::4]
         return torch.cat((self.grid.to(z.dtype).expand(len(z), -1, -1, -1), z), 1)
 
@@ -166,7 +173,8 @@ class JGRP2O(Method):
         """Eq. 9: over all stacks, 'coord' (Eq. 7) + β 'offset' (Eq. 8).
 
         Everything is summed, over the batch as well: the paper's sums have no mean, and the code's
-        have none over the batch, so the balance with a coupled weight decay is that of batches of 32.
+        have none over the batch, so the balance with a coupled weight decay is that of batches of
+        32.
         """
         true = self._uvz(crops)
         terms = {"coord": sum(self._huber(stage.joints, true) for stage in y)}
@@ -225,7 +233,9 @@ class Stack(nn.Module):
 
 
 class JointGraphReasoning(nn.Module):
-    """Section 3.2: pixels → joints, joints ↔ joints, joints → pixels. Returns the features x̄ and the weights W."""
+    """Section 3.2: pixels → joints, joints ↔ joints, joints → pixels. Returns the features x̄ and
+    the weights W.
+    """
 
     def __init__(self, channels: int, joints: int, similarity: bool):
         super().__init__()
@@ -245,7 +255,9 @@ class JointGraphReasoning(nn.Module):
 
 
 class Attention(nn.Module):
-    """The baseline of Fig. 3: weights from a residual module of their own, and one more before the offsets."""
+    """The baseline of Fig. 3: weights from a residual module of their own, and one more before the
+    offsets.
+    """
 
     def __init__(self, channels: int, joints: int):
         super().__init__()
@@ -340,8 +352,8 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> JGRP2O:
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
 # mm: sides of the cube when training and when testing (the code's; the paper gives none). Synthetic
-# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. HANDS2017 and the whole bodies of
-# ITOP, which this paper leaves out, take V2V-PoseNet's.
+# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. HANDS2017 and the
+# whole bodies of ITOP, which this paper leaves out, take V2V-PoseNet's.
 CUBES = {
     "synthetic": ((250.0, 260.0, 270.0, 280.0, 290.0, 300.0), 250.0),
     "nyu": ((250.0, 260.0, 270.0, 280.0, 290.0, 300.0), 250.0),
@@ -353,19 +365,21 @@ CUBES = {
 DATASETS = tuple(CUBES)
 
 SMALL = {"channels": 64, "size": 48}
-"""Half the width on smaller crops: every variant's network under 'ablation' and, with one stack, under 'smoke'."""
+"""Half the width on smaller crops: every variant's network under 'ablation' and, with one stack,
+under 'smoke'.
+"""
 
 
 def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     """How the variant is trained on a data set.
 
-    'paper': Section 4.1; where it is silent the code: β₁ = 0.5, weight decay coupled, a warm-up of 100
-    updates from 0.34, one kind of augmentation per sample. The rate is the paper's 10⁻⁴ (the code
-    takes twice that on NYU).
-    The others are ours: the paper's rate is far too low for minutes. A rate that falls to zero along half a
-    cosine, decoupled weight decay, mild augmentation about the cube of the test (hardly a frame is seen
-    three times), no clipping of the targets (at the centre of mass a cube cuts fingers, and a clipped label is
-    a wrong one).
+    'paper': Section 4.1; where it is silent the code: β₁ = 0.5, weight decay coupled, a warm-up of
+    100 updates from 0.34, one kind of augmentation per sample. The rate is the paper's 10⁻⁴
+    (the code takes twice that on NYU).
+    The others are ours: the paper's rate is far too low for minutes. A rate that falls to zero
+    along half a cosine, decoupled weight decay, mild augmentation about the cube of the test
+    (hardly a frame is seen three times), no clipping of the targets
+    (at the centre of mass a cube cuts fingers, and a clipped label is a wrong one).
     """
     cube_train, cube_test = CUBES[dataset]
     if profile == "paper":

@@ -13,8 +13,10 @@ from handpose_lib.frames import Crops
 from handpose_lib.skeleton import Skeleton
 
 PROFILES = ("smoke", "ablation", "laptop", "paper")
-"""How much a training may cost: a minute; every variant side by side at reduced width, a few minutes each; the paper's
-own network in at most ten minutes; the paper's own schedule. All but the last for two CPU cores."""
+"""How much a training may cost: a minute; every variant side by side at reduced width, a few
+minutes each; the paper's own network in at most ten minutes; the paper's own schedule. All but the
+last for two CPU cores.
+"""
 
 
 class Method(nn.Module, ABC):
@@ -54,7 +56,9 @@ class Method(nn.Module, ABC):
         """(B, J, 3) mm in the camera frame."""
 
     def parameter_groups(self, weight_decay: float) -> list[dict]:
-        """Parameters for an optimiser: kernels and batch-norm scales decay, biases and shifts do not."""
+        """Parameters for an optimiser: kernels and batch-norm scales decay, biases and shifts do
+        not.
+        """
         decayed, free = [], []
         for name, parameter in self.named_parameters():
             (free if name.endswith("bias") else decayed).append(parameter)
@@ -80,9 +84,12 @@ class Recipe:
     """How a method is trained.
 
     optimiser            'adam' | 'adamw' | 'rmsprop'
-    lr, betas            step size at its peak; moments (of RMSProp: momentum, and the smoothing of the squares)
-    weight_decay         strength; `weight_decay_mode` 'coupled' adds it to the gradient, 'decoupled' to the step
-    schedule             'exponential' (× `gamma` every so many epochs, `every`) | 'onecycle' | 'cosine' (to zero at the last update)
+    lr, betas            step size at its peak; moments (of RMSProp: momentum, and the smoothing of
+                         the squares)
+    weight_decay         strength; `weight_decay_mode` 'coupled' adds it to the gradient,
+                         'decoupled' to the step
+    schedule             'exponential' (× `gamma` every so many epochs, `every`) | 'onecycle' |
+                         'cosine' (to zero at the last update)
     warmup               updates over which the rate climbs linearly from `warmup_from` × lr to lr
     batch, epochs        `epoch_frames` frames make one epoch; None = the whole set
     augmentation         keywords of `prepare.augment`
@@ -90,8 +97,10 @@ class Recipe:
     cube_test            mm: the side when scoring
     network              overrides of the method's configuration
     keep_epochs          keep the weights of every epoch beside the run, for an ensemble of them
-    average              decay per update of averaged weights, which are then the ones scored; None = off
-    parts                threads that compute a batch, each on one core with its share (`training` says how)
+    average              decay per update of averaged weights, which are then the ones scored; None
+                         = off
+    parts                threads that compute a batch, each on one core with its share (`training`
+                         says how)
     precision            what Lightning Fabric calls it: '32-true', 'bf16-mixed', …
     """
 

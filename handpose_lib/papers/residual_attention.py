@@ -1,12 +1,14 @@
 """Residual Attention Regression for 3D hand pose estimation (ICIRA 2019, paper 410).
 
-A residual network looks at a depth crop. Three attention modules inside it re-weigh its features by 1 + M, a soft
-mask; what remains of the image is a vector of few numbers, the coefficients of a linear model of hand poses (PCA
-of the training poses), which the last layer, the prior, expands to all coordinates.
+A residual network looks at a depth crop. Three attention modules inside it re-weigh its features by
+1 + M, a soft mask; what remains of the image is a vector of few numbers, the coefficients of a
+linear model of hand poses (PCA of the training poses), which the last layer, the prior, expands to
+all coordinates.
 
-Coordinates: joints in the cube of the crop, [-1, 1]³, that is mm from its centre over half its side. Equation numbers
-are the paper's. It names p, t and r without values and gives no widths: both are those of Attention-56 (Wang et al.,
-CVPR 2017), and the prior's 30 dimensions those of DeepPrior++ (Oberweger & Lepetit 2017).
+Coordinates: joints in the cube of the crop, [-1, 1]³, that is mm from its centre over half its
+side. Equation numbers are the paper's. It names p, t and r without values and gives no widths: both
+are those of Attention-56 (Wang et al., CVPR 2017), and the prior's 30 dimensions those of
+DeepPrior++ (Oberweger & Lepetit 2017).
 """
 
 from collections.abc import Iterable
@@ -31,7 +33,9 @@ from handpose_lib.skeleton import Skeleton
 ATTENTION = ("residual", "product", "none")
 LOSSES = ("squared", "distance")
 POOLINGS = (3, 2, 1)
-"""How often the mask of each of the three modules halves its map: down to the same 4 × 4 pixels at the paper's size."""
+"""How often the mask of each of the three modules halves its map: down to the same 4 × 4 pixels at
+the paper's size.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,17 @@ class Config:
     """Defaults are the paper's, or of the works that it builds on.
 
     size            pixels of the square input
-    width           channels of the stem; the modules have 4, 8 and 16 times as many, the last units 32 times
-    attention       'residual': H = (1 + M)·T (Eq. 1). 'product': H = M·T. 'none': H = T, without mask branches
-    p, t, r         residual units before a module's two branches, in its trunk, between poolings of its mask
-    prior           dimensions of the pose model, 'full' for all 3J, or 'none': coordinates without a prior layer
+    width           channels of the stem; the modules have 4, 8 and 16 times as many, the last units
+                    32 times
+    attention       'residual': H = (1 + M)·T (Eq. 1). 'product': H = M·T. 'none': H = T, without
+                    mask branches
+    p, t, r         residual units before a module's two branches, in its trunk, between poolings of
+                    its mask
+    prior           dimensions of the pose model, 'full' for all 3J, or 'none': coordinates without
+                    a prior layer
     train_prior     whether the prior layer goes on learning after it was fitted
-    loss            'squared': the mean squared error of the coordinates, as DeepPrior++. 'distance': the mean
+    loss            'squared': the mean squared error of the coordinates, as DeepPrior++.
+                    'distance': the mean
                     distance of the joints, which is what the paper measures
     """
 
@@ -89,7 +98,8 @@ class Output(NamedTuple):
 class ResidualAttention(Method):
     """29.8 M parameters at the upper reading of the paper's text; 4×4 maps from a 128×128 crop.
 
-    `fit_prior` comes before training: a prior that was not fitted knows no poses, and `loss` says so.
+    `fit_prior` comes before training: a prior that was not fitted knows no poses, and `loss` says
+    so.
     """
 
     def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
@@ -98,8 +108,8 @@ class ResidualAttention(Method):
         dimensions = coordinates if config.prior in ("full", "none") else config.prior
         if dimensions > coordinates:
             raise HandPoseError(
-                f"prior {dimensions}: {skeleton.name} has {coordinates} coordinates, so that accepted "
-                f"are 1 to {coordinates} dimensions"
+                f"prior {dimensions}: {skeleton.name} has {coordinates} coordinates, so that"
+                f" accepted are 1 to {coordinates} dimensions"
             )
         self.stem = conv_bn_relu(1, c, kernel=7, stride=2)
         self.units = nn.ModuleList(
@@ -150,7 +160,8 @@ class ResidualAttention(Method):
 
     @torch.no_grad()
     def fit_prior(self, batches: Iterable[Crops]) -> None:
-        """Fit the prior layer to the joints of `batches` of crops, seen as in training; nothing to do without one.
+        """Fit the prior layer to the joints of `batches` of crops, seen as in training; nothing to
+        do without one.
 
         Errors: fewer poses than the prior has dimensions, crops without joints.
         """
@@ -184,9 +195,11 @@ class ResidualAttention(Method):
     # ── Loss ──
 
     def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
-        """'pose': an error of the joints in the cube, since the paper gives no loss but trains end to end.
+        """'pose': an error of the joints in the cube, since the paper gives no loss but trains end
+        to end.
 
-        With a frozen prior the gradient of the squared error is that of DeepPrior++'s squared error on the coefficients, up to a
+        With a frozen prior the gradient of the squared error is that of DeepPrior++'s squared error
+        on the coefficients, up to a
         factor: what of a pose lies outside the prior's span no coefficient can change.
         """
         if self.prior is not None and not self.prior.fitted:
@@ -213,8 +226,9 @@ class ResidualAttention(Method):
 class Prior(nn.Module):
     """A linear model of poses, ŷ = α W + μ: coefficients (B, d) → coordinates (B, 3J).
 
-    W (d, 3J): the first d principal directions of the fitted poses, orthonormal, the sign such that the largest
-    entry is positive. μ (3J,): their mean. `variance` (3J,): along each of all 3J directions.
+    W (d, 3J): the first d principal directions of the fitted poses, orthonormal, the sign such that
+    the largest entry is positive. μ (3J,): their mean. `variance` (3J,): along each of all 3J
+    directions.
     """
 
     def __init__(self, dimensions: int, coordinates: int, trainable: bool = False):
@@ -229,15 +243,20 @@ class Prior(nn.Module):
         )
 
     def forward(self, coefficients: torch.Tensor) -> torch.Tensor:
-        # Element by element and not as a matrix product, so that coordinates keep full precision under autocast.
+        # Element by element and not as a matrix product, so that coordinates keep full precision
+        # under autocast.
         return (coefficients[..., None] * self.components).sum(-2) + self.mean
 
     def project(self, poses: torch.Tensor) -> torch.Tensor:
-        """The coefficients (B, d) of poses (B, 3J): (y − μ) Wᵀ, the nearest point of an orthonormal prior's span."""
+        """The coefficients (B, d) of poses (B, 3J): (y − μ) Wᵀ, the nearest point of an orthonormal
+        prior's span.
+        """
         return (poses.to(self.mean.dtype) - self.mean) @ self.components.T
 
     def fit(self, poses: torch.Tensor) -> None:
-        """Principal components of poses (N, 3J), in float64. Errors: fewer poses than dimensions, numbers not finite."""
+        """Principal components of poses (N, 3J), in float64. Errors: fewer poses than dimensions,
+        numbers not finite.
+        """
         d, coordinates = self.components.shape
         if (
             poses.ndim != 2
@@ -262,12 +281,16 @@ class Prior(nn.Module):
         self.fitted = bool(self.variance.any())
 
     def explained(self) -> torch.Tensor:
-        """(3J,) share of the variance of the fitted poses that the first 1, 2, …, 3J directions hold, up to 1."""
+        """(3J,) share of the variance of the fitted poses that the first 1, 2, …, 3J directions
+        hold, up to 1.
+        """
         return self.variance.cumsum(0) / self.variance.sum()
 
 
 def _initialise(method: nn.Module) -> None:
-    """He's kernels, which the paper leaves open, and coefficients near zero: training begins at the mean pose."""
+    """He's kernels, which the paper leaves open, and coefficients near zero: training begins at the
+    mean pose.
+    """
     for part in method.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
@@ -284,17 +307,20 @@ CENTRE_JOINTS = {
     "nyu14": "palm",
     "hands17_21": "middle mcp",
 }
-"""The joint that the paper leaves out of its means as 'used for normalisation', and does not name: that of DeepPrior++."""
+"""The joint that the paper leaves out of its means as 'used for normalisation', and does not name:
+that of DeepPrior++.
+"""
 
 
 def measures(
     predicted: torch.Tensor, joints: torch.Tensor, skeleton: Skeleton, thresholds=metrics.THRESHOLDS
 ) -> dict:
-    """The paper's measures of `predicted` against `joints`, (N, J, 3) mm, where it is ambiguous in both readings.
+    """The paper's measures of `predicted` against `joints`, (N, J, 3) mm, where it is ambiguous in
+    both readings.
 
     `mean_joint_error_mm` over all joints, `mean_without_centre_joint_mm` as printed (Section 4);
-    `success_rate_worst`, as its text says, and `success_rate_mean`, as its Eq. 4 does: shares of frames at each of
-    `thresholds` mm. Errors: a skeleton without a centre joint.
+    `success_rate_worst`, as its text says, and `success_rate_mean`, as its Eq. 4 does: shares of
+    frames at each of `thresholds` mm. Errors: a skeleton without a centre joint.
     """
     left_out = skeleton.index(
         CENTRE_JOINTS[one_of("skeleton with a centre joint", skeleton.name, CENTRE_JOINTS)]
@@ -341,8 +367,9 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> ResidualAttention:
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
-# mm, of the cube in training and test: DeepPrior++'s, which the paper follows without giving its own; on MSRA its
-# commonest of five. Synthetic frames take what the other methods of this book take; HANDS2017 and ITOP, V2V-PoseNet's.
+# mm, of the cube in training and test: DeepPrior++'s, which the paper follows without giving its
+# own; on MSRA its commonest of five. Synthetic frames take what the other methods of this book
+# take; HANDS2017 and ITOP, V2V-PoseNet's.
 CUBES = {
     "synthetic": 250.0,
     "nyu": 300.0,
@@ -357,19 +384,21 @@ STILL = {"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0}
 """No augmentation, on which the paper insists."""
 
 SMALL = {"width": 16, "size": 64}
-"""A quarter of the channels on crops of half the side, some sixty times less arithmetic: every variant's network on a
-CPU, but for 'smoke', where it is narrower still."""
+"""A quarter of the channels on crops of half the side, some sixty times less arithmetic: every
+variant's network on a CPU, but for 'smoke', where it is narrower still.
+"""
 
 
 def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     """How the variant is trained on a data set.
 
-    'paper': Section 4. Its 'L2 regularisation' is a term of the loss: coupled. The rate divides by 10 'after 30
-    epochs', read as after every 30 of the 70.
-    The others are ours: more rate, falling to zero along half a cosine, mild augmentation (no frame is seen
-    more than a few times), and a narrower network on coarser crops, of which a CPU trains many more in the same minutes.
-    'full_width' is there to see whether that pays: as wide as the paper's reading, and so many frames fewer. Under 'laptop' the
-    loss is the distance, and batches are larger, which this network of many small layers computes in less time per frame.
+    'paper': Section 4. Its 'L2 regularisation' is a term of the loss: coupled. The rate divides by
+    10 'after 30 epochs', read as after every 30 of the 70.
+    The others are ours: more rate, falling to zero along half a cosine, mild augmentation
+    (no frame is seen more than a few times), and a narrower network on coarser crops, of which a
+    CPU trains many more in the same minutes. 'full_width' is there to see whether that pays: as
+    wide as the paper's reading, and so many frames fewer. Under 'laptop' the loss is the distance,
+    and batches are larger, which this network of many small layers computes in less time per frame.
     """
     cube = CUBES[dataset]
     if profile == "paper":

@@ -1,12 +1,13 @@
 """Structure-Aware 3D Hourglass (Huang et al., BMVC 2018).
 
-Voxels in, one 3D heat map per joint out, from two stacked hourglasses. The first also has to predict one heat map per
-*bone*; these maps are supervised and passed on, so that the second can learn how joints and bones agree. A joint is the
-weighted mean of the K voxels that respond most.
+Voxels in, one 3D heat map per joint out, from two stacked hourglasses. The first also has to
+predict one heat map per *bone*; these maps are supervised and passed on, so that the second can
+learn how joints and bones agree. A joint is the weighted mean of the K voxels that respond most.
 
-Coordinates: joints in a cube, [-1, 1]³, and from there in voxels of the maps, the middle of the first voxel at 0. Equation
-numbers are the paper's. It has no released code; where its text is silent, the backbone is that of the stacked hourglass
-(Newell et al., ECCV 2016), and every choice is an option of `Config`.
+Coordinates: joints in a cube, [-1, 1]³, and from there in voxels of the maps, the middle of the
+first voxel at 0. Equation numbers are the paper's. It has no released code; where its text is
+silent, the backbone is that of the stacked hourglass (Newell et al., ECCV 2016), and every choice
+is an option of `Config`.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -43,27 +44,36 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Config:
-    """Defaults are the paper's; from `depth` on it is silent, and they are the stacked hourglass's or the book's.
+    """Defaults are the paper's; from `depth` on it is silent, and they are the stacked hourglass's
+    or the book's.
 
     size            voxels along each side of the input; the maps are size/2
     channels        width of the hourglasses
     stacks          number of hourglasses
     dimensions      3: voxels in. 2: the depth image in, and everything two-dimensional (B3 to B5)
-    head            'heatmaps', or 'coordinates' from two fully connected layers at each stack (B1, B3)
+    head            'heatmaps', or 'coordinates' from two fully connected layers at each stack (B1,
+                    B3)
     bones           heat maps of the bones at all stacks but the last
-    cube            'cloud': a frame's own, which just holds its points (Section 3.1, MSRA). 'fixed': the crop's
-    sigma_joints    standard deviation of the maps of joints, and of those of bones, in voxels of the maps
+    cube            'cloud': a frame's own, which just holds its points (Section 3.1, MSRA).
+                    'fixed': the crop's
+    sigma_joints    standard deviation of the maps of joints, and of those of bones, in voxels of
+                    the maps
     sigma_bones
     depth           how often each hourglass halves its map
-    residual        residual modules: pre-activation 'bottleneck', or 'full' with two 3×3×3 of the whole width
-    residuals       how many of them between an hourglass and its 1×1×1 layers: the figure may be read as 1 or 2
-    merge           next input = input + features + 1×1×1 of the maps. 'convolved': the features through a 1×1×1 as
+    residual        residual modules: pre-activation 'bottleneck', or 'full' with two 3×3×3 of the
+                    whole width
+    residuals       how many of them between an hourglass and its 1×1×1 layers: the figure may be
+                    read as 1 or 2
+    merge           next input = input + features + 1×1×1 of the maps. 'convolved': the features
+                    through a 1×1×1 as
                     well. 'plain': as they are
     bone_map        bell of the distance to the bone, a 'segment', or only to its 'middle'
     peak            height of the targets
     k               voxels in the weighted mean that reads a joint out (Eq. 3)
-    hidden, pool    of the fully connected layers: hidden units, and the side to which their input is averaged
-    initial_std     spread of the initial weights of the maps, which begin near zero, as most voxels of a target are
+    hidden, pool    of the fully connected layers: hidden units, and the side to which their input
+                    is averaged
+    initial_std     spread of the initial weights of the maps, which begin near zero, as most voxels
+                    of a target are
     """
 
     size: int = 64
@@ -126,7 +136,9 @@ class Config:
 
 
 class Output(NamedTuple):
-    """What one stack says of J joints and M bones; maps have s = size/2 voxels a side, and no z axis in two dimensions."""
+    """What one stack says of J joints and M bones; maps have s = size/2 voxels a side, and no z
+    axis in two dimensions.
+    """
 
     joints: (
         torch.Tensor
@@ -152,7 +164,9 @@ class StructureAwareHourglass(Method):
         self.to(memory_format={2: torch.channels_last, 3: torch.channels_last_3d}[d])
 
     def encode(self, crops: Crops) -> torch.Tensor:
-        """(B, 1, size, size, size), 1 where a point is; in two dimensions (B, 1, size, size) depth in [-1, 1]."""
+        """(B, 1, size, size, size), 1 where a point is; in two dimensions (B, 1, size, size) depth
+        in [-1, 1].
+        """
         see = voxels.occupancy if self.config.dimensions == 3 else prepare.image
         return see(self.seen(crops), self.config.size)
 
@@ -178,7 +192,9 @@ class StructureAwareHourglass(Method):
     # ── Targets ──
 
     def targets(self, crops: Crops) -> Output:
-        """A bell about every joint and one about every bone (Sections 3.3 and 3.4); or the joints in the cube."""
+        """A bell about every joint and one about every bone (Sections 3.3 and 3.4); or the joints
+        in the cube.
+        """
         config, joints = self.config, self._true_joints(crops)
         to_cube = prepare.xyz_to_cube if config.dimensions == 3 else prepare.to_view
         n = to_cube(joints, self.seen(crops))
@@ -210,10 +226,11 @@ class StructureAwareHourglass(Method):
     # ── Decode ──
 
     def decode(self, y: list[Output], crops: Crops, k: int | None = None) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame, from the last stack, by its `k` highest voxels (None: the configuration's).
+        """(B, J, 3) mm in the camera frame, from the last stack, by its `k` highest voxels
+        (None: the configuration's).
 
-        Two-dimensional maps know no depth. Their joints get that of the surface which the image shows at their
-        place, or of the cube's centre where it shows none; `xy_error` leaves it out.
+        Two-dimensional maps know no depth. Their joints get that of the surface which the image
+        shows at their place, or of the cube's centre where it shows none; `xy_error` leaves it out.
         """
         config, crops, n = self.config, self.seen(crops), y[-1].joints
         if config.head == "heatmaps":
@@ -231,7 +248,9 @@ class StructureAwareHourglass(Method):
 
 
 class Stack(nn.Module):
-    """An hourglass and what follows it (Fig. 1): returns features, maps of all joints and bones, and the output."""
+    """An hourglass and what follows it (Fig. 1): returns features, maps of all joints and bones,
+    and the output.
+    """
 
     def __init__(self, config: Config, joints: int, bones: int):
         super().__init__()
@@ -263,7 +282,8 @@ class Stack(nn.Module):
 class Coordinates(nn.Module):
     """Two fully connected layers (B1, B3): (B, C, s, s, s) → (B, J, 3). Their sizes are ours.
 
-    The features are averaged before: 128 × 32³ of them, and 1024 hidden units, would be four billion weights.
+    The features are averaged before: 128 × 32³ of them, and 1024 hidden units, would be four
+    billion weights.
     """
 
     def __init__(self, config: Config, joints: int):
@@ -315,7 +335,9 @@ def _squares(value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
 
 def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
-    """Mean distance over joints and frames without depth, mm, of (N, J, 3) mm: the measure of B4 and B5 (Table 1)."""
+    """Mean distance over joints and frames without depth, mm, of (N, J, 3) mm: the measure of B4
+    and B5 (Table 1).
+    """
     return metrics.mean_joint_error(
         *(F.pad(places[..., :2], (0, 1)) for places in (predicted, joints))
     ).item()
@@ -325,7 +347,10 @@ def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
 
 VARIANTS = {
     "paper": (
-        "Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1 and 2)",
+        (
+            "Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1"
+            " and 2)"
+        ),
         {},
     ),
     "direct_3d": (
@@ -368,9 +393,10 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> StructureAwareHourg
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
-# mm, of the cube in training and test. NYU: the paper gives none; 250 is what its average voxel of 8 mm comes to in
-# 32³. MSRA: wide enough to hold the cut-out hand whole, whose points then decide the cube that is seen. ICVL, HANDS2017
-# and ITOP, which the paper leaves out, and synthetic frames: as the other methods of this book.
+# mm, of the cube in training and test. NYU: the paper gives none; 250 is what its average voxel of
+# 8 mm comes to in 32³. MSRA: wide enough to hold the cut-out hand whole, whose points then decide
+# the cube that is seen. ICVL, HANDS2017 and ITOP, which the paper leaves out, and synthetic frames:
+# as the other methods of this book.
 CUBES = {
     "synthetic": 250.0,
     "nyu": 250.0,
@@ -381,21 +407,25 @@ CUBES = {
 }
 DATASETS = tuple(CUBES)
 CUT_OUT = ("msra",)
-"""Data sets that show a hand and nothing else. Elsewhere a cube holds points of a forearm or of a room as well, whose box
-says little about the hand: there the cube is the crop's, as the paper has it on NYU."""
+"""Data sets that show a hand and nothing else. Elsewhere a cube holds points of a forearm or of a
+room as well, whose box says little about the hand: there the cube is the crop's, as the paper has
+it on NYU.
+"""
 
 SMALL = {"channels": 32, "size": 24, "depth": 2, "hidden": 256}
-"""A quarter of the channels on voxels almost three times as wide, some two hundred times less arithmetic: every variant's
-network on a CPU; half as wide again under 'smoke' and 'ablation'."""
+"""A quarter of the channels on voxels almost three times as wide, some two hundred times less
+arithmetic: every variant's network on a CPU; half as wide again under 'smoke' and 'ablation'.
+"""
 
 
 def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     """How the variant is trained on a data set.
 
-    'paper': Section 4.2. Its rate 'decays 0.3 every 5 epochs', read as falls to 0.3 of it and not by 30 %; its rotation
-    is about the camera's axis, since none is named; RMSProp's other constants are PyTorch's.
-    The others are ours: the paper's rate is far too low for minutes. As for the other methods, more rate, falling to zero
-    along half a cosine, decoupled weight decay, mild augmentation, and a narrower network on coarser voxels.
+    'paper': Section 4.2. Its rate 'decays 0.3 every 5 epochs', read as falls to 0.3 of it and not
+    by 30 %; its rotation is about the camera's axis, since none is named; RMSProp's other constants
+    are PyTorch's. The others are ours: the paper's rate is far too low for minutes. As for the
+    other methods, more rate, falling to zero along half a cosine, decoupled weight decay, mild
+    augmentation, and a narrower network on coarser voxels.
     """
     cube = CUBES[dataset]
     seen = {} if dataset in CUT_OUT or variant == "own_cube" else {"cube": "fixed"}

@@ -1,11 +1,13 @@
-"""V2V-PoseNet: voxel-to-voxel prediction for 3D hand and human pose estimation (Moon et al., CVPR 2018).
+"""V2V-PoseNet: voxel-to-voxel prediction for 3D hand and human pose estimation
+(Moon et al., CVPR 2018).
 
-A depth image is a set of points. They fill a cube of voxels, free from perspective, and a 3D encoder-decoder says of
-every voxel how likely each joint is in it. The joint is where that is highest.
+A depth image is a set of points. They fill a cube of voxels, free from perspective, and a 3D
+encoder-decoder says of every voxel how likely each joint is in it. The joint is where that is
+highest.
 
-Coordinates: [-1, 1]³ spans the cube; input voxels are the `size`³ of the occupancy, output voxels half as many along
-each axis. Equation, section and table numbers are the paper's; 'the code' is the authors', 'the port' a later one in
-PyTorch, which counts voxels in another way.
+Coordinates: [-1, 1]³ spans the cube; input voxels are the `size`³ of the occupancy, output voxels
+half as many along each axis. Equation, section and table numbers are the paper's; 'the code' is the
+authors', 'the port' a later one in PyTorch, which counts voxels in another way.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -43,16 +45,20 @@ class Config:
     size            voxels (pixels) along a side of the input; the output has half as many
     width           channels of the stem; the three levels have 2, 4 and 8 times as many
     input, output   of the four combinations of Table 1
-    hidden          of the two layers before coordinates; not printed: it reproduces the printed 21.1 M and 457.5 M
+    hidden          of the two layers before coordinates; not printed: it reproduces the printed
+                    21.1 M and 457.5 M
     sigma           output voxels (Eq. 1)
-    convention      how joints become places in output voxels, and places joints: `to_places`, `from_places`
-    loss            'mean' over all voxels (the code), 'sum' over them (Eq. 2), or the 'cross_entropy' between
+    convention      how joints become places in output voxels, and places joints: `to_places`,
+                    `from_places`
+    loss            'mean' over all voxels (the code), 'sum' over them (Eq. 2), or the
+                    'cross_entropy' between
                     distributions over the voxels (ours), which suits soft-argmax
     initial_std     spread of the initial kernels (Section 7)
 
     and of the read-out, which `decode` takes as well:
 
-    read_out        'arg_max' (the paper); the weighted mean of the 'top_k' (3D hourglass); 'soft_arg_max'
+    read_out        'arg_max' (the paper); the weighted mean of the 'top_k' (3D hourglass);
+                    'soft_arg_max'
     k               voxels of top_k
     sharpness       of the softmax: 1 after cross entropy; a likelihood of height 1 takes some 20
     """
@@ -90,15 +96,16 @@ class Config:
 
 # ── Places ───────────────────────────────────────────────────────────────────────────────────────
 #
-# Two conventions, each a pair. Whoever draws by one and decodes by the other is off by half an input voxel along
-# every axis, 1.1 to 1.4 mm; the method therefore has one field for both.
+# Two conventions, each a pair. Whoever draws by one and decodes by the other is off by half an
+# input voxel along every axis, 1.1 to 1.4 mm; the method therefore has one field for both.
 
 
 def to_places(n: torch.Tensor, size: int, convention: str) -> torch.Tensor:
-    """Coordinates (..., 3) in [-1, 1]³ → the middle of the bell in output voxels, whose first has its index 0.
+    """Coordinates (..., 3) in [-1, 1]³ → the middle of the bell in output voxels, whose first has
+    its index 0.
 
-    'authors': the input voxel in which the joint lies, over 2. 'port': where it is, continuously, with the middle of
-    output voxel m at m. `size` counts input voxels.
+    'authors': the input voxel in which the joint lies, over 2. 'port': where it is, continuously,
+    with the middle of output voxel m at m. `size` counts input voxels.
     """
     if one_of("convention", convention, CHOICES["convention"]) == "authors":
         return ((n + 1) * (size / 2)).floor() / 2
@@ -106,7 +113,9 @@ def to_places(n: torch.Tensor, size: int, convention: str) -> torch.Tensor:
 
 
 def from_places(places: torch.Tensor, size: int, convention: str) -> torch.Tensor:
-    """Places (..., 3) in output voxels → coordinates: the middle of input voxel 2m ('authors'), of output voxel m ('port')."""
+    """Places (..., 3) in output voxels → coordinates: the middle of input voxel 2m ('authors'), of
+    output voxel m ('port').
+    """
     if one_of("convention", convention, CHOICES["convention"]) == "authors":
         return voxels.from_voxels(2 * places, size)
     return voxels.from_voxels(places, size // 2)
@@ -160,7 +169,9 @@ class V2VPoseNet(Method):
                 nn.init.zeros_(module.bias)
 
     def encode(self, crops: Crops) -> torch.Tensor:
-        """(B, 1, size, size, size) occupancy (Section 5), or (B, 1, size, size) depth in [-1, 1], background +1."""
+        """(B, 1, size, size, size) occupancy (Section 5), or (B, 1, size, size) depth in [-1, 1],
+        background +1.
+        """
         if self.config.input == "voxels":
             return voxels.occupancy(crops, self.config.size)
         return prepare.image(crops, self.config.size)
@@ -169,7 +180,8 @@ class V2VPoseNet(Method):
         sides = (self.config.size,) * (3 if self.config.input == "voxels" else 2)
         if x.shape[1:] != (1, *sides):
             raise HandPoseError(
-                f"input of shape {tuple(x.shape)}: accepted is (B, {', '.join(map(str, (1, *sides)))})"
+                f"input of shape {tuple(x.shape)}: accepted is (B,"
+                f" {', '.join(map(str, (1, *sides)))})"
             )
         y = self.head(self.last(self.encoder_decoder(self.stem(x))))
         if self.config.output == "coordinates":
@@ -179,7 +191,9 @@ class V2VPoseNet(Method):
     # ── Targets ──
 
     def targets(self, crops: Crops) -> Output:
-        """Eq. 1: a bell of height 1 around each joint, or its logarithm for the cross entropy; or the coordinates."""
+        """Eq. 1: a bell of height 1 around each joint, or its logarithm for the cross entropy; or
+        the coordinates.
+        """
         n = self._to_normalised(self._true_joints(crops), crops)
         if self.config.output == "coordinates":
             return Output(joints=n)
@@ -188,7 +202,9 @@ class V2VPoseNet(Method):
         return Output(draw(places, self.config.size // 2, self.config.sigma))
 
     def _to_normalised(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """Points (B, N, 3) mm → (B, N, 3) in [-1, 1]³: of the cube; of the picture, where maps lie over its pixels."""
+        """Points (B, N, 3) mm → (B, N, 3) in [-1, 1]³: of the cube; of the picture, where maps lie
+        over its pixels.
+        """
         return (prepare.to_view if self._over_pixels else prepare.xyz_to_cube)(xyz, crops)
 
     def _to_xyz(self, n: torch.Tensor, crops: Crops) -> torch.Tensor:
@@ -202,10 +218,12 @@ class V2VPoseNet(Method):
     # ── Loss ──
 
     def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
-        """Eq. 2 of the likelihood, or the same of coordinates: their mean or, a frame's, sum; or the cross entropy.
+        """Eq. 2 of the likelihood, or the same of coordinates: their mean or, a frame's, sum; or
+        the cross entropy.
 
-        The cross entropy takes both volumes for logarithms of distributions over a joint's voxels, and is the mean over
-        joints. A joint outside the cube counts too: its bell is highest at the face that is nearest to it.
+        The cross entropy takes both volumes for logarithms of distributions over a joint's voxels,
+        and is the mean over joints. A joint outside the cube counts too: its bell is highest at the
+        face that is nearest to it.
         """
         output, true = y[-1], self.targets(crops)
         name = "likelihood" if output.joints is None else "joints"
@@ -223,7 +241,9 @@ class V2VPoseNet(Method):
     # ── Decode ──
 
     def decode(self, y: list[Output], crops: Crops, **read_out) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame; `read_out` replaces `read_out`, `k` and `sharpness` of the configuration."""
+        """(B, J, 3) mm in the camera frame; `read_out` replaces `read_out`, `k` and `sharpness` of
+        the configuration.
+        """
         for name in read_out:
             one_of("option of v2v_posenet's read-out", name, READ_OUT)
         config, output = replace(self.config, **read_out) if read_out else self.config, y[-1]
@@ -294,20 +314,22 @@ CUBES = {
 DATASETS = tuple(CUBES)
 
 SMALL = {"width": 8, "size": 32, "sigma": 1.0, "hidden": 256, "initial_std": 0.03}
-"""Half the width on 32³ voxels: every network under 'laptop'; 24³ (24²) for those of Table 1, and under 'ablation' for all."""
+"""Half the width on 32³ voxels: every network under 'laptop'; 24³ (24²) for those of Table 1, and
+under 'ablation' for all.
+"""
 
 
 def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     """How the variant is trained on a data set.
 
-    'paper': Section 7, and the constants of RMSProp that the code leaves at Torch's. Shifts are the code's, up to 4 input
-    voxels along each axis, where the text says 8. Points that are scaled by 0.8 to 1.2 are points seen in a cube
-    of 1/0.8 to 1/1.2 times the side.
-    The others are ours, as for the other methods: a rate that falls to zero along half a cosine, mild augmentation, and
-    cross entropy with soft-argmax in the port's convention: where a voxel measures 16 mm, arg-max and whole input voxels
-    would set the error. Kernels begin larger, since one of our updates would move the paper's by more than their size.
-    'epoch_ensemble' keeps its rate, as the paper does: networks that no longer
-    change are not worth averaging.
+    'paper': Section 7, and the constants of RMSProp that the code leaves at Torch's. Shifts are the
+    code's, up to 4 input voxels along each axis, where the text says 8. Points that are scaled by
+    0.8 to 1.2 are points seen in a cube of 1/0.8 to 1/1.2 times the side.
+    The others are ours, as for the other methods: a rate that falls to zero along half a cosine,
+    mild augmentation, and cross entropy with soft-argmax in the port's convention: where a voxel
+    measures 16 mm, arg-max and whole input voxels would set the error. Kernels begin larger, since
+    one of our updates would move the paper's by more than their size. 'epoch_ensemble' keeps its
+    rate, as the paper does: networks that no longer change are not worth averaging.
     """
     cube = CUBES[dataset]
     if profile == "paper":

@@ -27,11 +27,12 @@ def augment(
 ) -> Crops:
     """A random view of each crop, every range drawn uniformly.
 
-    `rotation` rad in the image plane; `scale` of the cube's side; `translation` of its centre, up to
-    so many mm along each axis; `aspect` stretch of x against y. `one_of` changes only one of these
-    per sample, with equal odds of none, as the code of JGR-P2O does (card §7). The draws come from a
-    `generator` on the CPU and are the same wherever the batch lives; sample i takes the i-th seven
-    numbers. Errors: a range that is empty or not positive where it must be, a generator elsewhere.
+    `rotation` rad in the image plane; `scale` of the cube's side; `translation` of its centre, up
+    to so many mm along each axis; `aspect` stretch of x against y. `one_of` changes only one of
+    these per sample, with equal odds of none, as the code of JGR-P2O does (card §7). The draws come
+    from a `generator` on the CPU and are the same wherever the batch lives; sample i takes the i-th
+    seven numbers. Errors: a range that is empty or not positive where it must be, a generator
+    elsewhere.
     """
     _check(generator, rotation, scale, translation, aspect)
     like = crops.cube

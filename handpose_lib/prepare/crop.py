@@ -32,12 +32,12 @@ def crop(
 ) -> Crops:
     """Cut a window for each image of a batch.
 
-    `depth` (B, H, W) mm; `camera` a `Camera`, (4,) or (B, 4); `centre` (B, 3) mm; `cube` its side in
-    mm, one number or (B,); `joints` (B, J, 3) mm; `hands` B times 'right' or 'left'. A window holds
-    cube · margin at the depth of the centre; what reaches over the image's edge is 0. All windows of
-    the batch have one side: the smallest multiple of 8 pixels that holds each, or `size`, which then
-    cuts those that are larger. Errors: shapes that do not fit, a centre that is not in front of the
-    camera, a cube or margin that is not positive.
+    `depth` (B, H, W) mm; `camera` a `Camera`, (4,) or (B, 4); `centre` (B, 3) mm; `cube` its side
+    in mm, one number or (B,); `joints` (B, J, 3) mm; `hands` B times 'right' or 'left'. A window
+    holds cube · margin at the depth of the centre; what reaches over the image's edge is 0. All
+    windows of the batch have one side: the smallest multiple of 8 pixels that holds each, or
+    `size`, which then cuts those that are larger. Errors: shapes that do not fit, a centre that is
+    not in front of the camera, a cube or margin that is not positive.
     """
     _check(depth, centre, joints, hands, ids, margin)
     batch = len(depth)
@@ -83,9 +83,10 @@ def batch(
 ) -> Crops:
     """The crops of a list of frames, which may come from cameras of different image size.
 
-    `centre` is where the cube sits: 'mass' or 'outline' (see `locate`), 'true' (the mean of the joints)
-    or 'stored' (the frames' own reference points). Errors: no frames, an unknown centre, a frame that lacks what
-    the centre needs, frames with and without joints, no hand found.
+    `centre` is where the cube sits: 'mass' or 'outline' (see `locate`), 'true'
+    (the mean of the joints) or 'stored' (the frames' own reference points). Errors: no frames, an
+    unknown centre, a frame that lacks what the centre needs, frames with and without joints, no
+    hand found.
     """
     if not frames:
         raise HandPoseError("a batch of no frames: accepted is at least one frame")
@@ -106,7 +107,8 @@ def batch(
 
 
 def _copy(window: torch.Tensor, image: torch.Tensor, u: int, v: int, extent: int) -> None:
-    """Copy the pixels at most `extent` from (u, v) into the middle of `window`, as far as both reach.
+    """Copy the pixels at most `extent` from (u, v) into the middle of `window`, as far as both
+    reach.
 
     A copy per image beats one gather over the batch about four times on a CPU. Cutting at the
     sample's own extent, not the batch's, keeps a sample the same in every batch.

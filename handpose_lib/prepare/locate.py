@@ -1,17 +1,17 @@
 """The reference point: where in the image the hand is, so that a cube can be put around it.
 
-Both methods start at the nearest thing whose visible surface is as large as a hand's, if possible one
-that stands by itself, and then follow a mean inside the cube:
+Both methods start at the nearest thing whose visible surface is as large as a hand's, if possible
+one that stands by itself, and then follow a mean inside the cube:
 
 * 'mass', the usual one: the mean of the points, as DeepPrior++ and many others (their section 3). A
   forearm in view pulls it off the hand.
-* 'outline', ours: each point counts with the length of the outline that passes through it, that is, of
-  the border to something farther. Fingers have most of a hand's outline and a forearm little, so that
-  the mean stays on the hand.
+* 'outline', ours: each point counts with the length of the outline that passes through it, that is,
+  of the border to something farther. Fingers have most of a hand's outline and a forearm little, so
+  that the mean stays on the hand.
 
-Neither is a detector: both assume, as the hand data sets do, that the hand is the nearest thing of its size.
-A `detector` takes their place where that fails, and `refine` improves on whatever was found: both are
-functions, mostly of a trained network, that `locate` knows nothing else about.
+Neither is a detector: both assume, as the hand data sets do, that the hand is the nearest thing of
+its size. A `detector` takes their place where that fails, and `refine` improves on whatever was
+found: both are functions, mostly of a trained network, that `locate` knows nothing else about.
 """
 
 from collections.abc import Callable
@@ -27,21 +27,30 @@ NEAR, FAR = 100.0, 1500.0
 """Default range in mm in which a hand is looked for."""
 
 CELL = 60.0
-"""Side in mm of the cells in which the visible surface is measured; three make a block, about a hand."""
+"""Side in mm of the cells in which the visible surface is measured; three make a block, about a
+hand.
+"""
 HAND_AREA = 3000.0
-"""Visible surface in mm² from which a block counts as a hand: half of what an edge-on hand shows."""
+"""Visible surface in mm² from which a block counts as a hand: half of what an edge-on hand shows.
+"""
 REACH = 2
-"""How many cells a hand may be away from the nearest part of the arm or hand that was found first."""
+"""How many cells a hand may be away from the nearest part of the arm or hand that was found first.
+"""
 EDGE_MM = 12.0
-"""A neighbouring pixel that is so much farther is behind an outline; noise and slanted skin stay below."""
+"""A neighbouring pixel that is so much farther is behind an outline; noise and slanted skin stay
+below.
+"""
 ISOLATION = 2.0
-"""A hand has at most as much surface again within the next cells: its forearm, but not a body or wall."""
+"""A hand has at most as much surface again within the next cells: its forearm, but not a body or
+wall.
+"""
 SIDEWAYS = 900.0
 """How far from the optical axis in mm a hand is looked for."""
 ROUNDS = 4
 """How often the mean is followed."""
 COARSE = 80
-"""Images wider than this are read at every k-th pixel: a mean of hundreds of points needs no more."""
+"""Images wider than this are read at every k-th pixel: a mean of hundreds of points needs no more.
+"""
 
 
 def locate(
@@ -57,11 +66,11 @@ def locate(
 ) -> torch.Tensor:
     """Find the hand in each image: depth (B, H, W) mm → (B, 3) mm in the camera frame.
 
-    `method` 'mass' or 'outline'; only pixels within [near, far] mm count; `cube` is the side in mm of
-    the cube whose mean is followed, one number or (B,). `detector(depth, cameras)` → (B, 3) finds the
-    hand instead of `method`; `refine(depth, cameras, centre)` → (B, 3) improves what was found; cameras
-    are (B, 4). Errors: an unknown method, shapes that do not fit, negative or non-finite depth, an image
-    without anything in the range (named by `ids` if given).
+    `method` 'mass' or 'outline'; only pixels within [near, far] mm count; `cube` is the side in mm
+    of the cube whose mean is followed, one number or (B,). `detector(depth, cameras)` → (B, 3)
+    finds the hand instead of `method`; `refine(depth, cameras, centre)` → (B, 3) improves what was
+    found; cameras are (B, 4). Errors: an unknown method, shapes that do not fit, negative or
+    non-finite depth, an image without anything in the range (named by `ids` if given).
     """
     one_of("method to locate a hand", method, METHODS)
     if depth.ndim != 3:
@@ -78,7 +87,9 @@ def locate(
 
 
 def _mean_in_cube(depth, cameras, method, near, far, cube, ids) -> torch.Tensor:
-    """(B, 3): the mean in a cube that starts at the nearest thing of a hand's size and follows its own mean."""
+    """(B, 3): the mean in a cube that starts at the nearest thing of a hand's size and follows its
+    own mean.
+    """
     step = max(1, depth.shape[-1] // COARSE)
     depth = depth[:, ::step, ::step].contiguous()
     cameras = cameras / step
@@ -114,18 +125,19 @@ def as_cameras(camera: Camera | torch.Tensor, depth: torch.Tensor) -> torch.Tens
         camera = camera.intrinsics(depth)
     if camera.shape not in ((4,), (len(depth), 4)):
         raise HandPoseError(
-            f"camera of shape {tuple(camera.shape)} for {len(depth)} images: accepted are a Camera, "
-            f"(4,), or ({len(depth)}, 4)"
+            f"camera of shape {tuple(camera.shape)} for {len(depth)} images: accepted are a Camera,"
+            f" (4,), or ({len(depth)}, 4)"
         )
     return camera.to(depth).expand(len(depth), 4)
 
 
 def _nearest_hand_sized(points, area, length, near, far) -> torch.Tensor:
-    """(B, 3) where to start: the nearest block of cells that shows as much surface as a hand, by itself.
+    """(B, 3) where to start: the nearest block of cells that shows as much surface as a hand, by
+    itself.
 
-    `area` (B, N) is the surface in mm² that each pixel shows, about z² / (fx fy). With `length`, of the
-    outline in mm, the start moves on to the block of longest outline within reach of a hand. Both are
-    whole numbers, whose sums do not depend on the order in which a device adds.
+    `area` (B, N) is the surface in mm² that each pixel shows, about z² / (fx fy). With `length`, of
+    the outline in mm, the start moves on to the block of longest outline within reach of a hand.
+    Both are whole numbers, whose sums do not depend on the order in which a device adds.
     """
     batch, across, deep = len(points), int(2 * SIDEWAYS / CELL), int((far - near) / CELL) + 1
     cells = ((points - points.new_tensor([-SIDEWAYS, -SIDEWAYS, near])) / CELL).floor()
@@ -164,7 +176,9 @@ def _nearest_hand_sized(points, area, length, near, far) -> torch.Tensor:
 
 
 def _outline(depth: torch.Tensor) -> torch.Tensor:
-    """(B, H·W) how many of the four neighbours of a pixel are farther by `EDGE_MM`, or not measured."""
+    """(B, H·W) how many of the four neighbours of a pixel are farther by `EDGE_MM`, or not
+    measured.
+    """
     behind = depth.masked_fill(depth <= 0, float("inf"))
     framed = torch.nn.functional.pad(behind[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     neighbours = (
@@ -206,6 +220,6 @@ def _need_a_hand(counts, near, far, ids) -> None:
     if empty:
         name = repr(ids[empty[0]]) if ids is not None else f"number {empty[0]} of the batch"
         raise HandPoseError(
-            f"no hand in image {name}: nothing is measured between {near:g} and {far:g} mm; accepted "
-            "is depth in millimetres with a hand in that range, or another near and far"
+            f"no hand in image {name}: nothing is measured between {near:g} and {far:g} mm;"
+            " accepted is depth in millimetres with a hand in that range, or another near and far"
         )

@@ -4,7 +4,8 @@ Normalised coordinates n = (x, y, z) span the cube of a crop with [-1, 1]³. Wit
 pixels from the projected centre and h = (fx, fy) · cube/2 / centre_z the half-extent of the cube in
 pixels (its size at the depth of its centre, as DeepPrior++ crops):
 
-    q = p / h,   q_x ← mirror · q_x,   q ← R(rotation) q,   n = (aspect · q_x, q_y, (d − centre_z) / (cube/2))
+    q = p / h,   q_x ← mirror · q_x,   q ← R(rotation) q,   n = (aspect · q_x, q_y, (d − centre_z) /
+                 (cube/2))
 
 The same map with q = (x − centre_x, y − centre_y) / (cube/2) in mm serves methods that work on
 points or voxels: `xyz_to_cube`. Images and joints use one and the same map, so that augmentation,

@@ -1,9 +1,10 @@
 """Voxels: which cells of the cube a depth image fills, and places counted in them.
 
-A cube of size³ voxels spans the normalised coordinates [-1, 1]³ of `view.xyz_to_cube`, in which nothing is distorted
-by perspective: voxel i covers [-1 + 2i/size, -1 + 2(i + 1)/size). The measured pixels of the window become points, the
-points go through the view, and only then are they put into voxels: a turned or enlarged view costs no resolution, and
-volumes and joints share one map. Volumes are stored [z][y][x]; places are (x, y, z), and the middle of voxel k is k.
+A cube of size³ voxels spans the normalised coordinates [-1, 1]³ of `view.xyz_to_cube`, in which
+nothing is distorted by perspective: voxel i covers [-1 + 2i/size, -1 + 2(i + 1)/size). The measured
+pixels of the window become points, the points go through the view, and only then are they put into
+voxels: a turned or enlarged view costs no resolution, and volumes and joints share one map. Volumes
+are stored [z][y][x]; places are (x, y, z), and the middle of voxel k is k.
 """
 
 from dataclasses import replace
@@ -15,21 +16,25 @@ from handpose_lib.frames import Crops
 from handpose_lib.prepare.view import xyz_to_cube
 
 ROOM = 1 + 1 / 1024
-"""A fitted cube over the extent of its points, so that the outermost ones lie in the last voxels and not beside them."""
+"""A fitted cube over the extent of its points, so that the outermost ones lie in the last voxels
+and not beside them.
+"""
 
 
 def occupancy(crops: Crops, size: int) -> torch.Tensor:
-    """Which voxels hold a measured point: (B, 1, size, size, size), 1 or 0 in the type of the depth.
+    """Which voxels hold a measured point: (B, 1, size, size, size), 1 or 0 in the type of the
+    depth.
 
-    Pixels without depth and points outside the cube fill nothing. Source: V2V-PoseNet, Section 5. Errors: a size that
-    is not a whole number above 0.
+    Pixels without depth and points outside the cube fill nothing. Source: V2V-PoseNet, Section 5.
+    Errors: a size that is not a whole number above 0.
     """
     if not isinstance(size, int) or size < 1:
         raise HandPoseError(f"size {size!r}: accepted is a number of voxels from 1 on")
     batch, side = crops.depth.shape[:2]
     row, column = _candidates(crops)  # (n,) and (n,)
     frame, z = row // side, crops.depth.take(row * side + column)
-    # A point is z · (a, b, 1) with a of its column and b of its row: so is its voxel, z · (a' + b') + the frame's offset.
+    # A point is z · (a, b, 1) with a of its column and b of its row: so is its voxel, z · (a' + b')
+    # + the frame's offset.
     across, down = _rays(crops)
     linear, offset = _to_voxel(crops, size)
     index, inside = frame, z > 0
@@ -51,11 +56,13 @@ def occupancy(crops: Crops, size: int) -> torch.Tensor:
 
 
 def fit_cloud(crops: Crops) -> Crops:
-    """`crops` in the cubes that just hold their points: centre in the middle of their box, side its largest extent.
+    """`crops` in the cubes that just hold their points: centre in the middle of their box, side its
+    largest extent.
 
-    The points are those inside the old cube, and the box is along the axes of the camera; both disregard rotation,
-    aspect and mirror of the view, which stay as they are, so that turning a view does not change what it is fitted to.
-    A frame whose points have no extent keeps its cube. Source: Structure-Aware 3D Hourglass, Section 3.1.
+    The points are those inside the old cube, and the box is along the axes of the camera; both
+    disregard rotation, aspect and mirror of the view, which stay as they are, so that turning a
+    view does not change what it is fitted to. A frame whose points have no extent keeps its cube.
+    Source: Structure-Aware 3D Hourglass, Section 3.1.
     """
     points, measured = _points(crops)
     half = (crops.cube / 2)[:, None, None]
@@ -82,9 +89,11 @@ def from_voxels(places: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _candidates(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels that may lie in the cubes: rows (n,), counted through all windows, and columns (n,).
+    """The pixels that may lie in the cubes: rows (n,), counted through all windows, and columns
+    (n,).
 
-    On a CPU those in its range of depth, a tenth of all as a rule. Elsewhere all: nothing there waits for their number.
+    On a CPU those in its range of depth, a tenth of all as a rule. Elsewhere all: nothing there
+    waits for their number.
     """
     if crops.depth.device.type != "cpu":
         pixel, side = (
@@ -101,7 +110,9 @@ def _candidates(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _to_voxel(crops: Crops, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The affine map voxel = xyz @ linear + offset, (B, 3, 3) and (B, 3): what the view does with four points."""
+    """The affine map voxel = xyz @ linear + offset, (B, 3, 3) and (B, 3): what the view does with
+    four points.
+    """
     far = 1024.0  # mm, as large as the points, so that differences keep their precision
     corners = torch.cat((crops.centre.new_zeros(1, 3), far * torch.eye(3).to(crops.centre)))
     n = (xyz_to_cube(corners.expand(len(crops), 4, 3), crops) + 1) * (size / 2)
@@ -109,7 +120,9 @@ def _to_voxel(crops: Crops, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _points(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels of the windows as points (B, S², 3) mm in the camera frame, and which of them were measured (B, S²)."""
+    """The pixels of the windows as points (B, S², 3) mm in the camera frame, and which of them were
+    measured (B, S²).
+    """
     across, down = _rays(crops)
     z = crops.depth
     points = torch.stack((z * across[:, None], z * down[:, :, None], z), -1)

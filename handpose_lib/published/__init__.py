@@ -1,14 +1,17 @@
 """What other groups published: labels and predictions of test sets, read and scored again.
 
     published.score("nyu", "V2V-PoseNet")["mean_joint_error_mm"]       # a file of the data folder
-    published.score_file("mine.txt", "nyu").measures                   # any file, with what smells about it
+    published.score_file("mine.txt", "nyu").measures                   # any file, with what smells
+    about it
 
-Instead of its name a `Benchmark` may be given, such as `imitation.write` makes where the real files are absent.
-`BENCHMARKS` says which files `data_scripts/fetch_published.py` obtains and which camera takes their pixels to
-millimetres: the one of the script of xinghaochen/awesome-hand-pose-estimation (folder `evaluation`). Labels and
-predictions must be taken through the same one: a different pair for one of the two is what hurts.
-How a file is written and what its numbers mean is told from its content (`files`, `spaces`); what is wrong with
-it, by `smells`. The figures printed elsewhere stand in `book/tables/rescoring.json`.
+Instead of its name a `Benchmark` may be given, such as `imitation.write` makes where the real files
+are absent. `BENCHMARKS` says which files `data_scripts/fetch_published.py` obtains and which camera
+takes their pixels to
+millimetres: the one of the script of xinghaochen/awesome-hand-pose-estimation
+(folder `evaluation`). Labels and predictions must be taken through the same one: a different pair
+for one of the two is what hurts. How a file is written and what its numbers mean is told from its
+content (`files`, `spaces`); what is wrong with it, by `smells`. The figures printed elsewhere stand
+in `book/tables/rescoring.json`.
 """
 
 from dataclasses import dataclass, field
@@ -133,7 +136,8 @@ def available(root=None):
 
 
 def load(name, method=None, root=None, intrinsics=None):
-    """Joints `(N, J, 3)` mm of a benchmark, by its name: a method's predictions, or the labels without `method`.
+    """Joints `(N, J, 3)` mm of a benchmark, by its name: a method's predictions, or the labels
+    without `method`.
 
     In the camera frame, y down. `intrinsics`: others than the benchmark's own, for files in pixels.
     """
@@ -160,8 +164,8 @@ def score(name, method, root=None):
     predicted, labels = load(name, method, root), load(name, root=root)
     if len(predicted) != len(labels):
         raise DataError(
-            f"{_benchmark(name).title}: {method} has {len(predicted)} frames and the labels have {len(labels)}: "
-            "line i of both must be the same frame"
+            f"{_benchmark(name).title}: {method} has {len(predicted)} frames and the labels have"
+            f" {len(labels)}: line i of both must be the same frame"
         )
     return metrics.summary(predicted, labels)
 
@@ -169,11 +173,13 @@ def score(name, method, root=None):
 def score_file(path, name, labels=None, space=None, root=None, against=None) -> Score:
     """Scores any prediction file for the test set `name`, and looks for what smells.
 
-    `labels`: (N, J, 3) mm in the camera frame, or a file of labels; without them, the published ones below `root`.
-    `space`: 'uvd' or 'xyz', where the numbers should not be asked. `against`: name → (N, J, 3) mm of other predictions
-    whose frames it must not hold; without it, the other published files of the set. Frames are matched by their image names where the
-    file has them and the test list is there, otherwise line by line: then, if there are fewer or more than labels,
-    the first of both are compared, and that is a smell. Errors: `DataError` naming the file that cannot be read.
+    `labels`: (N, J, 3) mm in the camera frame, or a file of labels; without them, the published
+    ones below `root`.
+    `space`: 'uvd' or 'xyz', where the numbers should not be asked. `against`: name → (N, J, 3) mm
+    of other predictions whose frames it must not hold; without it, the other published files of the
+    set. Frames are matched by their image names where the file has them and the test list is there,
+    otherwise line by line: then, if there are fewer or more than labels, the first of both are
+    compared, and that is a smell. Errors: `DataError` naming the file that cannot be read.
     """
     benchmark = _benchmark(name)
     one_of("space", space, (None, spaces.UVD, spaces.XYZ))
@@ -227,7 +233,9 @@ def score_file(path, name, labels=None, space=None, root=None, against=None) -> 
 
 
 def parts_of(name, frames) -> dict[str, slice]:
-    """The parts of a test set as rows of its labels; none where the labels are not the `frames` of the whole set."""
+    """The parts of a test set as rows of its labels; none where the labels are not the `frames` of
+    the whole set.
+    """
     parts = _benchmark(name).parts
     if sum(parts.values()) != frames:
         return {}
@@ -264,7 +272,9 @@ def _names(benchmark, root):
 
 
 def _rows(names, test_list, frames):
-    """The row of the labels for each line of a file, by image name; None where the names do not tell."""
+    """The row of the labels for each line of a file, by image name; None where the names do not
+    tell.
+    """
     if names is None or test_list is None or len(test_list) != frames:
         return None
     depth = len(names[0].split("/"))  # some files leave out the folders

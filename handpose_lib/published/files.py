@@ -1,13 +1,16 @@
 """Pose files, told apart by what is in them, never by their names.
 
-text      One frame per line, three numbers per joint, between blanks, tabs or commas. A line may begin
-          with the name of its image (a backslash becomes a slash) or its number, and go on after the last
-          joint; lines may be empty; the first may say how many follow. What varies is found out here.
+text      One frame per line, three numbers per joint, between blanks, tabs or commas. A line may
+          begin
+          with the name of its image (a backslash becomes a slash) or its number, and go on after
+          the last joint; lines may be empty; the first may say how many follow. What varies is
+          found out here.
 MATLAB    Version 5: the one array of `(N, J, 3)` or `(N, 3 J)` numbers.
 zip       With one file of those kinds among whatever else is in it.
 
-Reading takes at most `MEMORY` times the size of the file, or of what is packed in it, which may be `RATIO` times
-as large and no larger than `UNPACKED`. Nothing is unpacked to disk, and nothing that is read is executed.
+Reading takes at most `MEMORY` times the size of the file, or of what is packed in it, which may be
+`RATIO` times as large and no larger than `UNPACKED`. Nothing is unpacked to disk, and nothing that
+is read is executed.
 """
 
 import io
@@ -25,13 +28,19 @@ from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import matlab, storage
 
 LARGEST = 512 * 2**20
-"""Bytes of the largest file that is read. The predictions of HANDS 2017's 295,510 test frames take a third of it."""
+"""Bytes of the largest file that is read. The predictions of HANDS 2017's 295,510 test frames take
+a third of it.
+"""
 UNPACKED = 256 * 2**20
 """Bytes that the packed parts of one file may have together, unpacked."""
 RATIO = 64
-"""How many times larger than their file they may be; predictions shrink to a half or a quarter, bombs to a thousandth."""
+"""How many times larger than their file they may be; predictions shrink to a half or a quarter,
+bombs to a thousandth.
+"""
 MEMORY = 24
-"""Times its size that a file may take while it is read: a digit and a blank become the eight bytes of a number, twice."""
+"""Times its size that a file may take while it is read: a digit and a blank become the eight bytes
+of a number, twice.
+"""
 LINE = 2**16
 """Bytes of the longest line: 64 per number for more than 300 joints."""
 
@@ -45,12 +54,16 @@ BROKEN_ZIP = (
     LookupError,
     ValueError,
 )
-"""What Python's reader raises for damaged archives, unknown versions (a RuntimeError) and passwords."""
+"""What Python's reader raises for damaged archives, unknown versions (a RuntimeError) and
+passwords.
+"""
 
 
 @dataclass(frozen=True)
 class Poses:
-    """What one file holds: `points` (N, J, 3) float64 as they stand there, and an image name per frame, or None."""
+    """What one file holds: `points` (N, J, 3) float64 as they stand there, and an image name per
+    frame, or None.
+    """
 
     points: torch.Tensor
     names: list[str] | None = None
@@ -62,10 +75,10 @@ class Poses:
 def read(path, joints=None) -> Poses:
     """Reads a pose file of any of the kinds above.
 
-    `joints`: how many each frame must have, or several numbers that are accepted, the usual one first; without it
-    the file says so. Numbers after the last joint are passed over, unless every line has as many as further
-    joints would need: a file of 16 joints is never read as one of 14. Errors: `DataError` naming the file, and
-    the line or array.
+    `joints`: how many each frame must have, or several numbers that are accepted, the usual one
+    first; without it the file says so. Numbers after the last joint are passed over, unless every
+    line has as many as further joints would need: a file of 16 joints is never read as one of 14.
+    Errors: `DataError` naming the file, and the line or array.
     """
     joints = () if joints is None else (joints,) if isinstance(joints, int) else tuple(joints)
     if any(number < 1 for number in joints):
@@ -87,7 +100,9 @@ def read(path, joints=None) -> Poses:
 
 
 def write(path, points, names=None) -> Path:
-    """Writes `points` (N, J, 3), with `names` before them or without, as the community's text: three decimals."""
+    """Writes `points` (N, J, 3), with `names` before them or without, as the community's text:
+    three decimals.
+    """
     points = torch.as_tensor(points)
     if points.ndim != 3 or points.shape[-1] != 3 or not bool(points.isfinite().all()):
         raise HandPoseError(
@@ -141,7 +156,8 @@ def _from_zip(content: bytes, where: str, joints) -> Poses:
                 left -= len(inside)
                 if left < 0:
                     raise DataError(
-                        f"{where}: unpacks to more than the {_room(content):,} bytes that are accepted"
+                        f"{where}: unpacks to more than the {_room(content):,} bytes that are"
+                        " accepted"
                     )
                 try:
                     found[member.filename] = _parse(
@@ -185,8 +201,8 @@ def _from_arrays(arrays: dict, where: str, joints) -> torch.Tensor:
     if len(fitting) != 1:
         shapes = {f"{name} {'×'.join(map(str, values.shape))}" for name, values in arrays.items()}
         raise DataError(
-            f"{where}: {_some(fitting) if fitting else 'no array'} can be poses (arrays: {_some(shapes)}); "
-            f"accepted is one of (N, {_either(joints)}, 3) numbers"
+            f"{where}: {_some(fitting) if fitting else 'no array'} can be poses (arrays:"
+            f" {_some(shapes)}); accepted is one of (N, {_either(joints)}, 3) numbers"
         )
     values = np.ascontiguousarray(next(iter(fitting.values())), np.float64)
     if not np.isfinite(values).all():
@@ -227,7 +243,8 @@ def _from_text(content: bytes, where: str, joints) -> Poses:
         stops = {row - 1: field for row, field in stops.items()}
     if names and len(names) != len(counts):
         raise DataError(
-            f"{where}: {len(names)} of {len(counts)} lines begin with an image name; accepted is all or none"
+            f"{where}: {len(names)} of {len(counts)} lines begin with an image name; accepted is"
+            " all or none"
         )
     points = _table(
         np.frombuffer(flat), np.frombuffer(counts, np.int64), lines, stops, where, joints
@@ -246,7 +263,9 @@ def _from_text(content: bytes, where: str, joints) -> Poses:
 
 
 def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
-    """The numbers (N, 3 J) of the joints, or (N, 1 + 3 J) if each line begins with the number of its frame."""
+    """The numbers (N, 3 J) of the joints, or (N, 1 + 3 J) if each line begins with the number of
+    its frame.
+    """
     starts = counts.cumsum() - counts
     odd = np.flatnonzero(counts != counts[0])
     alike = len(odd) == 0
@@ -255,7 +274,8 @@ def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
     if not joints:
         if not alike:
             raise DataError(
-                f"{where}, line {lines[odd[0]]}: {counts[odd[0]]} numbers, where line {lines[0]} has {counts[0]}"
+                f"{where}, line {lines[odd[0]]}: {counts[odd[0]]} numbers, where line {lines[0]}"
+                f" has {counts[0]}"
             )
         if counts[0] < 3:
             raise DataError(f"{where}, line {lines[0]}: {counts[0]} numbers, where a joint needs 3")
@@ -276,7 +296,8 @@ def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
         )
     if alike and more > wanted and more % 3 == 0:
         raise DataError(
-            f"{where}: every line has the numbers of {more // 3} joints, where {count} joints need {wanted}"
+            f"{where}: every line has the numbers of {more // 3} joints, where {count} joints need"
+            f" {wanted}"
         )
     wanted += int(numbered)
     return (
@@ -287,7 +308,9 @@ def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
 
 
 def _counts_up(first: np.ndarray) -> bool:
-    """Whether the first numbers of the lines are whole and rise by one: the numbers of the frames, not a coordinate."""
+    """Whether the first numbers of the lines are whole and rise by one: the numbers of the frames,
+    not a coordinate.
+    """
     return len(first) > 1 and float(first[0]).is_integer() and bool((np.diff(first) == 1).all())
 
 

@@ -1,8 +1,9 @@
 """What the numbers of a pose file mean: pixels and depth or points in space, millimetres or metres.
 
-The files do not say. The numbers do: joints in pixels lie inside the image and are never negative, points in
-space lie to all sides of the optical axis; a hand at 0.7 is in metres, one at 700 in millimetres; and a depth below zero
-looks along an axis that points at the viewer, as MSRA's labels do.
+The files do not say. The numbers do: joints in pixels lie inside the image and are never negative,
+points in space lie to all sides of the optical axis; a hand at 0.7 is in metres, one at 700 in
+millimetres; and a depth below zero looks along an axis that points at the viewer, as MSRA's labels
+do.
 """
 
 import torch
@@ -11,7 +12,9 @@ from handpose_lib.camera import Camera, uvd_to_xyz
 
 UVD, XYZ = "uvd", "xyz"
 INSIDE = 0.9
-"""Share of joints inside the image from which on a file holds pixels. Points in space lie there for a quarter of it."""
+"""Share of joints inside the image from which on a file holds pixels. Points in space lie there for
+a quarter of it.
+"""
 METRES = 20.0
 """Depths below it, in the median, are metres: no camera sees a hand at 20 mm, nor at 20 m."""
 

@@ -1,7 +1,9 @@
-"""Files like those of the literature, from synthetic joints and invented methods, for when the real ones are not there.
+"""Files like those of the literature, from synthetic joints and invented methods, for when the real
+ones are not there.
 
-The methods are no networks: they are the true joints with errors of a made-up kind. What is computed from them shows how
-the computation goes, and nothing about any paper. Each carries the word "imitation" in its name.
+The methods are no networks: they are the true joints with errors of a made-up kind. What is
+computed from them shows how the computation goes, and nothing about any paper. Each carries the
+word "imitation" in its name.
 """
 
 from dataclasses import replace
@@ -16,7 +18,9 @@ from handpose_lib.io import matlab
 from handpose_lib.published import BENCHMARKS, Benchmark, files
 
 METHODS = {"imitation A": (4.0, 0.01), "imitation B": (5.0, 0.04), "imitation C": (6.0, 0.0)}
-"""Method → standard deviation in mm of its errors along each axis, and share of its frames with a lost hand."""
+"""Method → standard deviation in mm of its errors along each axis, and share of its frames with a
+lost hand.
+"""
 NEW = 1.7
 """So much larger are errors in the last part of a set, as on hands that a network has not seen."""
 
@@ -24,10 +28,12 @@ NEW = 1.7
 def write(
     folder, name: str, joints: torch.Tensor, parts: dict | None = None, seed: int = 0
 ) -> Benchmark:
-    """Writes labels and predictions in the formats of the set `name`; returns the benchmark that reads them.
+    """Writes labels and predictions in the formats of the set `name`; returns the benchmark that
+    reads them.
 
-    `joints` (N, J, 3) mm in the camera frame, synthetic. `parts`: name → number of frames, in their order. Hands: text in
-    pixels, with names and a trailing field, and points in space with tabs. ITOP: MATLAB arrays in metres.
+    `joints` (N, J, 3) mm in the camera frame, synthetic. `parts`: name → number of frames, in their
+    order. Hands: text in pixels, with names and a trailing field, and points in space with tabs.
+    ITOP: MATLAB arrays in metres.
     """
     benchmark = BENCHMARKS[one_of("benchmark", name, BENCHMARKS)]
     folder, parts = Path(folder) / name, parts or {}
@@ -57,9 +63,11 @@ def write(
             up, metres = points.new_tensor([1.0, -1.0, 1.0]), points.new_tensor([1.0, 1.0, 0.001])
             matlab.write(
                 place,
-                {"keypoints3D": (points * up / 1000).numpy()}
-                if method is None
-                else {"resultUVD": (uvd * metres).numpy()},
+                (
+                    {"keypoints3D": (points * up / 1000).numpy()}
+                    if method is None
+                    else {"resultUVD": (uvd * metres).numpy()}
+                ),
             )
         elif number == 3:
             text = "".join(
@@ -73,7 +81,9 @@ def write(
 
 
 def _predicted(joints, benchmark, parts, spread, lost, seed):
-    """True joints with errors: larger the farther a joint is from the root, larger in the last part, sometimes elsewhere."""
+    """True joints with errors: larger the farther a joint is from the root, larger in the last
+    part, sometimes elsewhere.
+    """
     draw = torch.Generator().manual_seed(seed)
     reach = torch.tensor(
         [_depth(benchmark.skeleton, j) for j in range(joints.shape[1])], dtype=joints.dtype

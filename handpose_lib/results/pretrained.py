@@ -1,4 +1,5 @@
-"""Trained networks that come with the book: for each paper the best small one that a committed run has left.
+"""Trained networks that come with the book: for each paper the best small one that a committed run
+has left.
 
     trained = pretrained.load("jgr_p2o")
     trained.joints(depth, camera, centre, hands)       # (B, 21, 3) mm
@@ -27,7 +28,9 @@ class Pretrained(NamedTuple):
 
     @torch.no_grad()
     def joints(self, depth, camera, centre, hands=None) -> torch.Tensor:
-        """(B, 21, 3) mm of the hands in depth images (B, H, W) mm, in cubes around `centre` (B, 3) mm; `hands` as in `prepare.crop`."""
+        """(B, 21, 3) mm of the hands in depth images (B, H, W) mm, in cubes around `centre` (B, 3)
+        mm; `hands` as in `prepare.crop`.
+        """
         crops = prepare.crop(depth, camera, centre, self.record["protocol"]["cube"], hands=hands)
         return self.network.decode(self.network(self.network.encode(crops)), crops)
 
@@ -40,8 +43,8 @@ def names() -> list[str]:
 def load(name: str, variant: str | None = None, root=None) -> Pretrained:
     """The network with the smallest error on the held-out synthetic person, and its record.
 
-    `variant` one of the paper's, or None for any; `root` a folder of records, or None for the committed ones. Networks of
-    the profile 'paper' are left out: they take a GPU.
+    `variant` one of the paper's, or None for any; `root` a folder of records, or None for the
+    committed ones. Networks of the profile 'paper' are left out: they take a GPU.
     Errors: `HandPoseError` for an unknown paper or variant, and where no run has kept its weights.
     """
     one_of("method", name, papers.names())
@@ -60,7 +63,8 @@ def load(name: str, variant: str | None = None, root=None) -> Pretrained:
             or "none at all"
         )
         raise HandPoseError(
-            f"no weights of {name}{f' ({variant})' if variant else ''} are kept below {root or paths.records().name}: there are {there}"
+            f"no weights of {name}{f' ({variant})' if variant else ''} are kept below"
+            f" {root or paths.records().name}: there are {there}"
         )
     best = min(found, key=lambda record: record.error_mm)
     network = papers.create(

@@ -1,14 +1,16 @@
-"""Records of runs: what was run, on what, with what result. Every table of the book is made of these.
+"""Records of runs: what was run, on what, with what result. Every table of the book is made of
+these.
 
     <root>/<method>/<profile>/<variant>-<dataset>-s<seed>/
         record.json            all facts; `FIELDS` below says which
         predictions.txt        one frame per line, `u v d` of each joint (pixel, pixel, mm)
         weights.safetensors    the network, where it is kept
-    <root>/labels/<key>.txt    the labels of the predicted frames in the same format, and their names in
+    <root>/labels/<key>.txt    the labels of the predicted frames in the same format, and their
+                               names in
     <root>/labels/<key>.ids.txt    the same order: once per set of frames, whoever predicts them
 
-A run in a folder of another name keeps its labels inside it. With predictions and labels any measure
-can be computed again, now or in years.
+A run in a folder of another name keeps its labels inside it. With predictions and labels any
+measure can be computed again, now or in years.
 """
 
 import datetime
@@ -34,7 +36,9 @@ FIELDS = {
     "method": str,
     "variant": str,
     "profile": str,
-    "dataset": dict,  # name, synthetic, fingerprint, camera [fx, fy, u0, v0]; labels: key of the labels' file
+    "dataset": (
+        dict
+    ),  # name, synthetic, fingerprint, camera [fx, fy, u0, v0]; labels: key of the labels' file
     "protocol": dict,  # joints, split, subject, view, centre, cube, frames, checkpoint
     "seed": int,
     "device": dict,  # type, name, threads
@@ -42,7 +46,9 @@ FIELDS = {
     "code": dict,  # modules, digest: see `is_stale`
     "created": str,  # UTC, to the second
     "recipe": dict,
-    "training": dict,  # steps, frames, seconds, frames_per_second, peak_memory bytes, source, choice, epoch
+    "training": (
+        dict
+    ),  # steps, frames, seconds, frames_per_second, peak_memory bytes, source, choice, epoch
     "inference": dict,  # throughput of batches of 1 and more
     "parameters": int,
     "curve": list,  # one entry per epoch
@@ -82,9 +88,9 @@ class Record(dict):
 def new(*, method, history, recipe, test, centre, metrics, baselines, inference) -> Record:
     """The record of a finished training, its files not yet written.
 
-    `method` the trained network, `history` what `training.fit` returned, `test` the data set that it
-    was scored on with `centre` and the recipe's test cube; `metrics`, `baselines` and `inference` as
-    `evaluation` returns them.
+    `method` the trained network, `history` what `training.fit` returned, `test` the data set that
+    it was scored on with `centre` and the recipe's test cube; `metrics`, `baselines` and
+    `inference` as `evaluation` returns them.
     """
     settings = history.settings
     return validated(
@@ -145,15 +151,16 @@ def save(
     """Write a run into the folder `out` (None: its place below the committed records).
 
     The record comes last, so that a folder with a record is whole; what was there of an earlier run
-    is replaced. `predicted`, `joints` (N, J, 3) mm and the N names `ids` in the same order; `weights`
-    a method or state dict to keep, its parameters in 16 bits if `half` (running statistics of batch
-    norms stay as they are: they may exceed the range). Returns the record, with its folder.
+    is replaced. `predicted`, `joints` (N, J, 3) mm and the N names `ids` in the same order;
+    `weights` a method or state dict to keep, its parameters in 16 bits if `half`
+    (running statistics of batch norms stay as they are: they may exceed the range). Returns the
+    record, with its folder.
     """
     record = validated(record)
     if not len(predicted) == len(joints) == len(ids):
         raise HandPoseError(
-            f"{len(predicted)} predictions, {len(joints)} labels, {len(ids)} names: accepted is one "
-            "of each per frame"
+            f"{len(predicted)} predictions, {len(joints)} labels, {len(ids)} names: accepted is one"
+            " of each per frame"
         )
     record.folder = folder = paths.records() / record.key if out is None else Path(out)
     camera = torch.tensor(record["dataset"]["camera"], dtype=torch.float64)
@@ -210,7 +217,8 @@ def find(root=None, **wanted) -> list[Record]:
 
 
 def joints(record: Record) -> tuple[torch.Tensor, torch.Tensor]:
-    """(predicted, true) joints (N, J, 3) mm, float64, from the run's files; see `ids` for the order.
+    """(predicted, true) joints (N, J, 3) mm, float64, from the run's files; see `ids` for the
+    order.
 
     Errors: files that are missing, damaged or of different length.
     """
@@ -267,7 +275,8 @@ def validated(record: Mapping, where="record") -> Record:
             )
         if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
             raise DataError(
-                f"{where}: field {name!r} is a {type(record[name]).__name__}; accepted is {kind.__name__}"
+                f"{where}: field {name!r} is a {type(record[name]).__name__}; accepted is"
+                f" {kind.__name__}"
             )
     for name in record:
         one_of(f"field in {where}", name, FIELDS)
@@ -288,7 +297,9 @@ def _digest_now(modules) -> str:
 
 
 def _labels(record, suffix) -> Path:
-    """The file of the labels: below the root of the run's folder, or in a folder of another name itself."""
+    """The file of the labels: below the root of the run's folder, or in a folder of another name
+    itself.
+    """
     folder = record.folder.resolve()
     root = folder.parents[2] if folder.as_posix().endswith(f"/{record.key}") else folder
     return root / "labels" / (record["dataset"]["labels"] + suffix)
@@ -308,7 +319,8 @@ def _read(path, joints) -> torch.Tensor:
             raise DataError(f"{path}, line {number}: {error}") from error
         if len(rows[-1]) != 3 * joints:
             raise DataError(
-                f"{path}, line {number}: {len(rows[-1])} numbers; accepted are u v d of {joints} joints"
+                f"{path}, line {number}: {len(rows[-1])} numbers; accepted are u v d of {joints}"
+                " joints"
             )
     return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), joints, 3)
 

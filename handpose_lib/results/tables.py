@@ -8,14 +8,14 @@ A paper's tables lie in `book/tables/<method>.json`:
                                 "parameters": "1.37M"}, ...],
                       "claims": [{"text": "...", "better": "paper", "worse": "parameterised"}]}}}
 
-A table of results on several data sets has `columns` instead of `dataset`, and its rows one entry per
-data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `compare` adds our column, from
-records, and `claims` asks of each of the paper's claims whether it holds there:
+A table of results on several data sets has `columns` instead of `dataset`, and its rows one entry
+per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `compare` adds our column,
+from records, and `claims` asks of each of the paper's claims whether it holds there:
 
     table = compare(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
     table                                                      # in a notebook: the table
-    table.value("skeleton graph", "NYU, printed"), table.value("skeleton graph", table.ours)   # numbers
-    claims(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
+    table.value("skeleton graph", "NYU, printed"), table.value("skeleton graph", table.ours)   #
+    numbers claims(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
 """
 
 import html
@@ -36,7 +36,9 @@ STALE = "†"
 
 @dataclass(frozen=True)
 class Source:
-    """Where the numbers of a column come from: a data set, real or synthetic (fingerprint: which one)."""
+    """Where the numbers of a column come from: a data set, real or synthetic
+    (fingerprint: which one).
+    """
 
     dataset: str
     synthetic: bool
@@ -143,7 +145,9 @@ class Table:
 
 
 def load(method: str, folder=None) -> dict:
-    """The tables that a paper printed: `<folder>/<method>.json` (None: the book's). Errors: missing, broken."""
+    """The tables that a paper printed: `<folder>/<method>.json` (None: the book's). Errors:
+    missing, broken.
+    """
     path = Path(folder or paths.project() / "book" / "tables") / f"{method}.json"
     paper = read_json(path)
     for name in ("method", "paper", "tables"):
@@ -184,7 +188,8 @@ def printed(paper: Mapping, name: str) -> Table:
 def compare(
     paper: Mapping, name: str, found: Iterable[records.Record], *, profile: str, label: str = "ours"
 ) -> Table:
-    """A paper's table with our column: the mean joint error of the records with `profile`, over seeds.
+    """A paper's table with our column: the mean joint error of the records with `profile`, over
+    seeds.
 
     Several seeds show as mean ± standard deviation with their number. Errors: records on different
     data, since a column never mixes real and synthetic results, nor two synthetic sets.
@@ -207,7 +212,9 @@ def compare(
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, that one variant is better than another, and the mean joint errors of our trainings of both, in mm."""
+    """One claim of the paper, that one variant is better than another, and the mean joint errors of
+    our trainings of both, in mm.
+    """
 
     text: str
     better: tuple[float, ...]
@@ -247,7 +254,8 @@ def claims(
 
 
 def runs(found: Iterable[records.Record], title: str = "What to expect") -> Table:
-    """What trainings took and gave, over seeds: hardware, minutes, error, and the error over the baselines'.
+    """What trainings took and gave, over seeds: hardware, minutes, error, and the error over the
+    baselines'.
 
     Errors: runs on different data, whose errors no column may hold together.
     """
@@ -267,9 +275,11 @@ def runs(found: Iterable[records.Record], title: str = "What to expect") -> Tabl
             row,
             Cell(
                 None,
-                name
-                if device["type"] != "cpu"
-                else f"{name}, {device['threads']} thread{'s' * (device['threads'] > 1)}",
+                (
+                    name
+                    if device["type"] != "cpu"
+                    else f"{name}, {device['threads']} thread{'s' * (device['threads'] > 1)}"
+                ),
             ),
             None,
         )
@@ -286,8 +296,10 @@ def runs(found: Iterable[records.Record], title: str = "What to expect") -> Tabl
 
 
 def minutes(group: Iterable[records.Record]) -> Cell:
-    """From the quickest of several trainings to the slowest. They do the same, but on a machine that may do other things besides:
-    so the quickest says most about the method, and the slowest what a reader has to reckon with."""
+    """From the quickest of several trainings to the slowest. They do the same, but on a machine
+    that may do other things besides: so the quickest says most about the method, and the slowest
+    what a reader has to reckon with.
+    """
     each = [run["training"]["seconds"] / 60 for run in group]
     ends = list(dict.fromkeys(f"{end:.1f}" for end in (min(each), max(each))))
     return Cell(min(each), " to ".join(ends))
@@ -308,8 +320,9 @@ def summary(record: records.Record, thresholds=(10, 20, 30, 50)) -> Table:
             )
         },
         **{
-            f"worst joint within {t} mm, % of frames": 100
-            * measures["success_rate_worst"][measures["thresholds_mm"].index(t)]
+            f"worst joint within {t} mm, % of frames": (
+                100 * measures["success_rate_worst"][measures["thresholds_mm"].index(t)]
+            )
             for t in thresholds
         },
     }
@@ -324,7 +337,9 @@ def summary(record: records.Record, thresholds=(10, 20, 30, 50)) -> Table:
 
 
 def over_seeds(runs: list[records.Record]) -> Cell:
-    """The mean joint error of runs that differ by their seed: mean ± standard deviation (number of seeds)."""
+    """The mean joint error of runs that differ by their seed: mean ± standard deviation
+    (number of seeds).
+    """
     errors = [run.error_mm for run in runs]
     text = f"{mean(errors):.2f}" + (
         f" ± {stdev(errors):.2f} ({len(errors)} seeds)" if len(errors) > 1 else ""

@@ -1,4 +1,5 @@
-"""The synthetic hand: a posed surface, a ray caster, sensors, surroundings, and frames made of them.
+"""The synthetic hand: a posed surface, a ray caster, sensors, surroundings, and frames made of
+them.
 
 from handpose_lib import synth
 rendered = synth.frames(range(64), seed=0, protocol="msra", distribution=synth.WIDE)

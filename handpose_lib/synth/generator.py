@@ -3,11 +3,12 @@
     rendered = frames(range(64), seed=0, protocol="msra", distribution=WIDE)
     rendered.depth, rendered.joints          # (64, 240, 320) mm, (64, 21, 3) mm
 
-A `Distribution` says what is drawn; each of its fields is a switch with a strength, so that one can turn one thing on
-and measure what it buys. `WIDE` is what networks for real images are trained on. It has what clean renderings lack:
-hands in every direction of the image, views from behind and along the fingers, the in-between poses of daily life,
-forearms of any length or none, both hands, surroundings, and what sensors do to them. `MSRA_LIKE` shows the gestures of
-MSRA's set, cut out clean.
+A `Distribution` says what is drawn; each of its fields is a switch with a strength, so that one can
+turn one thing on and measure what it buys. `WIDE` is what networks for real images are trained on.
+It has what clean renderings lack: hands in every direction of the image, views from behind and
+along the fingers, the in-between poses of daily life, forearms of any length or none, both hands,
+surroundings, and what sensors do to them. `MSRA_LIKE` shows the gestures of MSRA's set, cut out
+clean.
 """
 
 from __future__ import annotations
@@ -34,22 +35,29 @@ from handpose_lib.synth.scene.raycast import Solids
 
 @dataclass(frozen=True)
 class Distribution:
-    """What is drawn. Angles in degrees, lengths in mm, pairs are lowest and highest, shares are probabilities.
+    """What is drawn. Angles in degrees, lengths in mm, pairs are lowest and highest, shares are
+    probabilities.
 
     poses: weights of the families of `poses.MIX`.
-    in_plane, yaw, pitch: of `hand.rotation`; in-plane is its roll. Pitch is drawn more often near its middle.
+    in_plane, yaw, pitch: of `hand.rotation`; in-plane is its roll. Pitch is drawn more often near
+    its middle.
     left: share of left hands.
     distance: of the hand from the camera; None for what suits the protocol's camera.
     offset: how far the hand strays from the middle of the image, as a share of the room there is.
-    forearm: share of frames that show one; forearm_length, and forearm_girth against that of the hand.
+    forearm: share of frames that show one; forearm_length, and forearm_girth against that of the
+    hand.
     wrist: greatest flexion and greatest deviation of the hand against the forearm.
-    wall, person, table, held, near, beside: shares of frames with each of `surroundings`; behind, below: their gaps.
+    wall, person, table, held, near, beside: shares of frames with each of `surroundings`; behind,
+    below: their gaps.
     sensors: weights of `sensors.SENSORS`; strength: of the sensor.
-    holes: greatest share of the image without measurement; missing: share of frames with a lost part of a finger.
-    smear: share of frames with smeared edges; coarse: greatest step of the depth, in a third of the frames.
+    holes: greatest share of the image without measurement; missing: share of frames with a lost
+    part of a finger.
+    smear: share of frames with smeared edges; coarse: greatest step of the depth, in a third of the
+    frames.
     reach: farthest depth that is measured.
-    centre_error: standard deviation along each axis by which the reference point of a frame misses the mean of its
-    joints. It stands for a network that locates the hand, such as the one whose centres papers read from a file.
+    centre_error: standard deviation along each axis by which the reference point of a frame misses
+    the mean of its joints. It stands for a network that locates the hand, such as the one whose
+    centres papers read from a file.
     """
 
     poses: Mapping[str, float] = field(default_factory=lambda: dict(poses.MIX))
@@ -118,8 +126,9 @@ WIDE_VIEW = replace(
     WIDE, in_plane=(-90.0, 90.0), yaw=(-60.0, 60.0), pitch=(-60.0, 60.0), left=0.0, forearm_length=(5.0, 100.0),
     strength=(0.2, 0.8), missing=0.0, smear=0.0, coarse=0.0, **_NO_SURROUNDINGS,
 )  # fmt: skip
-"""What a network can learn in minutes: all poses, a wide range of views, right hands cut out as in MSRA's files, and
-the noise and holes of a good sensor."""
+"""What a network can learn in minutes: all poses, a wide range of views, right hands cut out as in
+MSRA's files, and the noise and holes of a good sensor.
+"""
 
 MSRA_LIKE = Distribution(
     poses={"gesture": 1.0}, in_plane=(-45.0, 45.0), yaw=(-60.0, 60.0), pitch=(-50.0, 50.0), left=0.0, offset=0.3,
@@ -155,9 +164,11 @@ PROTOCOLS = {
 class Rendered:
     """B frames.
 
-    depth: (B, H, W) mm as measured, 0 where nothing is. joints: (B, J, 3) mm, the truth. hands: "right" or "left".
+    depth: (B, H, W) mm as measured, 0 where nothing is. joints: (B, J, 3) mm, the truth. hands:
+    "right" or "left".
     centre: (B, 3) mm, a reference point near the mean of the joints (`Distribution.centre_error`).
-    posed: the hands behind the frames. hand_depth: (B, H, W) exact depth of hand and forearm where nothing hides them.
+    posed: the hands behind the frames. hand_depth: (B, H, W) exact depth of hand and forearm where
+    nothing hides them.
     """
 
     depth: Tensor
@@ -174,7 +185,9 @@ class Rendered:
 
     @property
     def hand_mask(self) -> Tensor:
-        """(B, H, W) bool: measured within 15 mm of the surface of hand and forearm, here or one pixel away."""
+        """(B, H, W) bool: measured within 15 mm of the surface of hand and forearm, here or one
+        pixel away.
+        """
         near, far = sensors.surface_around(self.hand_depth)
         return (
             (self.depth > 0)
@@ -197,11 +210,12 @@ def frames(
     device: torch.device | str = "cpu",
     gesture: str | None = None,
 ) -> Rendered:
-    """The frames of these indices (whole numbers from 0): each is the same alone, in any batch and in any order.
+    """The frames of these indices (whole numbers from 0): each is the same alone, in any batch and
+    in any order.
 
-    protocol: one of `PROTOCOLS`. distribution: a `Distribution` or the name of one. subjects: numbers of the persons
-    (`hand.subject`) to draw from. gesture: a name of `poses.GESTURES` that takes the place of the family "gesture"
-    among the poses.
+    protocol: one of `PROTOCOLS`. distribution: a `Distribution` or the name of one. subjects:
+    numbers of the persons (`hand.subject`) to draw from. gesture: a name of `poses.GESTURES` that
+    takes the place of the family "gesture" among the poses.
     Raises HandPoseError for unknown names, numbers below 0, no indices or no subjects.
     """
     setting = PROTOCOLS[one_of("protocol", protocol, PROTOCOLS)]
@@ -232,7 +246,8 @@ def frames(
     )
 
 
-# --- The hand ----------------------------------------------------------------------------------------------
+# --- The hand
+# ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -280,7 +295,8 @@ def _posed(
         (draw.between("pitch", d.pitch) + draw.between("pitch again", d.pitch)) / 2
     )
     length = draw.between("forearm length", d.forearm_length) * draw.happens("forearm", d.forearm)
-    # A forearm that points at the camera is cut off before it hides the hand: z of the image of the hand's y axis.
+    # A forearm that points at the camera is cut off before it hides the hand: z of the image of the
+    # hand's y axis.
     towards = -torch.sin(pitch)
     length = torch.minimum(length, 70 / towards.clamp_min(1e-3)).clamp_min(0)
     wrist = torch.deg2rad((2 * draw("wrist", 2) - 1) * torch.tensor(d.wrist, device=draw.device))
@@ -330,7 +346,8 @@ def _moved(posed: Hand, shift: Tensor) -> Hand:
     return replace(posed, spheres=spheres, keypoints=posed.keypoints + shift[:, None])
 
 
-# --- What is around it -------------------------------------------------------------------------------------
+# --- What is around it
+# -------------------------------------------------------------------------------------
 
 
 def _with_surroundings(
@@ -366,7 +383,9 @@ def _with_surroundings(
 
 
 def _palm(posed: Hand, side: Tensor) -> Tensor:
-    """(B, 3, 3) a point on the skin of the palm, the direction it faces, and the direction of the knuckles' row."""
+    """(B, 3, 3) a point on the skin of the palm, the direction it faces, and the direction of the
+    knuckles' row.
+    """
     wrist, index, middle, little = posed.joints("msra21")[:, [0, 1, 5, 13]].unbind(1)
     out = torch.linalg.cross(index - wrist, little - wrist) * side[:, None]
     along = index - little
@@ -374,7 +393,8 @@ def _palm(posed: Hand, side: Tensor) -> Tensor:
     return torch.stack([0.35 * wrist + 0.65 * middle + 16 * out, out, along], dim=1)
 
 
-# --- What the sensor makes of it ---------------------------------------------------------------------------
+# --- What the sensor makes of it
+# ---------------------------------------------------------------------------
 
 
 def _step(images: Tensor) -> int:

@@ -1,8 +1,9 @@
-"""Randomness without a state: numbers that are a function of (seed, index, name) and of nothing else.
+"""Randomness without a state: numbers that are a function of (seed, index, name) and of nothing
+else.
 
-A sequential generator makes frame 4711 depend on the 4711 frames before it. Here every frame has a key,
-a hash of seed and index, and every question that a frame asks ("how long is the forearm?") has a name; the
-answer is a hash of both. So a frame is the same alone, in any batch and in any order.
+A sequential generator makes frame 4711 depend on the 4711 frames before it. Here every frame has a
+key, a hash of seed and index, and every question that a frame asks ("how long is the forearm?") has
+a name; the answer is a hash of both. So a frame is the same alone, in any batch and in any order.
 
 The hash is the finaliser of SplitMix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number
 Generators, 2014), exact in the wrapping arithmetic of 64-bit integers.
@@ -50,10 +51,12 @@ def split(key: np.ndarray, name: str) -> np.ndarray:
 def noise(
     key: np.ndarray, name: str, size: tuple[int, int], like: Tensor, smooth: float = 0.0
 ) -> Tensor:
-    """(B, H, W) standard normal noise, of the type and on the device of `like`; correlated over `smooth` pixels.
+    """(B, H, W) standard normal noise, of the type and on the device of `like`; correlated over
+    `smooth` pixels.
 
-    Each frame sees its own window of one large periodic sheet of noise: drawing every pixel anew would take
-    longer than rendering it. Windows of two frames may overlap, which no network notices.
+    Each frame sees its own window of one large periodic sheet of noise: drawing every pixel anew
+    would take longer than rendering it. Windows of two frames may overlap, which no network
+    notices.
     """
     height, width = size
     sheet = _sheet(float(smooth), -(-max(size) // 64) * 64, like.dtype, like.device)

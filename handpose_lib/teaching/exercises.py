@@ -1,4 +1,5 @@
-"""The exercises of the book, read from its chapters: what is asked, the cell to fill in, the solution.
+"""The exercises of the book, read from its chapters: what is asked, the cell to fill in, the
+solution.
 
 A chapter writes an exercise once, and everything else is made from that: the folded solution on the
 page, the student version without it, the grading, the table for instructors. In a chapter stand
@@ -61,7 +62,9 @@ class Exercise:
 
     @property
     def solved(self) -> str:
-        """The cell to fill in, filled in: between nbgrader's solution marks, which `ClearSolutions` empties."""
+        """The cell to fill in, filled in: between nbgrader's solution marks, which `ClearSolutions`
+        empties.
+        """
         marked = f"### BEGIN SOLUTION\n{_body(self)}\n### END SOLUTION"
         place = next(line for line in self.stub.splitlines() if line.strip() == "...")
         return self.stub.replace(place, textwrap.indent(marked, place[: -len("...")]))
@@ -200,11 +203,13 @@ def _exercise(chapter: str, asked: dict | None, answer, solution: list[str] | No
     )
     if asked_for is None or sum(line.strip() == "..." for line in exercise.stub.splitlines()) != 1:
         raise DataError(
-            f"{chapter}, cell {cell!r}: it must define {exercise.name!r} with a single line ... where the answer goes"
+            f"{chapter}, cell {cell!r}: it must define {exercise.name!r} with a single line ..."
+            " where the answer goes"
         )
     if given is None or ast.dump(given.args) != ast.dump(asked_for.args):
         raise DataError(
-            f"{chapter}, exercise {exercise.label!r}: the solution must define {exercise.name!r} with the arguments that the exercise names"
+            f"{chapter}, exercise {exercise.label!r}: the solution must define {exercise.name!r}"
+            " with the arguments that the exercise names"
         )
     return exercise
 

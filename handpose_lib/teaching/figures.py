@@ -107,7 +107,8 @@ def depth_image(
     far = float(values.max()) if far is None else far
     span = max(far - near, 1.0)
     image = torch.where(measured, depth, torch.full_like(depth, math.nan))
-    # The scale ends before white and before black: background and skeleton stay apart from the hand.
+    # The scale ends before white and before black: background and skeleton stay apart from the
+    # hand.
     picture = axes.imshow(
         image.numpy(), cmap="gray_r", vmin=near - 0.25 * span, vmax=far + 0.6 * span
     )
@@ -150,7 +151,8 @@ def depth_grid(
     zoom=None,
     size=2.1,
 ):
-    """Many depth images, row by row. `depths` (N, H, W), `joints` and `predicted` (N, J, 3) or None.
+    """Many depth images, row by row. `depths` (N, H, W), `joints` and `predicted` (N, J, 3) or
+    None.
 
     `camera` is one for all; `size` is the width of one picture in inches. Returns the Figure.
     """
@@ -220,7 +222,8 @@ def bones(points, skeleton, axes, kind="full"):
 def point_cloud(
     points, joints=None, skeleton=None, axes=None, title="", colour=BLUE, view=(12, -70), size=1.5
 ):
-    """Points (N, 3) mm in space, upright and seen from near the camera; `axes` must be 3D when given.
+    """Points (N, 3) mm in space, upright and seen from near the camera; `axes` must be 3D when
+    given.
 
     `view`: elevation and azimuth in degrees, (0, −90) is the camera's own view.
     """
@@ -263,7 +266,8 @@ def point_cloud(
 
 
 def voxels(volume, axes=None, title="", view=(14, -62)):
-    """The voxels of `volume` (D, H, W) of 0 and 1, stored [z][y][x], upright and seen from near the camera; near ones are lighter.
+    """The voxels of `volume` (D, H, W) of 0 and 1, stored [z][y][x], upright and seen from near the
+    camera; near ones are lighter.
 
     `axes` must be 3D when given; `view` as of `point_cloud`.
     """
@@ -307,7 +311,9 @@ def voxels(volume, axes=None, title="", view=(14, -62)):
 
 
 def _faces(filled):
-    """The sides of the true cells of (X, Y, Z) that border on an empty one: corners (F, 4, 3), and the cells (F, 3)."""
+    """The sides of the true cells of (X, Y, Z) that border on an empty one: corners (F, 4, 3), and
+    the cells (F, 3).
+    """
     padded, sides = torch.nn.functional.pad(filled, (1,) * 6), []
     square = torch.tensor(((0, 0), (1, 0), (1, 1), (0, 1)))
     for axis in range(3):
@@ -413,7 +419,9 @@ def success_curve(rates, thresholds, by="worst", axes=None, title=""):
 
 
 def joint_bars(errors, names, axes=None, title=""):
-    """Mean error of each joint. `errors`: one (J,) tensor in mm, or name → (J,); `names` of the joints."""
+    """Mean error of each joint. `errors`: one (J,) tensor in mm, or name → (J,); `names` of the
+    joints.
+    """
     axes = _axes(axes, (max(5.4, 0.38 * len(names)), 3.6))
     entries = _named(errors)
     width = 0.8 / len(entries)
@@ -444,7 +452,9 @@ def joint_bars(errors, names, axes=None, title=""):
 def training_curve(
     curves, baselines=None, axes=None, title="", x="epoch", y="error (mm)", logarithmic=False
 ):
-    """Values over epochs. `curves`: name → values; `baselines`: name → one value, a grey dashed line."""
+    """Values over epochs. `curves`: name → values; `baselines`: name → one value, a grey dashed
+    line.
+    """
     axes = _axes(axes, (5.4, 3.6))
     for (name, values), look in zip(_named(curves), _looks()):
         axes.plot(range(1, len(values) + 1), _list(values), label=name, **look)
@@ -478,7 +488,9 @@ def _axes(axes, size):
 
 
 def _grid(number, columns, size, aspect=1.0):
-    """A figure of `number` pictures, `size` inches wide and `aspect` times as high, and its axes; empty places are left out."""
+    """A figure of `number` pictures, `size` inches wide and `aspect` times as high, and its axes;
+    empty places are left out.
+    """
     _needs(number > 0, "a grid of pictures needs at least one")
     columns = min(columns, number)
     rows = math.ceil(number / columns)

@@ -1,16 +1,18 @@
-"""A packed cache of hand crops: the windows that training wants, in one HDF5 file instead of a million images.
+"""A packed cache of hand crops: the windows that training wants, in one HDF5 file instead of a
+million images.
 
-    source = packed.Packed(train, cube=(240, 250, 260), centre="mass")     # packs once, then opens in a moment
-    history = training.fit(method, source, recipe, out)
+    source = packed.Packed(train, cube=(240, 250, 260), centre="mass")     # packs once, then opens
+    in a moment history = training.fit(method, source, recipe, out)
 
-It gives the same batches as `training.Stored`, bit for bit; only the windows come from elsewhere. Reading an original
-means finding, opening and decoding a file and locating the hand in it; reading a packed window means copying a
-stretch of memory that the operating system keeps for all processes.
+It gives the same batches as `training.Stored`, bit for bit; only the windows come from elsewhere.
+Reading an original means finding, opening and decoding a file and locating the hand in it; reading
+a packed window means copying a stretch of memory that the operating system keeps for all processes.
 
-The file holds, for N windows: `depth`, all pixels one after the other, 16-bit steps of 1/16 mm about the centre's depth;
-`start` (N + 1) and `size` (N, 2) to find them; and what else belongs to `Crops`: `origin`, `camera`, `centre`,
-`mirror`, `joints`, `id`. `settings` says as JSON what was packed; when the set's fingerprint, its labels, its
-protocol, the way of cutting or the code of these changes, the file is made anew. It appears under its name only when it is complete.
+The file holds, for N windows: `depth`, all pixels one after the other, 16-bit steps of 1/16 mm
+about the centre's depth; `start` (N + 1) and `size` (N, 2) to find them; and what else belongs to
+`Crops`: `origin`, `camera`, `centre`, `mirror`, `joints`, `id`. `settings` says as JSON what was
+packed; when the set's fingerprint, its labels, its protocol, the way of cutting or the code of
+these changes, the file is made anew. It appears under its name only when it is complete.
 """
 
 import hashlib
@@ -44,11 +46,13 @@ WHAT = "a packed cache of crops, which is made anew when it is removed"
 
 
 class Packed(Stored):
-    """Frames of a data set from a packed cache at `path`, which is made first where it is missing or out of date.
+    """Frames of a data set from a packed cache at `path`, which is made first where it is missing
+    or out of date.
 
-    `cube`, `centre` and `margin` as in `training.Stored`. `path`: by default a file below `packed` in the data folder,
-    one for each data set, protocol, cube and centre. `workers` threads read and cut while packing. `made` tells whether
-    it was made now. Errors: those of reading the set, no right or no room to write.
+    `cube`, `centre` and `margin` as in `training.Stored`. `path`: by default a file below `packed`
+    in the data folder, one for each data set, protocol, cube and centre. `workers` threads read and
+    cut while packing. `made` tells whether it was made now. Errors: those of reading the set, no
+    right or no room to write.
     """
 
     def __init__(
@@ -115,8 +119,8 @@ def pack(
                 file["settings"] = np.frombuffer(json.dumps(settings).encode(), np.uint8)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written ({error.strerror or error}); accepted is a place with room for the cache, set "
-            "by `path` or HANDPOSE_DATA"
+            f"{path} cannot be written ({error.strerror or error}); accepted is a place with room"
+            " for the cache, set by `path` or HANDPOSE_DATA"
         ) from error
     return Path(path)
 
@@ -135,7 +139,9 @@ def default_path(settings: dict) -> Path:
 
 
 class _Spool:
-    """Pixels of the windows in a file of their own, since HDF5 has to know how many there will be; the rest in memory."""
+    """Pixels of the windows in a file of their own, since HDF5 has to know how many there will be;
+    the rest in memory.
+    """
 
     def __init__(self, path: Path):
         self.path, self.windows = path, []
@@ -172,7 +178,8 @@ class _Spool:
 def _ahead(function, keys, workers: int):
     """`function(key)` for each key, in order, computed by some threads ahead of its use.
 
-    Decoding an image leaves Python's lock to others, so that threads help where a set's files are compressed.
+    Decoding an image leaves Python's lock to others, so that threads help where a set's files are
+    compressed.
     """
     waiting = deque()
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -189,10 +196,13 @@ def _ahead(function, keys, workers: int):
 
 
 def _open(path: Path, settings: dict, count: int) -> dict | None:
-    """The columns of a cache that was made with these settings and is whole; None for any other and for none."""
+    """The columns of a cache that was made with these settings and is whole; None for any other and
+    for none.
+    """
     try:
         with hdf5.opened(path, WHAT) as file:
-            # Plain bytes, no attribute: the heap of HDF5's strings can be damaged so that reading one never ends.
+            # Plain bytes, no attribute: the heap of HDF5's strings can be damaged so that reading
+            # one never ends.
             found = json.loads(hdf5.read(hdf5.dataset(file, "settings", (None,), "iu")).tobytes())
             return _columns(path, file, count) if found == settings else None
     except (DataError, *hdf5.FAULTS):  # a damaged cache is made anew as a missing one is

@@ -1,7 +1,8 @@
 """An ensemble of the epochs of one training: the mean of what its networks say, joint by joint.
 
-V2V-PoseNet saves its network after each epoch and at test time averages what the ten of them find (Moon et al., CVPR
-2018, Section 8.3). What is averaged are the decoded places in mm, not the likelihoods: so any method can do it.
+V2V-PoseNet saves its network after each epoch and at test time averages what the ten of them find
+(Moon et al., CVPR 2018, Section 8.3). What is averaged are the decoded places in mm, not the
+likelihoods: so any method can do it.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,12 @@ from handpose_lib.training import epoch_weights
 def predict(
     method, weights, frames, *, cube=None, centre="mass", batch=64, device=None, progress=False
 ) -> torch.Tensor:
-    """Joints (N, J, 3) mm, the mean over the networks in `weights`; all else as in `evaluation.predict`.
+    """Joints (N, J, 3) mm, the mean over the networks in `weights`; all else as in
+    `evaluation.predict`.
 
-    `weights` is the folder of a training that kept its epochs, or the files to take. The method gives its form, and has its
-    own weights back in the end. The frames are gone through once per network: a `training.Stored` keeps them cut.
+    `weights` is the folder of a training that kept its epochs, or the files to take. The method
+    gives its form, and has its own weights back in the end. The frames are gone through once per
+    network: a `training.Stored` keeps them cut.
     Errors: `DataError` for a folder without epochs, files that are missing or of another network.
     """
     files = [Path(file) for file in weights] if _several(weights) else kept(weights)
@@ -50,12 +53,15 @@ def predict(
 
 
 def kept(out) -> list[Path]:
-    """The weights of all epochs that the training in the folder `out` has kept, in their order. Errors: there are none."""
+    """The weights of all epochs that the training in the folder `out` has kept, in their order.
+    Errors: there are none.
+    """
     first = epoch_weights(out, 1)
     found = sorted(first.parent.glob(f"*{first.suffix}"))
     if not found:
         raise DataError(
-            f"{out}: no weights of epochs; accepted is the folder of a training whose recipe says keep_epochs"
+            f"{out}: no weights of epochs; accepted is the folder of a training whose recipe says"
+            " keep_epochs"
         )
     return found
 

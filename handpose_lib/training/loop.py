@@ -2,8 +2,8 @@
 
     recipe = papers.recipe("jgr_p2o", dataset="synthetic", profile="laptop")
     source = Stored(train, cube=recipe.cube_train)              # frames of a data set, or
-    source = OnTheFly("wide", frames=20_000, cube=recipe.cube_train)    # rendered where they are used
-    history = fit(method, source, recipe, out, seed=0)
+    source = OnTheFly("wide", frames=20_000, cube=recipe.cube_train)    # rendered where they are
+    used history = fit(method, source, recipe, out, seed=0)
 
 Nothing random is remembered between two updates: batch order, augmentation, rendered frames and
 dropout are functions of (seed, step). So a checkpoint holds what the optimiser changes, and nothing
@@ -43,8 +43,9 @@ class History:
 
     `curve` has one entry per epoch: `epoch`, `step`, `rate`, `error_mm` on the augmented training
     frames, each term of the loss (means over the updates), and `validation_mm` where there is a
-    validation set. `seconds` spent in the loop, of which `waiting` for frames; `choice` is the rule by
-    which the weights were chosen ('last', 'average', 'best epoch on validation') and `epoch` theirs.
+    validation set. `seconds` spent in the loop, of which `waiting` for frames; `choice` is the rule
+    by which the weights were chosen ('last', 'average', 'best epoch on validation') and `epoch`
+    theirs.
     """
 
     curve: list[dict]
@@ -78,13 +79,15 @@ def fit(
     checkpoint_seconds=60.0,
     until=None,
 ) -> History:
-    """Train `method` in place on `source` as `recipe` says; `out`/checkpoint is where it continues from.
+    """Train `method` in place on `source` as `recipe` says; `out`/checkpoint is where it continues
+    from.
 
-    `epochs` and `precision` override the recipe; `until` an epoch, the training is left after it as if
-    interrupted there. `validation` is a data set whose mean joint error ends every epoch; with the
-    schedule 'exponential' the best epoch's weights are kept, so that it must be carved from the training
-    subjects: choosing by the test split would be training on it. Otherwise the last weights count, or
-    their running average where the recipe asks for one.
+    `epochs` and `precision` override the recipe; `until` an epoch, the training is left after it as
+    if interrupted there. `validation` is a data set whose mean joint error ends every epoch; with
+    the schedule 'exponential' the best epoch's weights are kept, so that it must be carved from the
+    training
+    subjects: choosing by the test split would be training on it. Otherwise the last weights count,
+    or their running average where the recipe asks for one.
 
     A checkpoint of the same settings but other code is not continued (a warning says so); one of
     other settings is an error, as is a loss that is no longer a number.
@@ -146,7 +149,9 @@ def fit(
 
 
 def epoch_weights(out, epoch: int) -> Path:
-    """Where a training in the folder `out` whose recipe says `keep_epochs` keeps the weights of `epoch`, from 1 on."""
+    """Where a training in the folder `out` whose recipe says `keep_epochs` keeps the weights of
+    `epoch`, from 1 on.
+    """
     return Path(out) / "epochs" / f"{epoch:03d}.safetensors"
 
 
@@ -181,7 +186,9 @@ class _Run:
         return crops
 
     def seen(self, measures):
-        """Take in one update, its loss terms and last its error: sums stay on the device, nothing waits for it."""
+        """Take in one update, its loss terms and last its error: sums stay on the device, nothing
+        waits for it.
+        """
         self.terms = list(measures)[:-1]
         values = torch.stack(list(measures.values()))
         self.sums = values if self.sums is None else self.sums + values
@@ -366,16 +373,17 @@ def _fabric(place, precision):
 class _Parts:
     """A batch in equal parts, each computed by a thread of its own that keeps to one core.
 
-    A small network's operations are over before a second core has joined in; a core that does all of them
-    for its own samples never waits. It is what training on several devices does: the batch norms see
-    one part each, the gradients are averaged, and the first part's running statistics are the ones kept. Which thread
-    does what decides no bit of the result.
+    A small network's operations are over before a second core has joined in; a core that does all
+    of them for its own samples never waits. It is what training on several devices does: the batch
+    norms see one part each, the gradients are averaged, and the first part's running statistics are
+    the ones kept. Which thread does what decides no bit of the result.
     """
 
     def __init__(self, method, recipe, fabric):
         if recipe.batch % recipe.parts:
             raise HandPoseError(
-                f"a batch of {recipe.batch} in {recipe.parts} parts: accepted is a number that divides it"
+                f"a batch of {recipe.batch} in {recipe.parts} parts: accepted is a number that"
+                " divides it"
             )
         if recipe.parts > 1 and any(
             isinstance(m, torch.nn.modules.dropout._DropoutNd) and m.p > 0 for m in method.modules()
@@ -401,7 +409,9 @@ class _Parts:
             torch.set_num_threads(self.threads)  # for threads to come
 
     def backward(self, crops) -> dict[str, torch.Tensor]:
-        """Gradients of the mean loss over the parts; each loss term, and last `error_mm` of the joints."""
+        """Gradients of the mean loss over the parts; each loss term, and last `error_mm` of the
+        joints.
+        """
         rows = [slice(start, start + self.size) for start in range(0, len(crops), self.size)]
         each = (self.pool.map if self.pool else map)(
             self._backward, self.models, self.methods, map(crops.index, rows)
@@ -514,9 +524,11 @@ def _settings(method, source, recipe, seed, validation) -> dict:
         "recipe": recipe,
         "seed": seed,
         "source": source.describe(),
-        "validation": None
-        if validation is None
-        else {"fingerprint": validation.fingerprint, "protocol": validation.protocol},
+        "validation": (
+            None
+            if validation is None
+            else {"fingerprint": validation.fingerprint, "protocol": validation.protocol}
+        ),
         "code": {"modules": modules, "digest": _code_digest(tuple(modules))},
     }
     return json.loads(json.dumps(settings, default=_plain))
@@ -539,8 +551,8 @@ def _same_training(old, new) -> bool:
         if name != "code" and old.get(name) != new[name]:
             path, before, now = _difference(old.get(name), new[name], name)
             raise HandPoseError(
-                f"the folder holds a training with {path} = {before!r}, and now {now!r} is asked for: "
-                "give another folder for this one, or remove the old"
+                f"the folder holds a training with {path} = {before!r}, and now {now!r} is asked"
+                " for: give another folder for this one, or remove the old"
             )
     if old.get("code") != new["code"]:
         warnings.warn(

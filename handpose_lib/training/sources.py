@@ -21,11 +21,11 @@ MEMORY = 2 << 30
 class Stored:
     """Frames of a data set, read and cut on the CPU, and kept as cut windows for the next epoch.
 
-    `cube` mm, or several sides of which each sample draws one; `centre` as in `prepare.batch`, found
-    with the smallest side. A window is kept as 16-bit depth in steps of 1/16 mm about its centre
-    (±2047 mm), trimmed to what is not background, until `memory` bytes are full: frames beyond that
-    are read again each time. Frames pass through the same 16 bits before they are kept, so that the
-    batches do not depend on `memory`.
+    `cube` mm, or several sides of which each sample draws one; `centre` as in `prepare.batch`,
+    found with the smallest side. A window is kept as 16-bit depth in steps of 1/16 mm about its
+    centre (±2047 mm), trimmed to what is not background, until `memory` bytes are full: frames
+    beyond that are read again each time. Frames pass through the same 16 bits before they are kept,
+    so that the batches do not depend on `memory`.
     """
 
     on_host = True
@@ -83,7 +83,8 @@ class Stored:
     def _cut(self, indices):
         frames = self.dataset.frames(indices)
         smallest, largest = min(self.cubes), max(self.cubes)
-        # Windows of a few pixels: only centres and the like are wanted here, pixels come from the images.
+        # Windows of a few pixels: only centres and the like are wanted here, pixels come from the
+        # images.
         crops = prepare.batch(frames, smallest, self.centre, size=8)
         if crops.joints is None:
             raise HandPoseError(
@@ -95,7 +96,9 @@ class Stored:
         ]
 
     def _order(self, seed, epoch):
-        """The frames of one epoch in their order; two epochs are remembered, since a batch may span both."""
+        """The frames of one epoch in their order; two epochs are remembered, since a batch may span
+        both.
+        """
         if (seed, epoch) not in self._orders:
             self._orders = {
                 key: order for key, order in self._orders.items() if key == (seed, epoch - 1)
@@ -158,7 +161,9 @@ class OnTheFly:
         return _draw_cubes(crops, self.cubes, seed, step)
 
     def sweep(self, *, cube=None, batch=64, device="cpu"):
-        """The frames of the first epoch, in order, seen in a cube of side `cube` (None: the smallest)."""
+        """The frames of the first epoch, in order, seen in a cube of side `cube`
+        (None: the smallest).
+        """
         for start in range(0, len(self), batch):
             crops = self.crops(range(start, min(start + batch, len(self))), 0, device)
             yield replace(crops, cube=torch.full_like(crops.cube, cube or min(self.cubes)))

@@ -26,7 +26,9 @@ class Window(NamedTuple):
 
 
 def cut_window(depth, crops, row, reach):
-    """What `depth` (H, W) mm shows within `reach` mm of the centre of `crops[row]`, sideways at its depth and behind."""
+    """What `depth` (H, W) mm shows within `reach` mm of the centre of `crops[row]`, sideways at its
+    depth and behind.
+    """
     x, y, z = crops.centre[row].tolist()
     fx, fy, u0, v0 = crops.camera[row].tolist()
     (left, right), (top, bottom) = (

@@ -43,9 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "folders", nargs="*", type=Path, help="folders of records; all that are marked without one"
     )
-    parser.add_argument("--root", type=Path, help="folder of the data set; without it, its usual place")
+    parser.add_argument(
+        "--root", type=Path, help="folder of the data set; without it, its usual place"
+    )
     parser.add_argument("--remember", type=Path, help="folder: keep the first epochs of this code")
-    parser.add_argument("--against", type=Path, help="folder: compare with the first epochs kept there")
+    parser.add_argument(
+        "--against", type=Path, help="folder: compare with the first epochs kept there"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.folders:
         found = [records.load(folder) for folder in chosen.folders]
@@ -66,13 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
     return int(failed > 0)
 
 
-def replay(
-    record: records.Record, root: Path | None = None, against: Path | None = None
-) -> None:
+def replay(record: records.Record, root: Path | None = None, against: Path | None = None) -> None:
     """Give the record the digest of the present code, if that does the same as the code of the run.
 
-    `against` is a folder that `--remember` has filled; without it, the record itself is the measure.
-    Errors: first epoch, recipe, data or score are no longer the same; nothing is kept for the record.
+    `against` is a folder that `--remember` has filled; without it, the record itself is the
+    measure.
+    Errors: first epoch, recipe, data or score are no longer the same; nothing is kept for the
+    record.
     """
     compare_recipe(record)
     scored = evaluation.score(*records.joints(record))["mean_joint_error_mm"]
@@ -90,8 +94,11 @@ def replay(
         compare("data set", before["data"]["fingerprint"], recorded)
         for part in ("content", "curve", "weights"):
             what = {"content": "data set", "curve": "first epoch"}.get(part, part)
-            compare(what, now["data"][part] if part == "content" else now[part],
-                    before["data"][part] if part == "content" else before[part])
+            compare(
+                what,
+                now["data"][part] if part == "content" else now[part],
+                before["data"][part] if part == "content" else before[part],
+            )
     restamp(record, now, against is not None)
 
 

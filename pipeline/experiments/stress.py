@@ -1,20 +1,26 @@
-"""Turns one knob at a time in front of the book's trained networks, and keeps what becomes of their errors.
+"""Turns one knob at a time in front of the book's trained networks, and keeps what becomes of their
+errors.
 
     python pipeline/experiments/stress.py                             # some minutes on one CPU core
     python pipeline/experiments/stress.py --frames 32 --out stress    # a first look
-    python pipeline/experiments/stress.py --replay                    # does changed code still find the same?
+    python pipeline/experiments/stress.py --replay                    # does changed code still find
+    the same?
 
-Nothing is trained. The same synthetic frames of a person whom no network has seen are shown again and again, and from one
-setting to the next a single thing changes, so that differences are those of pairs. `record.json` holds, for every setting
-of every knob, the mean error of each frame in mm, and for the real frames of an SR305, where they are, what can be measured
-without labels. The knobs:
+Nothing is trained. The same synthetic frames of a person whom no network has seen are shown again
+and again, and from one setting to the next a single thing changes, so that differences are those of
+pairs. `record.json` holds, for every setting of every knob, the mean error of each frame in mm, and
+for the real frames of an SR305, where they are, what can be measured without labels. The knobs:
 
-place      degrees between the optical axis and the way to the hand, which keeps its pose, its depth and its direction
-turned     the same, but the hand is turned with the way: it shows the same side, and only the picture of it is distorted
-light      strength of a sensor with structured light: shadows, lost borders, ragged edges, coarse steps
+place      degrees between the optical axis and the way to the hand, which keeps its pose, its depth
+           and its direction
+turned     the same, but the hand is turned with the way: it shows the same side, and only the
+           picture of it is distorted
+light      strength of a sensor with structured light: shadows, lost borders, ragged edges, coarse
+           steps
 holes      share of the image without measurement
 centre     who finds the middle of the crop
-offset     mm by which the crop is beside the middle of the joints, in a direction of each frame's own
+offset     mm by which the crop is beside the middle of the joints, in a direction of each frame's
+           own
 """
 
 import argparse
@@ -55,7 +61,9 @@ ROOM = 8
 
 
 class Scene:
-    """`count` frames of the held-out person, hands whose joints stay in the image wherever `place` and `turned` put them."""
+    """`count` frames of the held-out person, hands whose joints stay in the image wherever `place`
+    and `turned` put them.
+    """
 
     def __init__(self, count: int):
         self.camera, chosen, first = synth.PROTOCOLS[PROTOCOL].camera, [], 0
@@ -146,8 +154,10 @@ class Scene:
 
 
 def moved(hand, indices, degrees: float, turned: bool):
-    """A hand straight ahead, put `degrees` to the left (even index) or right: at the same depth and in the same direction, or,
-    `turned` about the camera, at the same distance and with the same side towards it."""
+    """A hand straight ahead, put `degrees` to the left (even index) or right: at the same depth and
+    in the same direction, or, `turned` about the camera, at the same distance and with the same
+    side towards it.
+    """
     side = torch.tensor([-1.0 if index % 2 == 0 else 1.0 for index in indices])
     angle = side * torch.tensor(degrees).deg2rad()
     if not turned:
@@ -234,9 +244,11 @@ def real(networks) -> dict | None:
 
 
 def replay(path: Path, frames: int = 8) -> None:
-    """Give a record the digest of the present code, if that finds the same errors on the first of its frames.
+    """Give a record the digest of the present code, if that finds the same errors on the first of
+    its frames.
 
-    Errors: networks with other weights than those of the record, an error that is not the same to its last digit.
+    Errors: networks with other weights than those of the record, an error that is not the same to
+    its last digit.
     """
     record = storage.read_json(path)
     networks = {name: pretrained.load(name) for name in record["networks"]}
@@ -256,7 +268,8 @@ def replay(path: Path, frames: int = 8) -> None:
                     found - then
                 ).abs().max() > 0.06:  # half of the last digit, and what is left of float32
                     raise HandPoseError(
-                        f"{name}, {knob} {value}: the errors are no longer those of the record: evaluate it again"
+                        f"{name}, {knob} {value}: the errors are no longer those of the record:"
+                        " evaluate it again"
                     )
     code = record["code"]
     record["code"] = {
@@ -349,7 +362,8 @@ def main(arguments: list[str] | None = None) -> int:
     }
     storage.write_json(path, record)
     print(
-        f"{len(scene.indices)} frames, {sum(map(len, KNOBS.values()))} settings, {len(networks)} networks: {record['seconds']:.0f} s of the processor; kept in {path.parent.name}"
+        f"{len(scene.indices)} frames, {sum(map(len, KNOBS.values()))} settings, {len(networks)}"
+        f" networks: {record['seconds']:.0f} s of the processor; kept in {path.parent.name}"
     )
     return 0
 

@@ -1,7 +1,9 @@
-"""Trains the book's network that refines reference points on synthetic frames, and keeps it in book/records/localisation.
+"""Trains the book's network that refines reference points on synthetic frames, and keeps it in
+book/records/localisation.
 
-    python pipeline/experiments/train_centre_refiner.py                      # at most ten minutes on two CPU cores
-    python pipeline/experiments/train_centre_refiner.py --width 1024 --dropout 0.5 --frames 400000 --device cuda --out localisation
+    python pipeline/experiments/train_centre_refiner.py                      # at most ten minutes
+    on two CPU cores python pipeline/experiments/train_centre_refiner.py --width 1024 --dropout 0.5
+    --frames 400000 --device cuda --out localisation
 
 Rendering and training take one core each, so that OMP_NUM_THREADS=1 is best on two.
 """
@@ -105,8 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
         chosen.out,
     )
     print(
-        f"{seconds / 60:.1f} minutes; from the middle of the joints: crude {measures['crude_mean_mm']:.1f} mm, "
-        f"refined {measures['refined_mean_mm']:.1f} mm; kept in {folder.name}"
+        f"{seconds / 60:.1f} minutes; from the middle of the joints: crude"
+        f" {measures['crude_mean_mm']:.1f} mm, refined {measures['refined_mean_mm']:.1f} mm; kept"
+        f" in {folder.name}"
     )
     return 0
 

@@ -1,10 +1,14 @@
 """Trains the book's hand detector on synthetic frames and keeps it in book/records/detector.
 
-    python pipeline/experiments/train_detector.py                                # an hour and a half on two CPU cores
-    python pipeline/experiments/train_detector.py --only second                  # keeps the first look that is there
-    python pipeline/experiments/train_detector.py --more --seed 1 --rate 1e-3    # another round of what is there, with other frames
-    python pipeline/experiments/train_detector.py --judge                        # trains nothing, judges what is there anew
-    python pipeline/experiments/train_detector.py --frames 400000 --look-frames 200000 --device cuda --out detector
+    python pipeline/experiments/train_detector.py                                # an hour and a
+    half on two CPU cores
+    python pipeline/experiments/train_detector.py --only second                  # keeps the first
+    look that is there
+    python pipeline/experiments/train_detector.py --more --seed 1 --rate 1e-3    # another round of
+    what is there, with other frames
+    python pipeline/experiments/train_detector.py --judge                        # trains nothing,
+    judges what is there anew python pipeline/experiments/train_detector.py --frames 400000
+    --look-frames 200000 --device cuda --out detector
 
 Rendering and training take one core each, so that OMP_NUM_THREADS=1 is best on two.
 """
@@ -100,12 +104,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def timed(train, detector, frames: int, before: tuple, **settings) -> tuple[dict, list[dict]]:
-    """Train; what it took, round by round and together, and the curve. `before`: the same of earlier rounds, (None, []) if there are none."""
+    """Train; what it took, round by round and together, and the curve. `before`: the same of
+    earlier rounds, (None, []) if there are none.
+    """
     earlier, known = before
     rounds = (earlier.get("rounds") or [earlier]) if earlier else []
     if any(settings["seed"] == each["seed"] for each in rounds):
         raise HandPoseError(
-            f"seed {settings['seed']}: a round with this seed has been trained, accepted is another one"
+            f"seed {settings['seed']}: a round with this seed has been trained, accepted is"
+            " another one"
         )
     start, spent = time.perf_counter(), time.process_time()
     curve = train(detector, frames, **settings)
@@ -132,10 +139,12 @@ def timed(train, detector, frames: int, before: tuple, **settings) -> tuple[dict
 
 
 def held_out(detector: hand_detector.Detector, frames: int) -> dict:
-    """How often the detector, its first look alone and what costs no learning find hands of a person never seen.
+    """How often the detector, its first look alone and what costs no learning find hands of a
+    person never seen.
 
-    `rates` within `hand_detector.WITHIN`, and `others`: the same of as many frames of other persons; `shares` by distance in mm; `scenes`: the
-    detector's rate by what else is in view, of `scene_frames` each.
+    `rates` within `hand_detector.WITHIN`, and `others`: the same of as many frames of other
+    persons; `shares` by distance in mm; `scenes`: the detector's rate by what else is in view, of
+    `scene_frames` each.
     """
     ways = {"detector": detector, "first look": detector.find, "mass": None, "outline": None}
     apart, others = (

@@ -1,21 +1,31 @@
-"""Trains one small network again and again, with one switch of the synthetic hand turned at a time: what closes the gap to real frames?
+"""Trains one small network again and again, with one switch of the synthetic hand turned at a time:
+what closes the gap to real frames?
 
-    python pipeline/experiments/transfer.py                            # all that is missing; about two minutes of one CPU core for each training
-    python pipeline/experiments/transfer.py --only views no_forearm    # some of them; the record is written once none is missing
-    python pipeline/experiments/transfer.py --frames 320 --work trial --out trial      # a first look
-    python pipeline/experiments/transfer.py --replay                   # does changed code still find the same?
+    python pipeline/experiments/transfer.py                            # all that is missing; about
+    two minutes of one CPU core for each training
+    python pipeline/experiments/transfer.py --only views no_forearm    # some of them; the record is
+    written once none is missing
+    python pipeline/experiments/transfer.py --frames 320 --work trial --out trial      # a first
+    look
+    python pipeline/experiments/transfer.py --replay                   # does changed code still
+    find the same?
 
-Every training has the same network, recipe and number of frames, all rendered where they are used, and is judged on frames of
-an SR305 that nobody has labelled (`handpose_lib.evaluation.label_free`), and on rendered frames of a person who is held out. The base sees what
-the book's other networks have seen, WIDE_VIEW, with three seeds: their spread is the measure of everything else. `SWITCHES` turn
-fields of its distribution to what they are in WIDE, or off, or change the crops or the augmentation.
+Every training has the same network, recipe and number of frames, all rendered where they are used,
+and is judged on frames of an SR305 that nobody has labelled (`handpose_lib.evaluation.label_free`),
+and on rendered frames of a person who is held out. The base sees what the book's other networks
+have seen, WIDE_VIEW, with three seeds: their spread is the measure of everything else. `SWITCHES`
+turn fields of its distribution to what they are in WIDE, or off, or change the crops or the
+augmentation.
 
-A switch **promises** something if by at least one of the three measures its mean over the frames is better than the base's by more
-than the base's seeds are apart, and by none worse by so much. Of so many switches some are lucky: what promises something is trained
-again with other seeds, and **helps** if the mean of these passes the same test; the training that chose it has no vote.
-`together` turns all that help, the best one of each knob; `wide` is all of WIDE. Of what helps most, the weights are kept.
+A switch **promises** something if by at least one of the three measures its mean over the frames is
+better than the base's by more than the base's seeds are apart, and by none worse by so much. Of so
+many switches some are lucky: what promises something is trained again with other seeds, and
+**helps** if the mean of these passes the same test; the training that chose it has no vote.
+`together` turns all that help, the best one of each knob; `wide` is all of WIDE. Of what helps
+most, the weights are kept.
 
-A finished training is not made again; one that was interrupted goes on. Both lie in the work folder, not in the record's.
+A finished training is not made again; one that was interrupted goes on. Both lie in the work
+folder, not in the record's.
 """
 
 import argparse
@@ -41,7 +51,9 @@ from handpose_lib.results import pretrained
 METHOD, VARIANT, JOINTS, PROTOCOL = "jgr_p2o", "small", "msra21", "msra"
 BASE, WIDE = synth.WIDE_VIEW, synth.WIDE
 FRAMES, EPOCHS, BATCH, SIZE = 7_200, 10, 8, 48
-"""Of a training: frames in all, parts whose mean error is kept, frames of an update, pixels of a crop's side."""
+"""Of a training: frames in all, parts whose mean error is kept, frames of an update, pixels of a
+crop's side.
+"""
 SUBJECT, SEED, HELD_OUT = 8, 21, 96
 """Whom the frames show that judge a network at home, and how many of each distribution."""
 AGAIN = (1, 2)
@@ -53,7 +65,9 @@ DECIMALS = {"on_hand": 3, "median_to_surface_mm": 1, "covered": 3}
 
 @dataclass(frozen=True)
 class Setting:
-    """How a training differs from the base: `fields` of the distribution, arguments of `training.OnTheFly`, augmentation, seed."""
+    """How a training differs from the base: `fields` of the distribution, arguments of
+    `training.OnTheFly`, augmentation, seed.
+    """
 
     knob: str
     text: str
@@ -126,8 +140,9 @@ TOGETHER = "together"
 
 
 def settings(said: dict | None = None) -> dict[str, Setting]:
-    """Every training by its name. What `summary` says of those that there are may ask for more: further seeds of what promises
-    something, and `together` of two or more switches that help."""
+    """Every training by its name. What `summary` says of those that there are may ask for more:
+    further seeds of what promises something, and `together` of two or more switches that help.
+    """
     every = {**BASES, **SWITCHES, "wide": WHOLE}
     if not said:
         return every
@@ -189,7 +204,9 @@ def start(setting: Setting, frames: int):
 
 
 def decided_by(setting: Setting, frames: int, real) -> dict:
-    """All that decides a result, as plain JSON values. `real` is the data set of frames without labels."""
+    """All that decides a result, as plain JSON values. `real` is the data set of frames without
+    labels.
+    """
     known = {
         "fields": setting.fields,
         "source": setting.source,
@@ -211,8 +228,9 @@ def code() -> str:
 
 
 def trained(name: str, setting: Setting, frames: int, work: Path, real) -> dict:
-    """The result of a training: the one that lies in `work`/`name`, or else it is made. One that an earlier version of this
-    script has judged is judged again."""
+    """The result of a training: the one that lies in `work`/`name`, or else it is made. One that an
+    earlier version of this script has judged is judged again.
+    """
     folder = work / name
     place, weights = folder / "result.json", folder / "weights.safetensors"
     network, source, chosen = start(setting, frames)
@@ -284,7 +302,9 @@ def _measures(seen) -> dict[str, str]:
 
 
 def at_home(network, cube: float) -> dict:
-    """distribution → error and measures on rendered frames of a person who was held out, in crops around their reference points."""
+    """distribution → error and measures on rendered frames of a person who was held out, in crops
+    around their reference points.
+    """
     found = {}
     for name in ("wide_view", "wide"):
         rendered, frames = held_out(name)
@@ -304,9 +324,12 @@ def held_out(name: str):
 
 
 def references(base: dict, real, cube: float) -> dict:
-    """What the measures say of other answers. `true`: the held-out frames' own joints, by distribution. Of the real frames,
-    `mean_pose`: the mean of the training poses where the outline finds the hand; `another_frame`: the base's answer of a frame from
-    the other half, moved to where it found this one; `kept`: the best of the paper's networks that come with the book."""
+    """What the measures say of other answers. `true`: the held-out frames' own joints, by
+    distribution. Of the real frames,
+    `mean_pose`: the mean of the training poses where the outline finds the hand; `another_frame`:
+    the base's answer of a frame from the other half, moved to where it found this one; `kept`: the
+    best of the paper's networks that come with the book.
+    """
     known = pretrained.load(METHOD)
     found = {
         "true": {},
@@ -348,9 +371,10 @@ def outlines(frames, cube: float):
 def summary(results: dict[str, dict]) -> dict:
     """Means, steps and what helps, from the numbers of each frame.
 
-    `apart`: by how much the base's seeds differ, largest minus smallest, at least one joint of one frame or the last digit that is
-    kept. `votes`: by which trainings a setting is judged, the further ones where there are any. `steps`: by how many lengths `apart`
-    they are better, on average, than the base's mean; `first_steps`: the same of the first training alone.
+    `apart`: by how much the base's seeds differ, largest minus smallest, at least one joint of one
+    frame or the last digit that is kept. `votes`: by which trainings a setting is judged, the
+    further ones where there are any. `steps`: by how many lengths `apart` they are better, on
+    average, than the base's mean; `first_steps`: the same of the first training alone.
     """
     means = {
         name: {measure: numbers(result["real"][measure]).mean().item() for measure in MEASURES}
@@ -368,9 +392,11 @@ def summary(results: dict[str, dict]) -> dict:
 
     def steps(trainings):
         return {
-            measure: sign
-            * (mean([means[name][measure] for name in trainings]) - base[measure])
-            / apart[measure]
+            measure: (
+                sign
+                * (mean([means[name][measure] for name in trainings]) - base[measure])
+                / apart[measure]
+            )
             for measure, sign in MEASURES.items()
         }
 
@@ -408,7 +434,9 @@ def summary(results: dict[str, dict]) -> dict:
 
 
 def passes(steps: dict[str, float]) -> bool:
-    """Better by one measure at least, and worse by none, each time by more than the base's seeds are apart."""
+    """Better by one measure at least, and worse by none, each time by more than the base's seeds
+    are apart.
+    """
     return max(steps.values()) > 1 and min(steps.values()) >= -1
 
 
@@ -460,10 +488,12 @@ def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> dic
 
 
 def replay(path: Path) -> None:
-    """Give a record the digest of the present code, if that finds the same: the losses of the base's first part, every measure of
-    every answer on real frames, the answers of the weights that are kept, and what follows from all of them.
+    """Give a record the digest of the present code, if that finds the same: the losses of the
+    base's first part, every measure of every answer on real frames, the answers of the weights that
+    are kept, and what follows from all of them.
 
-    Errors: anything that is not the same, to its last digit. Bits only agree on a machine like that of the trainings.
+    Errors: anything that is not the same, to its last digit. Bits only agree on a machine like that
+    of the trainings.
     """
     record, real = storage.read_json(path), datasets.open("sr305")
     same("frames", real.fingerprint, record["real"]["fingerprint"])
@@ -580,7 +610,8 @@ def main(arguments: list[str] | None = None) -> int:
     def result(name, setting):
         found = trained(name, setting, chosen.frames, work, real)
         print(
-            f"{name}: {numbers(found['real']['on_hand']).mean():.3f} on the hand, {found['cpu_seconds']:.0f} s of the processor"
+            f"{name}: {numbers(found['real']['on_hand']).mean():.3f} on the hand,"
+            f" {found['cpu_seconds']:.0f} s of the processor"
         )
         return found
 
@@ -610,7 +641,8 @@ def main(arguments: list[str] | None = None) -> int:
         digests = {kept: sha(out / "weights.safetensors")}
     storage.write_json(out / "record.json", assembled(results, chosen.frames, real, digests))
     print(
-        f"{len(results)} trainings; together: {', '.join(said['together']) or 'none helps'}; best: {said['best'] or 'the base'}"
+        f"{len(results)} trainings; together: {', '.join(said['together']) or 'none helps'}; best:"
+        f" {said['best'] or 'the base'}"
     )
     return 0
 

@@ -1,8 +1,8 @@
 """A student's function in a process of its own, judged from outside.
 
-The laws are tested here, in the grader's process; each call of the student's function crosses a pipe
-and runs in the other one. What a student prints, patches or redefines there changes no verdict: all
-that comes back are the values that the function returns, as JSON and safetensors.
+The laws are tested here, in the grader's process; each call of the student's function crosses a
+pipe and runs in the other one. What a student prints, patches or redefines there changes no
+verdict: all that comes back are the values that the function returns, as JSON and safetensors.
 
     outcome = judge("back_project", "back_project", cells)
     outcome.status      right, wrong, out of time, out of memory, died
@@ -12,7 +12,8 @@ on Linux and macOS); it works in an empty folder of its own; an audit hook refus
 elsewhere, to start programs and to use the network, and notes that it was tried.
 
 This guards against accidents and simple tricks. It is no sandbox: an audit hook can be got round by
-native code, and an answer can read the library, laws included. Grade strangers' code in a container.
+native code, and an answer can read the library, laws included. Grade strangers' code in a
+container.
 """
 
 from __future__ import annotations
@@ -102,9 +103,11 @@ def judge(
 
 
 def prepare(modules: Sequence[str]) -> None:
-    """Name what answers will import: it is loaded before a student's code runs, at no cost of its time.
+    """Name what answers will import: it is loaded before a student's code runs, at no cost of its
+    time.
 
-    Where the system can copy processes, it is loaded once, in the process that all others are copies of.
+    Where the system can copy processes, it is loaded once, in the process that all others are
+    copies of.
     """
     _MODULES[:] = modules
     if _CONTEXT.get_start_method() == "forkserver":
@@ -124,7 +127,9 @@ _STARTING = threading.Lock()
 
 
 def _start(process) -> None:
-    """Start it without the script that runs here: it needs nothing of that, and would import it every time."""
+    """Start it without the script that runs here: it needs nothing of that, and would import it
+    every time.
+    """
     with _STARTING:
         script, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
         try:
@@ -137,7 +142,9 @@ def _start(process) -> None:
 
 
 class _Gone(Exception):
-    """The other process does not answer any more. What a check sees as an exception of the function."""
+    """The other process does not answer any more. What a check sees as an exception of the
+    function.
+    """
 
 
 class _Process:
@@ -180,7 +187,8 @@ class _Process:
         tensors = [value for value in [*inputs, *named.values()] if isinstance(value, torch.Tensor)]
         if any(tensor.requires_grad for tensor in tensors):
             raise errors.HandPoseError(
-                "a check that differentiates through an answer cannot judge it from another process: compare differences instead"
+                "a check that differentiates through an answer cannot judge it from another"
+                " process: compare differences instead"
             )
         kind, content = self.ask("call", [list(inputs), named])
         for number, changed in content["changed"]:
@@ -233,7 +241,9 @@ class _Process:
 
 
 class _Wire:
-    """Messages over a connection: JSON for what they say, safetensors for the tensors in them. Nothing is unpickled."""
+    """Messages over a connection: JSON for what they say, safetensors for the tensors in them.
+    Nothing is unpickled.
+    """
 
     def __init__(self, connection):
         self._connection = connection
@@ -371,12 +381,19 @@ def _work(connection, folder: str, limits: Limits, modules: list[str]) -> None:
             wire.send(
                 "raised",
                 answer
-                | {"value": None, "changed": [], "type": type(error).__name__, "text": str(error)},
+                | {
+                    "value": None,
+                    "changed": [],
+                    "type": type(error).__name__,
+                    "text": str(error),
+                },
             )
 
 
 def _load(cells: list[Cell], name: str) -> Callable:
-    """The function `name` after the cells ran, statement by statement: one that fails hides no other."""
+    """The function `name` after the cells ran, statement by statement: one that fails hides no
+    other.
+    """
     namespace: dict = {"__name__": "__main__"}
     first: BaseException | None = None
     for cell in cells:
@@ -464,7 +481,9 @@ class _Printed(io.StringIO):
 
 
 def _limit(limits: Limits) -> None:
-    """Limits of the operating system on time, memory and the size of files; a hard limit cannot be raised again."""
+    """Limits of the operating system on time, memory and the size of files; a hard limit cannot be
+    raised again.
+    """
     try:
         import resource
     except ImportError:  # Windows: the clock alone
@@ -520,7 +539,9 @@ _NEVER = (
 
 
 def _guard(folder: str, hidden: Sequence[str], attempts: list[str]) -> None:
-    """From now on: read what Python itself needs and the own folder, write the own folder, and nothing else."""
+    """From now on: read what Python itself needs and the own folder, write the own folder, and
+    nothing else.
+    """
     own = os.path.realpath(folder)
     prefixes = {
         sys.prefix,

@@ -1,7 +1,9 @@
-"""Student versions of chapters: the text as it is, solutions taken out, checks locked, with nbgrader.
+"""Student versions of chapters: the text as it is, solutions taken out, checks locked, with
+nbgrader.
 
     python pipeline/grading/assignment.py depth_cameras the_hand --out handout
-    python pipeline/grading/assignment.py --out handout                          every chapter that has exercises
+    python pipeline/grading/assignment.py --out handout                          every chapter that
+    has exercises
 
 FOLDER gets one notebook per chapter and nothing else, so that it can be handed out as it is. A cell
 keeps its id; the cell to fill in raises until it is filled in, and the check after it says so.
@@ -64,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
 def release(chapters: list[exercises.Chapter], course: Path, gradebook: bool = False) -> list[Path]:
     """Run nbgrader's `generate_assignment` on chapters: the student versions, below `course`.
 
-    `course` also gets the versions with solutions, and nbgrader's gradebook if it is wanted: it is for
-    the instructor alone.
+    `course` also gets the versions with solutions, and nbgrader's gradebook if it is wanted: it is
+    for the instructor alone.
     """
     converted = []
     for chapter in chapters:
@@ -117,7 +119,9 @@ def configuration(course: Path, assignment: str):
 
 
 def instructor_version(chapter: exercises.Chapter) -> nbformat.NotebookNode:
-    """The chapter as nbgrader wants it: solutions in the cells to fill in, between its marks, and checks in cells of their own."""
+    """The chapter as nbgrader wants it: solutions in the cells to fill in, between its marks, and
+    checks in cells of their own.
+    """
     notebook = nbformat.reads(json.dumps(chapter.notebook), as_version=4)
     notebook.metadata["handpose_book"] = {"chapter": chapter.name}
     asked = {exercise.cell: exercise for exercise in chapter.exercises}

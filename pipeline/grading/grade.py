@@ -4,15 +4,17 @@
     python pipeline/grading/grade.py submissions --out grades --chapters depth_cameras --seconds 30
 
 `submissions` holds a folder per student, or a file per student and chapter such as
-`ada_depth_cameras.ipynb`. A notebook is recognised by what is in it, whatever its name. `grades` gets
+`ada_depth_cameras.ipynb`. A notebook is recognised by what is in it, whatever its name. `grades`
+gets
 
     grades.csv       one line per student and chapter: points, status, remarks
     exercises.csv    one line per exercise: points, status, and the line that the check answered
     feedback/        <student>/<chapter>.html
-    course/          a course folder of nbgrader, with solutions: for the instructor, to mark answers in words
+    course/          a course folder of nbgrader, with solutions: for the instructor, to mark
+                     answers in words
 
-From a submission only the answers are taken and put into a fresh copy of the assignment; each is judged
-in a process of its own (see answer_process.py), so that no submission concerns another.
+From a submission only the answers are taken and put into a fresh copy of the assignment; each is
+judged in a process of its own (see answer_process.py), so that no submission concerns another.
 """
 
 import argparse
@@ -128,7 +130,8 @@ def grade(
 ) -> list[dict]:
     """Grade every submission in `folder`; the lines of grades.csv.
 
-    Errors: no such folder, nothing in it, an `out` that holds something, a chapter without exercises.
+    Errors: no such folder, nothing in it, an `out` that holds something, a chapter without
+    exercises.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         raise errors.DataError(
@@ -136,7 +139,8 @@ def grade(
         )
     if out.exists() and any(out.iterdir()):
         raise errors.DataError(
-            f"{out} is not empty: an earlier grading may carry marks given by hand, so choose a new folder"
+            f"{out} is not empty: an earlier grading may carry marks given by hand, so choose a new"
+            " folder"
         )
     known = [exercises.chapter(name) for name in chapters or exercises.chapters()]
     submissions = collected(folder, known, complete=bool(chapters))
@@ -182,7 +186,9 @@ def grade(
 
 
 def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> list[Submission]:
-    """The submissions, one for each student and chapter; with `complete` also those that are missing."""
+    """The submissions, one for each student and chapter; with `complete` also those that are
+    missing.
+    """
     found: dict[tuple, list[Submission]] = {}
     students = {
         path.name
@@ -276,7 +282,9 @@ def student_of(file: Path, chapter: exercises.Chapter | None) -> str:
 
 
 def chosen(several: list[Submission]) -> Submission:
-    """Of several notebooks for one chapter: a readable one, the one with the right name, the latest."""
+    """Of several notebooks for one chapter: a readable one, the one with the right name, the
+    latest.
+    """
     best = max(
         several,
         key=lambda one: (
@@ -423,13 +431,16 @@ def imported(chapter: exercises.Chapter) -> set[str]:
     return modules
 
 
-# ---------------------------------------------------------------------- nbgrader: points and feedback
+# ---------------------------------------------------------------------- nbgrader: points and
+# feedback
 
 
 def with_nbgrader(
     submissions: list[Submission], course: Path, feedback: Path
 ) -> dict[tuple, tuple[float, float]]:
-    """Autograde fresh copies of the assignments that hold the answers; {(submission, exercise's label): (points, of)}."""
+    """Autograde fresh copies of the assignments that hold the answers;
+    {(submission, exercise's label): (points, of)}.
+    """
     names = safe_names({submission.student for submission in submissions})
     copies = {}
     for submission in submissions:
@@ -526,20 +537,26 @@ def say_outcomes(notebook: nbformat.NotebookNode, submission: Submission) -> Non
         elif cell.id in checked:
             line, right = verdict(checked[cell.id])
             cell.outputs = [
-                nbformat.v4.new_output("stream", name="stdout", text=line)
-                if right
-                else nbformat.v4.new_output(
-                    "error", ename="AssertionError", evalue=line, traceback=[line]
+                (
+                    nbformat.v4.new_output("stream", name="stdout", text=line)
+                    if right
+                    else nbformat.v4.new_output(
+                        "error", ename="AssertionError", evalue=line, traceback=[line]
+                    )
                 )
             ]
 
 
 def verdict(answer: Answer) -> tuple[str, bool]:
     if answer.outcome is None:
-        return f"✘ {answer.exercise.name}: " + {
-            "missing": "the cell was not handed in.",
-            "empty": "not answered.",
-        }[answer.status], False
+        return (
+            f"✘ {answer.exercise.name}: "
+            + {
+                "missing": "the cell was not handed in.",
+                "empty": "not answered.",
+            }[answer.status],
+            False,
+        )
     return answer.outcome.line, answer.outcome.status == "right"
 
 

@@ -1,11 +1,13 @@
-"""Opens every page of the built site in a browser, as a reader does: what no look at the files can tell.
+"""Opens every page of the built site in a browser, as a reader does: what no look at the files can
+tell.
 
     python pipeline/site/browse.py _build/html --report _build/browsed.json
 
-From `file://` and with the network off, light, dark, and in a window as wide as a phone: pages load without errors and
-fetch nothing from elsewhere, formulas are set, pictures decode, sliders change them, 3D figures are drawn, links lead
-somewhere, texts stand out from their ground, nothing is wider than the window, no page is heavy, and search finds.
-What the browser is asked stands in page.js.
+From `file://` and with the network off, light, dark, and in a window as wide as a phone: pages load
+without errors and fetch nothing from elsewhere, formulas are set, pictures decode, sliders change
+them, 3D figures are drawn, links lead somewhere, texts stand out from their ground, nothing is
+wider than the window, no page is heavy, and search finds. What the browser is asked stands in
+page.js.
 """
 
 import argparse
@@ -24,10 +26,12 @@ from pipeline.site import browser, site_sources
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 HEAVY = 5_000_000
-"""Bytes that a page may weigh with all that it loads, apart from what all pages share in `_static`."""
+"""Bytes that a page may weigh with all that it loads, apart from what all pages share in `_static`.
+"""
 
 HARMLESS = {
-    # Sphinx asks for the fonts of its icons ahead of time; a browser gives a file:// page no fonts, and the icons are drawn by a script.
+    # Sphinx asks for the fonts of its icons ahead of time; a browser gives a file:// page no fonts,
+    # and the icons are drawn by a script.
     "/webfonts/fa-": "icons are drawn by Font Awesome's script",
     # What could not be loaded is named by its address, from the request itself.
     "Failed to load resource": "named by its address",
@@ -60,7 +64,8 @@ def main() -> int:
             *search(chromium, options.html, FOUND),
         ]
     print(
-        f"Browsed {len(names)} pages, light, dark and on a phone, in {time.monotonic() - start:.0f} s: {len(problems)} problems"
+        f"Browsed {len(names)} pages, light, dark and on a phone, in {time.monotonic() - start:.0f}"
+        f" s: {len(problems)} problems"
     )
     if problems:
         print("\n".join(problems), file=sys.stderr)
@@ -91,7 +96,8 @@ def browsed(chromium: Browser, html: Path, names: list[str]) -> list[str]:
 class Visit:
     """One page, looked at from all sides.
 
-    `problems`; `links` and `places`: the addresses that it links to, and the names in it that a link can lead to.
+    `problems`; `links` and `places`: the addresses that it links to, and the names in it that a
+    link can lead to.
     """
 
     def __init__(self, chromium: Browser, html: Path, path: Path):
@@ -114,7 +120,8 @@ class Visit:
         context.close()
         if (weight := self._weight()) > HEAVY:
             self.problems.append(
-                f"the page weighs {weight / 1e6:.1f} MB with what only pages like it load, accepted are {HEAVY / 1e6:.0f}"
+                f"the page weighs {weight / 1e6:.1f} MB with what only pages like it load, accepted"
+                f" are {HEAVY / 1e6:.0f}"
             )
 
     def _listen(self, page: Page) -> None:
@@ -231,7 +238,8 @@ def front_door(chromium: Browser, html: Path, first: str) -> Iterator[str]:
 def search(chromium: Browser, html: Path, words: str) -> Iterator[str]:
     """Searching for words that the book has finds pages.
 
-    From `file://` the list comes without excerpts: those are fetched from the pages, which a browser forbids there.
+    From `file://` the list comes without excerpts: those are fetched from the pages, which a
+    browser forbids there.
     """
     page = chromium.new_page()
     page.goto((html.resolve() / "search.html").as_uri() + "?q=" + words.replace(" ", "+"))

@@ -94,9 +94,8 @@ def main() -> int:
         "problems": problems,
     }
     print(
-        "Checked {notebooks} notebooks, {pages} pages, {formulas} formulas, {pictures} pictures: {n} problems".format(
-            n=len(problems), **report
-        )
+        "Checked {notebooks} notebooks, {pages} pages, {formulas} formulas, {pictures} pictures:"
+        " {n} problems".format(n=len(problems), **report)
     )
     if problems:
         print("\n".join(problems), file=sys.stderr)
@@ -147,7 +146,10 @@ def fetched_from_network(page):
             and len(element.text) < 200_000
             and (found := CDN.search(element.text))
         ):
-            yield f"an inline <{element.name}> names a CDN: {element.text[max(0, found.start() - 30) : found.end() + 30]!r}"
+            yield (
+                f"an inline <{element.name}> names a CDN:"
+                f" {element.text[max(0, found.start() - 30) : found.end() + 30]!r}"
+            )
 
 
 def css_from_network(path):

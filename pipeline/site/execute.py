@@ -1,7 +1,8 @@
 """Executes one notebook with papermill, from its own folder, as JupyterLab would.
 
-    python pipeline/site/execute.py book/papers/jgr_p2o.ipynb _build/executed/papers/jgr_p2o.ipynb --threads 1
-    python pipeline/site/execute.py book/training/train_jgr_p2o.ipynb out.ipynb --training -p profile smoke
+    python pipeline/site/execute.py book/papers/jgr_p2o.ipynb _build/executed/papers/jgr_p2o.ipynb
+    --threads 1 python pipeline/site/execute.py book/training/train_jgr_p2o.ipynb out.ipynb
+    --training -p profile smoke
 
 A failing cell fails the command. The result takes its name only when the notebook is complete; what
 there is of a failed one stays beside it as `….unfinished.ipynb`, for a look.

@@ -1,9 +1,11 @@
-"""Draws the picture of the front page and of README.md, with the trained JGR-P2O that comes with the book.
+"""Draws the picture of the front page and of README.md, with the trained JGR-P2O that comes with
+the book.
 
     python pipeline/site/front_picture.py
 
-What it shows: one synthetic depth image with the noise of a sensor, the crop that a network gets, what
-the network says, and the same joints in space. Made by hand when the records changed, and committed.
+What it shows: one synthetic depth image with the noise of a sensor, the crop that a network gets,
+what the network says, and the same joints in space. Made by hand when the records changed, and
+committed.
 """
 
 import matplotlib.pyplot as plt
@@ -38,7 +40,8 @@ def main() -> None:
     )
     x = method.encode(crops)
     predicted = method.decode(method(x), crops).detach()
-    # Of the better half of the frames the one with the fingertips farthest apart, as the camera sees them: a folded hand shows little.
+    # Of the better half of the frames the one with the fingertips farthest apart, as the camera
+    # sees them: a folded hand shows little.
     errors = metrics.frame_errors(predicted, frames.joints, "mean")
     better = errors.argsort()[: len(errors) // 2]
     tips = [joints_of.fingers[finger][-1] for finger in joints_of.fingers]
@@ -73,7 +76,8 @@ def main() -> None:
         axis.set_major_locator(MaxNLocator(3))
     figure.savefig(TARGET, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
     print(
-        f"{TARGET.name}: {record.key}, synthetic frame {CANDIDATES[n]}, mean joint error {float(errors[n]):.1f} mm"
+        f"{TARGET.name}: {record.key}, synthetic frame {CANDIDATES[n]}, mean joint error"
+        f" {float(errors[n]):.1f} mm"
     )
 
 

@@ -1,13 +1,16 @@
-"""The whole book as one page, put together from the pages of the site, and printed from there with a browser.
+"""The whole book as one page, put together from the pages of the site, and printed from there with
+a browser.
 
     python pipeline/site/pdf.py _build/html _build/pdf
 
-leaves `_build/pdf/html/index.html` and, where there is a Chromium, `_build/pdf/book.pdf`. What moves on a page stands still
-on paper: a 3D figure as it is first seen, a flip book at the picture that it starts with. Solutions are printed open, for on
-paper nothing can be unfolded and no check answers; code that the pages fold away is left out. How paper is laid out is said
-in `book/_static/book.css`, under `@media print`.
+leaves `_build/pdf/html/index.html` and, where there is a Chromium, `_build/pdf/book.pdf`. What
+moves on a page stands still on paper: a 3D figure as it is first seen, a flip book at the picture
+that it starts with. Solutions are printed open, for on paper nothing can be unfolded and no check
+answers; code that the pages fold away is left out. How paper is laid out is said in
+`book/_static/book.css`, under `@media print`.
 
-Sphinx's own builder of a single page stops at sphinx-design's cards as soon as sphinx-exercise is loaded.
+Sphinx's own builder of a single page stops at sphinx-design's cards as soon as sphinx-exercise is
+loaded.
 """
 
 import argparse
@@ -23,14 +26,21 @@ from playwright.sync_api import Browser, Page
 from pipeline.site import browser, site_sources
 
 # What belongs to one page of many: buttons, search, the way on, the page's own contents.
-OF_A_SITE = ".search-button__wrapper, .sidebar-primary-item:has(script), .bd-header-article, .prev-next-footer, .bd-sidebar-secondary"
+OF_A_SITE = (
+    ".search-button__wrapper, .sidebar-primary-item:has(script), .bd-header-article,"
+    " .prev-next-footer, .bd-sidebar-secondary"
+)
 DRAWN = (
     "plotly-",
     "flip-",
 )  # names by which a figure's script finds its place: made from its content
 PRINTED_WITHIN_S = 600  # a whole book of formulas and figures, on a machine that may be busy
-FOOTER = '<div style="width: 100%; text-align: center; font-size: 8px; color: #555"><span class="pageNumber"></span></div>'
-# A browser keeps 16 canvases for 3D at a time: each figure is drawn once more, by itself, and stays as a picture.
+FOOTER = (
+    '<div style="width: 100%; text-align: center; font-size: 8px; color: #555"><span'
+    ' class="pageNumber"></span></div>'
+)
+# A browser keeps 16 canvases for 3D at a time: each figure is drawn once more, by itself, and stays
+# as a picture.
 STILL = """async () => {
   for (const fold of document.querySelectorAll(".toggle-hidden")) fold.classList.remove("toggle-hidden");
   for (const picture of document.images) picture.loading = "eager";
@@ -76,7 +86,9 @@ def main() -> int:
 
 
 def one_page(site: Path, names: list[str]) -> str:
-    """The pages as one, in the frame and at the place of the first; links between them lead within it."""
+    """The pages as one, in the frame and at the place of the first; links between them lead within
+    it.
+    """
     site = site.resolve()
     pages = {
         name: BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser")
@@ -100,7 +112,8 @@ def one_page(site: Path, names: list[str]) -> str:
         article = pages[name].select_one("article.bd-article").extract()
         article["id"] = place(name)
         book.select("article.bd-article")[-1].insert_after(article)
-    # What sets the formulas is loaded once, whichever pages ask for it: MathJax loaded twice never gets ready.
+    # What sets the formulas is loaded once, whichever pages ask for it: MathJax loaded twice never
+    # gets ready.
     asking = [
         script
         for page in pages.values()
@@ -120,7 +133,9 @@ def place(name):
 
 
 def within(link: str, site: Path, page: Path, book: Path, names: list[str]) -> str:
-    """A link of a page, as it must be in the book: to a place in it, or to a file seen from where the book lies."""
+    """A link of a page, as it must be in the book: to a place in it, or to a file seen from where
+    the book lies.
+    """
     address, anchor = urldefrag(link)
     if urlparse(address).scheme or urlparse(address).netloc:
         return link
@@ -158,9 +173,12 @@ def printed(chromium: Browser, path: Path) -> bytes:
 
 
 def stand_still(page: Page) -> None:
-    """Waits until a page is all there, opens its solutions and puts pictures in the place of what moves."""
+    """Waits until a page is all there, opens its solutions and puts pictures in the place of what
+    moves.
+    """
     page.wait_for_function(
-        "[...document.querySelectorAll('[id^=plotly-]')].every(place => place.classList.contains('js-plotly-plot'))"
+        "[...document.querySelectorAll('[id^=plotly-]')].every(place =>"
+        " place.classList.contains('js-plotly-plot'))"
     )
     page.evaluate(STILL)
 

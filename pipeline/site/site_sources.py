@@ -1,4 +1,5 @@
-"""Lays out what Jupyter Book reads: the pages, the executed notebooks, the scripts of MathJax and plotly.
+"""Lays out what Jupyter Book reads: the pages, the executed notebooks, the scripts of MathJax and
+plotly.
 
     python pipeline/site/site_sources.py _build/executed _build/source
 

@@ -1,11 +1,14 @@
-"""How fast do crops come to training, from a data set's own files and from the packed cache? Ratios in one run.
+"""How fast do crops come to training, from a data set's own files and from the packed cache? Ratios
+in one run.
 
     python tests/benchmarks/loading.py                   # a minute on two CPU cores
 
-Prints a table and the same as JSON. The frames are synthetic ones in MSRA's format. Three sources give the same
-batches: `files`, read and cut each time; `packed`, from the cache; `kept`, windows in memory. They take turns, and the
-median of the rounds counts. `computed` counts the seconds that the process computed in all its threads, so that a busy
-machine hides nothing; `clock` those on the wall, with as many threads as the machine has cores.
+Prints a table and the same as JSON. The frames are synthetic ones in MSRA's format. Three sources
+give the same
+batches: `files`, read and cut each time; `packed`, from the cache; `kept`, windows in memory. They
+take turns, and the median of the rounds counts. `computed` counts the seconds that the process
+computed in all its threads, so that a busy machine hides nothing; `clock` those on the wall, with
+as many threads as the machine has cores.
 
 Stated: the packed cache feeds at least 2,000 crops per second on two cores.
 """
@@ -127,8 +130,10 @@ def stored_frames(root: Path, count: int):
 
 def table(found: dict) -> str:
     lines = [
-        f"{found['frames']:,} frames in batches of {found['batch']}, {found['threads']} threads, "
-        f"{found['bytes_per_crop'] / 1024:.1f} KiB per packed crop",
+        (
+            f"{found['frames']:,} frames in batches of {found['batch']}, {found['threads']}"
+            f" threads, {found['bytes_per_crop'] / 1024:.1f} KiB per packed crop"
+        ),
         f"{'crops per second':24}{'computed':>12}{'clock':>12}",
     ]
     lines += [
@@ -137,7 +142,8 @@ def table(found: dict) -> str:
     ]
     lines.append(f"{'packing':24}{found['packing_crops_per_second_computed']:12,.0f}")
     lines.append(
-        f"packed over files: {found['packed_over_files']:.1f} times; stated are {STATED:,} on two cores"
+        f"packed over files: {found['packed_over_files']:.1f} times; stated are {STATED:,} on two"
+        " cores"
     )
     return "\n".join(lines)
 

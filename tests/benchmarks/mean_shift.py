@@ -1,12 +1,14 @@
-"""How fast are votes merged? Mean shift over all frames and joints at once, against one joint after the other.
+"""How fast are votes merged? Mean shift over all frames and joints at once, against one joint after
+the other.
 
     python tests/benchmarks/mean_shift.py                  # half a minute on two CPU cores
     python tests/benchmarks/mean_shift.py --device cuda    # ours on a GPU, the others on the CPU
 
-Prints a table and the same as JSON. 32 frames × 14 joints with 5 votes each, ten steps, as DenseReg reads NYU. Against
-it a loop over Algorithm 1 in plain Python, the same in NumPy, and scikit-learn's MeanShift per joint from the same start, whose kernel is a
-ball and not a Gaussian, so that only its time is compared. What is compared runs in turns, a few rounds, and the median of
-the rounds counts. On a CPU the seconds are those that this process computed, in all its threads.
+Prints a table and the same as JSON. 32 frames × 14 joints with 5 votes each, ten steps, as DenseReg
+reads NYU. Against it a loop over Algorithm 1 in plain Python, the same in NumPy, and scikit-learn's
+MeanShift per joint from the same start, whose kernel is a ball and not a Gaussian, so that only its
+time is compared. What is compared runs in turns, a few rounds, and the median of the rounds counts.
+On a CPU the seconds are those that this process computed, in all its threads.
 """
 
 import argparse
@@ -147,7 +149,8 @@ def table(found) -> str:
     }
     device = found["device"]
     lines = [
-        f"{device['name']}, {device['threads']} CPU threads; {found['frames']} frames × {found['joints']} joints × {found['votes']} votes"
+        f"{device['name']}, {device['threads']} CPU threads; {found['frames']} frames ×"
+        f" {found['joints']} joints × {found['votes']} votes"
     ]
     for name, title in names.items():
         faster = found["times_faster"].get(name)

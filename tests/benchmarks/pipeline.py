@@ -8,8 +8,10 @@ the rounds counts. On a CPU the seconds are those that this process computed, in
 that neither a busy machine nor a second core hides a cost; with a GPU they are those of the clock.
 
 preparation   crop + augment + encode of a batch, against the same per frame in NumPy and OpenCV
-training      a step of the paper's network, frames in memory, read from disk, and kept after reading
-inference     per frame in batches of 1 and 32; the paper states 9 ms (2.0 reading and preparing + 7.0
+training      a step of the paper's network, frames in memory, read from disk, and kept after
+              reading
+inference     per frame in batches of 1 and 32; the paper states 9 ms (2.0 reading and preparing +
+              7.0
               network) on its GTX 1080 Ti
 """
 
@@ -106,7 +108,9 @@ def views_of(crops):
 
 
 def one_frame(image, camera, centre, cube, rotation):
-    """The usual way, one frame at a time: cut the box, resize, rotate, normalise (as DeepPrior++ does)."""
+    """The usual way, one frame at a time: cut the box, resize, rotate, normalise
+    (as DeepPrior++ does).
+    """
     (u, v, z), half = xyz_to_uvd(torch.tensor(centre), camera).tolist(), cube / 2
     turn = np.array(
         [[np.cos(rotation), np.sin(rotation)], [-np.sin(rotation), np.cos(rotation)]]
@@ -129,7 +133,9 @@ def one_frame(image, camera, centre, cube, rotation):
 
 
 def training_step(device, steps) -> dict:
-    """Seconds per step by where its frames come from; loading runs in its thread as in `training.fit`."""
+    """Seconds per step by where its frames come from; loading runs in its thread as in
+    `training.fit`.
+    """
     recipe = papers.recipe("jgr_p2o", profile="laptop")
     folder = Path(tempfile.mkdtemp())
     try:
@@ -167,7 +173,9 @@ def training_step(device, steps) -> dict:
 
 
 def trainer(recipe, device):
-    """A function of (batch, steps) that trains the paper's network for so many steps of the laptop recipe."""
+    """A function of (batch, steps) that trains the paper's network for so many steps of the laptop
+    recipe.
+    """
     method = papers.create("jgr_p2o", "msra21", **recipe.network).to(device)
     optimiser = torch.optim.AdamW(
         method.parameter_groups(recipe.weight_decay), lr=recipe.lr, fused=True

@@ -1,13 +1,15 @@
-"""How fast is a hand rendered? Exact ray casting of round cones against the same hand as a triangle mesh.
+"""How fast is a hand rendered? Exact ray casting of round cones against the same hand as a triangle
+mesh.
 
     python tests/benchmarks/render.py                  # a minute on two CPU cores
-    python tests/benchmarks/render.py --device cuda    # the ray caster on a GPU, the mesh on the CPU
+    python tests/benchmarks/render.py --device cuda    # the ray caster on a GPU, the mesh on the
+                                                       CPU
 
-Prints a table and the same as JSON. Both sides pose the hands, build the scenes and cast 320 x 240 rays through the
-camera of MSRA; the mesh goes through Open3D's RaycastingScene (Embree). What is compared runs in turns, a few rounds,
-and the median of the rounds counts, so that a busy machine disturbs both sides alike. Mesh and ray caster of
-like accuracy: the coarsest mesh with a mean error below 0.1 mm. The whole chain with surroundings and sensors is timed
-for comparison.
+Prints a table and the same as JSON. Both sides pose the hands, build the scenes and cast 320 x 240
+rays through the camera of MSRA; the mesh goes through Open3D's RaycastingScene (Embree). What is
+compared runs in turns, a few rounds, and the median of the rounds counts, so that a busy machine
+disturbs both sides alike. Mesh and ray caster of like accuracy: the coarsest mesh with a mean error
+below 0.1 mm. The whole chain with surroundings and sensors is timed for comparison.
 """
 
 import argparse
@@ -119,7 +121,9 @@ class Hands:
 
 
 class Mesh:
-    """The same hands as triangles: every round cone in rings, together with the flat patches between them."""
+    """The same hands as triangles: every round cone in rings, together with the flat patches
+    between them.
+    """
 
     def __init__(self, hands: Hands, around: int, rings: int):
         import open3d
@@ -157,7 +161,8 @@ class Mesh:
         u = torch.linalg.cross(w, helper.expand_as(w))
         u = u / u.norm(dim=-1, keepdim=True)
         v = torch.linalg.cross(w, u)
-        # A normal at less than this angle above the middle belongs to sphere a, above it to sphere b.
+        # A normal at less than this angle above the middle belongs to sphere a, above it to sphere
+        # b.
         seam = torch.asin(((ra - rb) / length).clamp(-1, 1))
         steps = torch.linspace(0, 1, self.rings + 1)[:, None, None]
         low, high = (
@@ -182,7 +187,9 @@ class Mesh:
 
 
 def in_turns(jobs: dict, device: torch.device) -> dict[str, float]:
-    """Frames per second of each job (frames, call): the median over rounds in which all take turns of `TURN` seconds."""
+    """Frames per second of each job (frames, call): the median over rounds in which all take turns
+    of `TURN` seconds.
+    """
     rates = {name: [] for name in jobs}
     for _ in range(ROUNDS):
         for name, (frames, call) in jobs.items():
@@ -218,7 +225,9 @@ def table(found: dict) -> str:
         f"{found['device']}, {CAMERA.width} x {CAMERA.height} pixels, "
         + " and ".join(f"{n} {kind}" for kind, n in found["primitives"].items()),
         f"{'':34}{'frames/s':>10}{'error mm':>10}{'ratio':>8}",
-        f"{'ray caster, batches of 64':34}{ours['frames_per_second_batch_64']:10.0f}{0:10.3f}{1:8.1f}",
+        (
+            f"{'ray caster, batches of 64':34}{ours['frames_per_second_batch_64']:10.0f}{0:10.3f}{1:8.1f}"
+        ),
         f"{'ray caster, one at a time':34}{ours['frames_per_second_single']:10.0f}{0:10.3f}",
     ]
     for name, mesh in found["mesh"].items():

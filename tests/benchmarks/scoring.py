@@ -2,8 +2,9 @@
 
     python tests/benchmarks/scoring.py
 
-A file of NYU's size (8,252 frames of 14 joints) is written as the community writes it, read, and scored. Prints a table and
-the same as JSON; beside it, as a yardstick, how long numpy takes to read the same text.
+A file of NYU's size (8,252 frames of 14 joints) is written as the community writes it, read, and
+scored. Prints a table and the same as JSON; beside it, as a yardstick, how long numpy takes to read
+the same text.
 """
 
 import json

@@ -1,17 +1,20 @@
-"""How fast are voxels filled and likelihoods drawn? A batch at once, against one frame and one joint after the other.
+"""How fast are voxels filled and likelihoods drawn? A batch at once, against one frame and one
+joint after the other.
 
     python tests/benchmarks/voxels.py                  # two minutes on two CPU cores
     python tests/benchmarks/voxels.py --device cuda    # ours on a GPU, the others on the CPU
 
-Prints a table and the same as JSON. Sixteen synthetic hands, each seen in a view of its own, in 88³ voxels, against NumPy frame by
-frame; the 21 bells at 44³ of a frame, against NumPy joint by joint. One training step of V2V-PoseNet at 88³ with the paper's
-optimiser and one frame (eight on a GPU), its peak memory, and the share of it that input and targets take; against the same
-network in the layout that PyTorch starts from, fed by the two loops. What is compared runs in turns, a few rounds, and the
-median of the rounds counts: `computed` the seconds that this process computed in all its threads, so that a busy machine
-hides nothing, `clock` those on the wall. Memory is kept as in trainings (pipeline/site/execute.py).
+Prints a table and the same as JSON. Sixteen synthetic hands, each seen in a view of its own, in 88³
+voxels, against NumPy frame by frame; the 21 bells at 44³ of a frame, against NumPy joint by joint.
+One training step of V2V-PoseNet at 88³ with the paper's optimiser and one frame (eight on a GPU),
+its peak memory, and the share of it that input and targets take; against the same network in the
+layout that PyTorch starts from, fed by the two loops. What is compared runs in turns, a few rounds,
+and the median of the rounds counts: `computed` the seconds that this process computed in all its
+threads, so that a busy machine hides nothing, `clock` those on the wall. Memory is kept as in
+trainings (pipeline/site/execute.py).
 
-Stated, by the clock on two idle cores: filling at least 3 times and drawing at least 5 times as fast per frame; the step no slower; on a GPU input
-and targets take at most 5 % of it.
+Stated, by the clock on two idle cores: filling at least 3 times and drawing at least 5 times as
+fast per frame; the step no slower; on a GPU input and targets take at most 5 % of it.
 """
 
 import argparse
@@ -90,8 +93,9 @@ def main() -> int:
         "stated_times_faster": STATED,
         "step_batch": batch,
         "step_peak_memory_bytes": memory,
-        "input_and_targets_share_of_step": times["clock"]["input and targets"]
-        / times["clock"]["step"],
+        "input_and_targets_share_of_step": (
+            times["clock"]["input and targets"] / times["clock"]["step"]
+        ),
     }
     print(table(found))
     print(json.dumps(found, indent=1))
@@ -112,7 +116,9 @@ def hands():
 
 
 def filled_one_by_one(crops) -> torch.Tensor:
-    """Occupancy, frame by frame, from the definition: the measured pixels, back-projected, turned, and put into voxels."""
+    """Occupancy, frame by frame, from the definition: the measured pixels, back-projected, turned,
+    and put into voxels.
+    """
     volumes = []
     for i in range(len(crops)):
         depth, (left, top), (fx, fy, u0, v0) = (
@@ -202,7 +208,9 @@ def peak(device, call) -> int:
 
 
 def in_turns(device, jobs) -> dict[str, dict[str, float]]:
-    """Median seconds per frame of each (frames, call), by clock and computed; what is fast is called often enough to be timed."""
+    """Median seconds per frame of each (frames, call), by clock and computed; what is fast is
+    called often enough to be timed.
+    """
 
     def timed(frames, call, often):
         start, computed = time.perf_counter(), time.process_time()
@@ -237,7 +245,10 @@ def table(found) -> str:
     }
     device, ms, faster = found["device"], found["ms_per_frame"], found["times_faster"]
     lines = [
-        f"{device['name']}, {device['threads']} CPU threads; {found['frames']} frames, {found['points_per_frame']} points each",
+        (
+            f"{device['name']}, {device['threads']} CPU threads; {found['frames']} frames,"
+            f" {found['points_per_frame']} points each"
+        ),
         f"{'ms per frame':<46}{'clock':>10}{'computed':>10}",
     ]
     for name, title in titles.items():

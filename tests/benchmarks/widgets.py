@@ -1,12 +1,14 @@
-"""How long does a live figure take to answer? Each picture of only geometry, from its knobs to the PNG that the browser gets.
+"""How long does a live figure take to answer? Each picture of only geometry, from its knobs to the
+PNG that the browser gets.
 
     python tests/benchmarks/widgets.py                  # half a minute on two CPU cores
 
-Prints a table and the same as JSON: milliseconds from the change of a knob to the new picture, its share of matplotlib (drawing and encoding;
-the rest is the hand, the crop, the read-out), and its size. Against it the same picture as a chapter would make it by default: in a
-figure of pyplot with constrained layout, at 110 dpi and fully compressed. What is compared runs in turns, a few rounds, and the
-median of the rounds counts: `computed` the milliseconds that this process computed in all its threads, so that a busy
-machine hides nothing, `clock` those on the wall.
+Prints a table and the same as JSON: milliseconds from the change of a knob to the new picture, its
+share of matplotlib (drawing and encoding; the rest is the hand, the crop, the read-out), and its
+size. Against it the same picture as a chapter would make it by default: in a figure of pyplot with
+constrained layout, at 110 dpi and fully compressed. What is compared runs in turns, a few rounds,
+and the median of the rounds counts: `computed` the milliseconds that this process computed in all
+its threads, so that a busy machine hides nothing, `clock` those on the wall.
 
 Stated, by the clock on two idle cores: every picture of only geometry in under 100 ms.
 """
@@ -50,7 +52,7 @@ def main() -> int:
     figures.style()
     pictures = of_geometry()
     jobs = {
-        name: (lambda draw=draw: widgets.png(draw(), live.DPI, quick=True))
+        name: lambda draw=draw: widgets.png(draw(), live.DPI, quick=True)
         for name, draw in pictures.items()
     }
     jobs["hand to pose, by default"] = by_default
@@ -112,7 +114,9 @@ def by_default() -> bytes:
 
 
 def in_turns(jobs) -> tuple[dict, dict]:
-    """Median milliseconds of each job, by clock and computed, and the share of savefig in what was computed."""
+    """Median milliseconds of each job, by clock and computed, and the share of savefig in what was
+    computed.
+    """
     saving, rounds = [0.0], []
     original = matplotlib.figure.Figure.savefig
 
@@ -158,7 +162,8 @@ def table(found) -> str:
         )
     faster = found["times_faster_than_default"]
     lines.append(
-        f"the hand to pose is {faster['clock']:.1f} and {faster['computed']:.1f} × as fast as by default; stated: under {found['stated_ms']} ms each"
+        f"the hand to pose is {faster['clock']:.1f} and {faster['computed']:.1f} × as fast as by"
+        f" default; stated: under {found['stated_ms']} ms each"
     )
     return "\n".join(lines)
 

@@ -1,4 +1,6 @@
-"""The chapters as files: complete, clean, in the table of contents, and honest about what they import."""
+"""The chapters as files: complete, clean, in the table of contents, and honest about what they
+import.
+"""
 
 import ast
 import json
@@ -88,7 +90,8 @@ def test_cell_ids_are_unique_and_readable(path):
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", cell_id) and not re.fullmatch(
             r"[0-9a-f]{8}", cell_id
         ), (
-            f"cell id {cell_id!r}: words joined by dashes stay the same when a notebook is edited, random ones do not"
+            f"cell id {cell_id!r}: words joined by dashes stay the same when a notebook is edited,"
+            " random ones do not"
         )
 
 
@@ -136,7 +139,8 @@ def test_figures_have_alt_text(path):
         if DRAWS.search(cell.source) and "alt=" not in cell.source:
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             assert len(alt) >= 20, (
-                f'cell {cell.id!r} draws a figure: give its metadata {{"mystnb": {{"image": {{"alt": "…"}}}}}}'
+                f'cell {cell.id!r} draws a figure: give its metadata {{"mystnb": {{"image":'
+                ' {"alt": "…"}}}'
             )
 
 

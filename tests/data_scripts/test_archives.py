@@ -135,7 +135,9 @@ def test_bombs_are_refused_by_what_they_state(tmp_path, make):
 
 
 def test_bombs_are_refused_by_what_they_bring(tmp_path):
-    """A zip that states a small size for a large content: nothing beyond the stated is taken for whole."""
+    """A zip that states a small size for a large content: nothing beyond the stated is taken for
+    whole.
+    """
     path = make_zip(tmp_path / "archive.zip", {"a": bytes(5_000_000)})
     size = (5_000_000).to_bytes(4, "little")
     content = path.read_bytes()

@@ -1,4 +1,6 @@
-"""The scripts of MSRA, NYU and ICVL: what a folder lacks and what is damaged in it is named; where to get a set is told."""
+"""The scripts of MSRA, NYU and ICVL: what a folder lacks and what is damaged in it is named; where
+to get a set is told.
+"""
 
 import shutil
 from importlib import import_module
@@ -15,7 +17,9 @@ SETS = ("msra", "nyu", "icvl")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A small synthetic set of each format; MSRA with two of its gestures and three of its subjects."""
+    """A small synthetic set of each format; MSRA with two of its gestures and three of its
+    subjects.
+    """
     place = tmp_path_factory.mktemp("sets")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(msra, "GESTURES", ("1", "Y"))
@@ -27,7 +31,9 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def check(whole, tmp_path, capsys, monkeypatch):
-    """`check(name, *arguments, real=False)` on a copy that may be damaged: exit code, summary, faults."""
+    """`check(name, *arguments, real=False)` on a copy that may be damaged: exit code, summary,
+    faults.
+    """
     monkeypatch.setattr(msra, "GESTURES", ("1", "Y"))
     monkeypatch.setattr(msra, "SUBJECTS", (0, 3, 8))
 
@@ -163,7 +169,9 @@ def test_many_missing_files_are_counted(check, monkeypatch):
 
 @pytest.mark.parametrize("name", ("msra", "nyu", "icvl", "hands17", "itop"))
 def test_what_is_no_such_set_is_told_in_a_few_lines(name, tmp_path, capsys):
-    """An empty folder, one full of something else, a file, nothing: each fault names what is missing."""
+    """An empty folder, one full of something else, a file, nothing: each fault names what is
+    missing.
+    """
     script, checking = (
         import_module(f"data_scripts.{name}"),
         import_module("data_scripts.support.checking"),

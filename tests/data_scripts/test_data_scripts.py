@@ -171,7 +171,9 @@ def test_synthetic_set_is_read_by_the_loader_of_the_real_one(made):
 
 
 def test_joints_of_the_synthetic_set_lie_on_its_hands(made):
-    """Signs, bounds and pixel centres survive the file: most joints are just under the surface seen there."""
+    """Signs, bounds and pixel centres survive the file: most joints are just under the surface seen
+    there.
+    """
     frames = datasets.open("msra", made, split="all")
     near = []
     for frame in frames:
@@ -182,7 +184,8 @@ def test_joints_of_the_synthetic_set_lie_on_its_hands(made):
         near.append(
             ((seen > 0) & (seen < d[inside] + 10) & (seen > d[inside] - 80)).double().mean()
         )
-    # a hand hides some of its own joints and a sensor loses some pixels; a wrong sign would leave almost none
+    # a hand hides some of its own joints and a sensor loses some pixels; a wrong sign would leave
+    # almost none
     assert torch.stack(near).mean() > 0.7
 
 

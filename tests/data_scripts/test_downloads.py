@@ -1,4 +1,6 @@
-"""Downloads from a server that misbehaves: they go on or start afresh, and nothing passes for whole that is not."""
+"""Downloads from a server that misbehaves: they go on or start afresh, and nothing passes for whole
+that is not.
+"""
 
 import gzip
 import hashlib
@@ -25,7 +27,9 @@ CUT = 30_000
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; the first part of the path says how it misbehaves. `log` has every Range that was asked for."""
+    """Serves `files`; the first part of the path says how it misbehaves. `log` has every Range that
+    was asked for.
+    """
 
     files, log, lives = {}, [], {}
 
@@ -164,7 +168,9 @@ def test_a_file_that_changed_meanwhile_starts_afresh_and_is_hashed(tmp_path, ser
 
 
 def test_a_beginning_of_another_file_never_gets_into_a_whole_one(tmp_path, server):
-    """The server ignores If-Range and appends to foreign bytes: the hash finds out, and the next run starts afresh."""
+    """The server ignores If-Range and appends to foreign bytes: the hash finds out, and the next
+    run starts afresh.
+    """
     (tmp_path / "file.bin.part").write_bytes(b"foreign" * 100)
     (tmp_path / "file.bin.part.version").write_text('"old"')
     with pytest.raises(DataError, match="sent other bytes"):

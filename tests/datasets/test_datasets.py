@@ -1,4 +1,6 @@
-"""Data sets on disk: MSRA's layout byte by byte, both ways, and everything that may be wrong with it."""
+"""Data sets on disk: MSRA's layout byte by byte, both ways, and everything that may be wrong with
+it.
+"""
 
 import json
 import struct
@@ -64,7 +66,9 @@ def small(tmp_path_factory):
 
 
 def test_hand_built_frame_is_read_as_the_format_says(tmp_path):
-    """Byte order, exclusive right and bottom, order of the header, row by row: independent of our writer."""
+    """Byte order, exclusive right and bottom, order of the header, row by row: independent of our
+    writer.
+    """
     path = tmp_path / "000000_depth.bin"
     path.write_bytes(HAND_BUILT)
     depth = msra.read_frame(path)
@@ -112,7 +116,9 @@ def test_full_and_empty_images_survive(tmp_path):
 
 
 def test_joints_lie_on_their_pixels(small):
-    """The conversion at the door is right: every joint projects onto the pixel that was drawn for it."""
+    """The conversion at the door is right: every joint projects onto the pixel that was drawn for
+    it.
+    """
     frame = datasets.open("msra", small, split="test")[0]
     u, v, d = xyz_to_uvd(frame.joints, frame.camera).unbind(-1)
     seen = frame.depth[v.round().long(), u.round().long()]
@@ -210,7 +216,9 @@ def test_fingerprint_sees_a_changed_label(tmp_path, small):
     ],
 )
 def test_releases_are_told_apart_by_their_counts(tmp_path, counts, name):
-    """The first lines of the label files decide, whatever split is opened: here nothing but these lines is there."""
+    """The first lines of the label files decide, whatever split is opened: here nothing but these
+    lines is there.
+    """
     for subject, count in enumerate(counts):
         for number, gesture in enumerate(
             [

@@ -37,7 +37,9 @@ def write_part(root, part, xyz, labels=True):
 
 @pytest.fixture
 def small(tmp_path):
-    """A set in the layout of HANDS2017 with ten training frames and three test frames without labels."""
+    """A set in the layout of HANDS2017 with ten training frames and three test frames without
+    labels.
+    """
     write_part(tmp_path, "train", joints(10))
     write_part(tmp_path, "test", joints(3, 1), labels=False)
     return tmp_path

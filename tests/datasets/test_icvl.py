@@ -1,4 +1,6 @@
-"""ICVL: its layout byte by byte, both ways; its protocol; a synthetic set from end to end; everything that may be wrong."""
+"""ICVL: its layout byte by byte, both ways; its protocol; a synthetic set from end to end;
+everything that may be wrong.
+"""
 
 import json
 import struct
@@ -17,7 +19,9 @@ from tests.support.fuzzing import fuzz
 
 
 def joints(count=1, seed=0):
-    """(count, 16, 3) mm in front of the camera, at thousandths of a pixel and of a mm, as the files have them."""
+    """(count, 16, 3) mm in front of the camera, at thousandths of a pixel and of a mm, as the files
+    have them.
+    """
     generator = torch.Generator().manual_seed(seed)
     uvd = torch.rand(count, 16, 3, generator=generator) * torch.tensor(
         [200, 150, 100]
@@ -74,7 +78,9 @@ def test_high_byte_comes_first_and_markers_mean_nothing(tmp_path):
 
 
 def test_hand_built_labels(tmp_path):
-    """Line ends of the release's test files, blank lines, a trailing field, pixels counted from 0 with v down."""
+    """Line ends of the release's test files, blank lines, a trailing field, pixels counted from 0
+    with v down.
+    """
     path = tmp_path / "test_seq_1.txt"
     path.write_bytes(
         b"test_seq_1/image_0000.png "
@@ -102,7 +108,9 @@ def test_hand_built_labels(tmp_path):
 
 
 def test_labels_of_the_release():
-    """The published test labels, where the data folder has them: 702 and 894 frames of hands near 350 mm."""
+    """The published test labels, where the data folder has them: 702 and 894 frames of hands near
+    350 mm.
+    """
     for name, count in (("test_seq_1.txt", 702), ("test_seq_2.txt", 894)):
         assert icvl.COUNTS[name] == count
         path = paths.data() / "published" / "icvl" / name
@@ -247,7 +255,9 @@ def test_synthetic_joints_lie_on_the_hands_and_their_copies(made):
 
 
 def test_a_rotated_copy_is_what_a_turned_camera_sees(made):
-    """Joints and reference points turn by the folder's angle, rigidly, from x towards y; depths stay."""
+    """Joints and reference points turn by the folder's angle, rigidly, from x towards y; depths
+    stay.
+    """
     frames = {frame.id: frame for frame in datasets.open("icvl", made, rotated=True)}
     copies = [name for name in frames if name.count("/") == 2]
     assert len(copies) == 16 and {name.split("/")[0] for name in copies} == {"22-5", "90"}

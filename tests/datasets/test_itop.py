@@ -1,4 +1,6 @@
-"""ITOP: its HDF5 files value by value, both ways; its protocol; everything that may be wrong; several processes."""
+"""ITOP: its HDF5 files value by value, both ways; its protocol; everything that may be wrong;
+several processes.
+"""
 
 import multiprocessing
 import pickle
@@ -45,7 +47,9 @@ def write(root, names, view="front", part="train", valid=None, seed=0):
 
 @pytest.fixture
 def small(tmp_path):
-    """Six training frames of three persons, the second one invalid, and two test frames, seen from the front."""
+    """Six training frames of three persons, the second one invalid, and two test frames, seen from
+    the front.
+    """
     names = ["04_00000", "04_00001", "05_00000", "05_00001", "06_00000", "06_00001"]
     write(tmp_path, names, valid=[1, 0, 1, 1, 1, 1])
     write(tmp_path, ["00_00000", "01_00000"], part="test", seed=1)
@@ -56,7 +60,9 @@ def small(tmp_path):
 
 
 def test_files_are_read_as_the_format_says(tmp_path):
-    """Metres, y up, z forward, half precision, names in bytes: written here by hand, not by our writer."""
+    """Metres, y up, z forward, half precision, names in bytes: written here by hand, not by our
+    writer.
+    """
     with h5py.File(tmp_path / "ITOP_side_test_depth_map.h5", "w") as file:
         data = np.zeros((1, 240, 320), np.float16)
         data[0, 10, 20], data[0, 239, 319], data[0, 0, 1], data[0, 0, 2], data[0, 0, 3] = (
@@ -97,7 +103,9 @@ def test_files_are_read_as_the_format_says(tmp_path):
 
 
 def test_the_view_from_above_and_invalid_frames(tmp_path):
-    """`top` in the names of the files; joints of frames with `is_valid` 0 are never looked at. Written by hand as well."""
+    """`top` in the names of the files; joints of frames with `is_valid` 0 are never looked at.
+    Written by hand as well.
+    """
     for part, valid in (("train", [0, 1]), ("test", [1, 0])):
         names = np.array([b"07_00001", b"07_00002"])
         with h5py.File(tmp_path / f"ITOP_top_{part}_depth_map.h5", "w") as file:
@@ -389,7 +397,9 @@ def test_damaged_labels_are_named(small, name, values, message):
 
 
 def test_files_that_lead_elsewhere_are_refused(small):
-    """Links to other files, storage outside, virtual data, strings of any length, chunks that fill the memory."""
+    """Links to other files, storage outside, virtual data, strings of any length, chunks that fill
+    the memory.
+    """
     path, secret = small / "ITOP_side_test_labels.h5", small / "secret.bin"
     secret.write_bytes(bytes(16))
     cases = {}

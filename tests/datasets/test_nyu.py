@@ -1,4 +1,6 @@
-"""NYU: its layout byte by byte, both ways; its protocol; a synthetic set from end to end; everything that may be wrong."""
+"""NYU: its layout byte by byte, both ways; its protocol; a synthetic set from end to end;
+everything that may be wrong.
+"""
 
 import json
 import pickle
@@ -61,7 +63,9 @@ def test_green_is_the_high_byte_and_blue_the_low_one(tmp_path):
 
 
 def hand_built_labels(order="<"):
-    """`joint_data.mat` with two frames, not by our writer: value 3000 · view + 1500 · frame + 40 · joint + axis."""
+    """`joint_data.mat` with two frames, not by our writer: value 3000 · view + 1500 · frame + 40 ·
+    joint + axis.
+    """
     stored = (
         np.arange(3).reshape(3, 1, 1, 1) * 3000
         + np.arange(2).reshape(2, 1, 1) * 1500
@@ -270,7 +274,8 @@ def test_synthetic_joints_lie_on_the_hands_of_every_view(made):
     for view in nyu.VIEWS:
         frames = datasets.open("nyu", made, split="all", view=view, joints=36)
         shares = [on_surface(frame.depth, frame.joints, frame.camera) for frame in frames]
-        # a hand hides some of its own joints; of a wrong sign of y or another view's labels, few would remain
+        # a hand hides some of its own joints; of a wrong sign of y or another view's labels, few
+        # would remain
         assert torch.stack(shares).mean() > 0.7
         mirrored = [
             on_surface(frame.depth, frame.joints * torch.tensor([1.0, -1.0, 1.0]), frame.camera)
@@ -280,7 +285,9 @@ def test_synthetic_joints_lie_on_the_hands_of_every_view(made):
 
 
 def test_three_views_show_one_hand(made):
-    """What is rigid stays: all distances between joints, in spite of three cameras; each camera sees other depths."""
+    """What is rigid stays: all distances between joints, in spite of three cameras; each camera
+    sees other depths.
+    """
     views = [
         datasets.open("nyu", made, split="all", view=view, joints=36).joints() for view in nyu.VIEWS
     ]

@@ -1,4 +1,6 @@
-"""What is trained on and what is tested: nothing of the test is seen before, for any set; the training notebooks take each."""
+"""What is trained on and what is tested: nothing of the test is seen before, for any set; the
+training notebooks take each.
+"""
 
 import shutil
 from importlib import import_module
@@ -35,7 +37,9 @@ def joints(count, number, z):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A tiny set of each kind: those of MSRA and ITOP as real ones, without reference points, the others synthetic."""
+    """A tiny set of each kind: those of MSRA and ITOP as real ones, without reference points, the
+    others synthetic.
+    """
     place = tmp_path_factory.mktemp("sets")
     for subject in msra.SUBJECTS:
         for gesture in msra.GESTURES:
@@ -105,7 +109,9 @@ def test_rendered_frames_show_nobody_of_the_test(folders):
 
 
 def test_where_cubes_sit(folders, tmp_path):
-    """Stored points where all frames have them, given or published; a person is not looked for, but known."""
+    """Stored points where all frames have them, given or published; a person is not looked for, but
+    known.
+    """
     centre = {name: splits.open_splits(name, folders / name).centre for name in SETS}
     assert centre == {
         "msra": "mass",
@@ -177,7 +183,9 @@ def code(path, last, parameters):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_training_notebooks_take_every_set_of_their_paper(folders, tmp_path, path):
-    """Up to a batch that went through the network; with the paper's own network and schedule, up to the frames."""
+    """Up to a batch that went through the network; with the paper's own network and schedule, up to
+    the frames.
+    """
     known = set(
         import_module(f"handpose_lib.papers.{path.stem.removeprefix('train_')}").DATASETS
     ) - {splits.EMBEDDED}

@@ -6,7 +6,8 @@ import torch
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import body_parts, metrics
 
-#: V2V-PoseNet, Table 5, front and top view, in the order of the parts; the last is the printed mean.
+#: V2V-PoseNet, Table 5, front and top view, in the order of the parts; the last is the printed
+# mean.
 PRINTED = {
     "front": (98.29, 99.07, 97.18, 80.42, 67.26, 98.73, 93.23, 91.80, 87.6, 88.74),
     "top": (98.4, 98.91, 96.87, 79.16, 62.44, 97.78, 86.91, 83.28, 69.62, 83.44),
@@ -41,7 +42,9 @@ def test_every_joint_has_one_part():
 
 @pytest.mark.parametrize("view", PRINTED)
 def test_the_mean_is_the_one_that_the_paper_prints(view):
-    """Of the nine printed rows, weighted by how often people have the part; they are rounded to 0.01 or 0.1."""
+    """Of the nine printed rows, weighted by how often people have the part; they are rounded to
+    0.01 or 0.1.
+    """
     *rows, mean = PRINTED[view]
     weights = [len(numbers) for numbers in body_parts.PARTS.values()]
     assert sum(w * row for w, row in zip(weights, rows, strict=True)) / sum(
@@ -50,7 +53,9 @@ def test_the_mean_is_the_one_that_the_paper_prints(view):
 
 
 def test_precision_by_hand():
-    """All heads are 100 mm off, which counts as within; of twelve knees two are 101 mm off, of twelve feet one is lost."""
+    """All heads are 100 mm off, which counts as within; of twelve knees two are 101 mm off, of
+    twelve feet one is lost.
+    """
     true = poses().round().double()  # whole mm: 100 is 100
     said = true.clone()
     said[:, 0, 1] -= 100

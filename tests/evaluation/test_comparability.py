@@ -75,7 +75,9 @@ def test_runs_of_one_grid_may_be_compared_and_never_with_real_ones():
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_paper_states_its_protocols(name):
-    """Of each data set that its tables have a result of its own for; and no result of ours may stand beside one."""
+    """Of each data set that its tables have a result of its own for; and no result of ours may
+    stand beside one.
+    """
     paper = tables.load(name)
     assert paper["protocols"]
     for dataset in paper["protocols"]:

@@ -1,4 +1,6 @@
-"""What can be said of answers without labels: geometry against oracles, and what each measure sees and does not see."""
+"""What can be said of answers without labels: geometry against oracles, and what each measure sees
+and does not see.
+"""
 
 from dataclasses import replace
 
@@ -57,7 +59,9 @@ def test_a_bone_without_length_is_a_point():
 
 
 def test_true_joints_lie_on_the_hand_and_under_its_skin(rendered, frames):
-    """No joint is deeper than the thickest part of a hand, and a hand without a forearm is covered by its bones."""
+    """No joint is deeper than the thickest part of a hand, and a hand without a forearm is covered
+    by its bones.
+    """
     seen = measured(rendered.joints, frames, rendered)
     assert (seen["on_hand"] == 1).all()
     assert (seen["to_surface"] > 0).all() and seen["to_surface"].median() < label_free.COVER
@@ -79,7 +83,9 @@ def test_each_joint_beside_the_hand_counts_once(rendered, frames):
 
 
 def test_what_the_hand_is_does_not_depend_on_the_answer(rendered, frames):
-    """What lies beyond the cube does not count: without the half of the image that is behind it, the same."""
+    """What lies beyond the cube does not count: without the half of the image that is behind it,
+    the same.
+    """
     behind = [
         replace(frame, depth=torch.where(frame.depth > 0, frame.depth, 5000.0)) for frame in frames
     ]

@@ -1,4 +1,6 @@
-"""Plausibility by its laws: nothing on true joints, blind to rigid motion, right about what a law of geometry says."""
+"""Plausibility by its laws: nothing on true joints, blind to rigid motion, right about what a law
+of geometry says.
+"""
 
 import math
 
@@ -138,7 +140,9 @@ def test_a_curled_finger_lies_in_a_plane_and_a_twisted_one_does_not():
 
 
 def test_lengths_of_one_person_do_not_spread():
-    """Two people: the spread is nothing within each, and that of their difference without their names."""
+    """Two people: the spread is nothing within each, and that of their difference without their
+    names.
+    """
     hand, small = skeleton.get("msra21"), hands("msra21", n=1)
     frames = torch.cat((moved(small.expand(6, -1, -1)), moved(1.2 * small.expand(6, -1, -1), 2)))
     people = [3] * 6 + [8] * 6
@@ -155,7 +159,8 @@ def test_noise_makes_hands_implausible():
     noise = torch.randn(200, 21, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     shifted = joints + 5 * noise[:, :1]
     found, together = (plausibility.summary(p, joints, hand) for p in (joints + 5 * noise, shifted))
-    # Along a bone both ends move by a standard normal: |difference| has the mean 2/√π, plus what leans aside.
+    # Along a bone both ends move by a standard normal: |difference| has the mean 2/√π, plus what
+    # leans aside.
     assert found["bone_length_error_mm"] == pytest.approx(5 * 2 / math.pi**0.5, rel=0.1)
     assert found["bend_deg"] > 10
     assert found["out_of_plane_mm"] > 1

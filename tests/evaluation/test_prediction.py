@@ -18,7 +18,9 @@ CAMERA = Camera(60.0, 60.0, 32.0, 24.0, 64, 48)
 
 
 class Squares:
-    """A data set of squares at 300 mm, each twice as wide as the one before; one joint at each corner."""
+    """A data set of squares at 300 mm, each twice as wide as the one before; one joint at each
+    corner.
+    """
 
     def __init__(self, widths, hand="right"):
         self.widths, self.hand = widths, hand

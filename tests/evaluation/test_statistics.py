@@ -28,7 +28,8 @@ def errors(count, gain, seed=0, own=1.0):
     return hard + gain + own * torch.randn(count, generator=g, dtype=torch.float64), hard
 
 
-# Paired -------------------------------------------------------------------------------------------------
+# Paired
+# -------------------------------------------------------------------------------------------------
 
 
 def test_the_effect_is_the_mean_difference_and_lies_inside():
@@ -61,7 +62,9 @@ def test_what_is_hard_for_both_does_not_widen_the_interval():
 
 
 def test_the_interval_covers_as_often_as_it_says():
-    """Of 120 experiments with 60 frames each 95 % are 114; five standard deviations of that count are 12."""
+    """Of 120 experiments with 60 frames each 95 % are 114; five standard deviations of that count
+    are 12.
+    """
     covered = sum(
         effect.low <= 1.0 <= effect.high
         for effect in (paired(*errors(60, 1.0, seed), samples=500) for seed in range(120))
@@ -70,7 +73,9 @@ def test_the_interval_covers_as_often_as_it_says():
 
 
 def test_frames_of_a_sequence_that_are_alike_count_once():
-    """Ten copies of each frame: as wide as without the copies if they are drawn together, √10 narrower if not."""
+    """Ten copies of each frame: as wide as without the copies if they are drawn together, √10
+    narrower if not.
+    """
     without, with_ = errors(60, 1.0)
     many = [values.repeat_interleave(10) for values in (without, with_)]
     alone, grouped, torn = (
@@ -98,11 +103,14 @@ def test_pairs_that_are_none(arguments, message):
         paired(*arguments)
 
 
-# Seeds --------------------------------------------------------------------------------------------------
+# Seeds
+# --------------------------------------------------------------------------------------------------
 
 
 def test_two_samples_of_a_textbook():
-    """Welch's first example with equal variances pooled: by hand, difference 2, s² = 1, n = m = 3, t(4) = 2.776."""
+    """Welch's first example with equal variances pooled: by hand, difference 2, s² = 1, n = m = 3,
+    t(4) = 2.776.
+    """
     effect = between_seeds([13.0, 14.0, 15.0], [11.0, 12.0, 13.0])
     assert effect.mean == pytest.approx(2) and effect.high - effect.mean == pytest.approx(
         2.7764 * (2 / 3) ** 0.5, abs=1e-3
@@ -136,7 +144,8 @@ def test_students_quantile_needs_freedom():
         student(0)
 
 
-# Verdicts -----------------------------------------------------------------------------------------------
+# Verdicts
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def drawn(count, seed):
 
 
 def flat(name):
-    """A hand with a palm that is flat, symmetric and along the axes: what the frame of `yaw_pitch` is 1 for."""
+    """A hand with a palm that is flat, symmetric and along the axes: what the frame of `yaw_pitch`
+    is 1 for.
+    """
     joints = torch.randn(
         len(skeleton.get(name)), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
@@ -55,7 +57,9 @@ def test_a_flat_palm_has_the_angles_by_which_it_was_turned(name):
 
 @pytest.mark.parametrize("name", PALMS)
 def test_hands_of_people_differ_by_their_own_palm_alone(name):
-    """A hand that was turned by R has a palm that is turned by R D, with D the person's own: what three views of it say."""
+    """A hand that was turned by R has a palm that is turned by R D, with D the person's own: what
+    three views of it say.
+    """
     people = hands.subjects(range(6))
     people = people.index(torch.arange(6).repeat_interleave(20)).to(torch.float64)
     angles = poses.sample(
@@ -66,7 +70,9 @@ def test_hands_of_people_differ_by_their_own_palm_alone(name):
     )
 
     def last_row(*turn):
-        """Of the palm's rotation, after the hand was turned by yaw, pitch and roll: all that two angles can say."""
+        """Of the palm's rotation, after the hand was turned by yaw, pitch and roll: all that two
+        angles can say.
+        """
         turned = hands.posed(
             people, poses.assemble(angles, torch.full((120, 3), 400.0, dtype=torch.float64), *turn)
         ).joints(name)
@@ -158,7 +164,8 @@ def test_bad_bins_are_named():
             error_over(angle, errors, edges)
 
 
-# Hidden joints ------------------------------------------------------------------------------------------
+# Hidden joints
+# ------------------------------------------------------------------------------------------
 
 
 def spread(distance=400.0):

@@ -51,7 +51,9 @@ def saying(refiner, offset):
     [("three windows", 8 * (11**2 + 11**2 + 8**2)), ("one window", 8 * 11**2)],
 )
 def test_parameters_by_hand(network, features):
-    """Unpadded: 128 → 124/4 = 31 → 27/2 = 13 → 11, 64 → 60/2 = 30 → 26/2 = 13 → 11, 32 → 28/2 = 14 → 10 → 8."""
+    """Unpadded: 128 → 124/4 = 31 → 27/2 = 13 → 11, 64 → 60/2 = 30 → 26/2 = 13 → 11, 32 → 28/2 = 14
+    → 10 → 8.
+    """
     branch = (25 + 1) * 8 + (25 * 8 + 1) * 8 + (9 * 8 + 1) * 8
     wanted = (
         branch * (3 if network == "three windows" else 1)
@@ -91,7 +93,9 @@ def test_an_untrained_network_leaves_the_centre():
 
 
 def test_what_it_says_is_a_place_in_the_cube():
-    """Half of the cube's half, 75 mm, behind the crude centre, and as many to its right, at the depth of the centre."""
+    """Half of the cube's half, 75 mm, behind the crude centre, and as many to its right, at the
+    depth of the centre.
+    """
     rendered = frames()
     centre, cameras = crude(rendered)
     behind = saying(Refiner(TINY), [0.0, 0.0, 0.5])(rendered.depth, cameras, centre)
@@ -106,7 +110,9 @@ def test_what_it_says_is_a_place_in_the_cube():
 
 
 def test_scene_and_centre_moved_together_move_the_answer():
-    """By whole pixels at one depth: the network sees the same crop, and its answer moves as far in the image."""
+    """By whole pixels at one depth: the network sees the same crop, and its answer moves as far in
+    the image.
+    """
     refiner, rendered, (down, right) = opinionated(), frames(), (7, -9)
     rendered.depth[:, :12] = rendered.depth[:, -12:] = rendered.depth[:, :, :12] = rendered.depth[
         :, :, -12:
@@ -155,7 +161,9 @@ def test_a_centre_that_lost_the_hand_does_not_count():
 
 
 def test_turned_and_mirrored_the_truth_is_the_same_place():
-    """An answer that is right in one view is right in every view of the same crop: the loss of the truth is 0."""
+    """An answer that is right in one view is right in every view of the same crop: the loss of the
+    truth is 0.
+    """
     rendered = frames()
     seen = crops(rendered, rendered.joints.mean(1))
     seen = prepare.augment(

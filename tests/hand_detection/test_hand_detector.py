@@ -33,7 +33,9 @@ def true_maps(detector, rendered, step):
 @pytest.mark.parametrize(("protocol", "step"), [("msra", 2), ("sr305", 4), ("hands17", 4)])
 @torch.no_grad()
 def test_reading_true_maps_finds_the_hand(protocol, step):
-    """The median of the joints is within 20 mm of their mean, whatever the camera: that is the read-out's own error."""
+    """The median of the joints is within 20 mm of their mean, whatever the camera: that is the
+    read-out's own error.
+    """
     detector, rendered = Detector(TINY), frames(16, protocol)
     assert hand_detector._steps(rendered.camera.intrinsics().expand(2, 4)).tolist() == [step, step]
     heat, behind, seen, cameras = true_maps(detector, rendered, step)
@@ -45,7 +47,9 @@ def test_reading_true_maps_finds_the_hand(protocol, step):
 
 @torch.no_grad()
 def test_where_joints_agree_comes_first_and_what_is_left_after_it():
-    """Two groups of joints 300 mm apart: the larger one, then the other, then nothing, for which the median stands in."""
+    """Two groups of joints 300 mm apart: the larger one, then the other, then nothing, for which
+    the median stands in.
+    """
     detector, camera = Detector(TINY), torch.tensor([[240.0, 240.0, 160.0, 120.0]])
     heat, behind, seen = (
         torch.zeros(1, 21, 30, 40),
@@ -114,7 +118,9 @@ def test_the_second_look_chooses_among_the_places_and_moves_to_the_hand(monkeypa
 
 
 def test_a_second_look_learns_where_the_hand_is_and_where_none_is():
-    """8 frames by heart, 40 updates: all terms of the loss fall, and what it says of cubes without a hand is lower."""
+    """8 frames by heart, 40 updates: all terms of the loss fall, and what it says of cubes without
+    a hand is lower.
+    """
     torch.manual_seed(0)
     detector, rendered = Detector(Config(channels=16, depth=2)), frames(8)
     cameras = rendered.camera.intrinsics(rendered.depth).expand(8, 4)

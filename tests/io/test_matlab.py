@@ -1,4 +1,6 @@
-"""MATLAB files: the format as its description says, byte by byte, and everything that may be wrong with one."""
+"""MATLAB files: the format as its description says, byte by byte, and everything that may be wrong
+with one.
+"""
 
 import struct
 import zlib
@@ -47,7 +49,9 @@ def read(tmp_path, content, wanted=None):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_hand_built_file_is_read_as_the_format_says(tmp_path, order):
-    """Both orders of bytes, columns first, doubles stored as whole numbers, short names in their tag."""
+    """Both orders of bytes, columns first, doubles stored as whole numbers, short names in their
+    tag.
+    """
     numbers = struct.pack(f"{order}6h", 1, 2, 3, 4, 5, -6)
     found = read(tmp_path, file(array(order, "xyz", (2, 3), 3, numbers), order=order))
     assert found["xyz"].tolist() == [[1, 3, 5], [2, 4, -6]]
@@ -109,7 +113,9 @@ def test_what_is_written_is_read(tmp_path, packed):
 
 
 def test_a_file_that_matlab_wrote():
-    """The ITOP labels that A2J published, where the data folder has them: metres, y up, 4,863 frames of 15 joints."""
+    """The ITOP labels that A2J published, where the data folder has them: metres, y up, 4,863
+    frames of 15 joints.
+    """
     path = paths.data() / "published" / "itop" / "itop_side_keypoints3D_test.mat"
     if path.is_file():
         found = matlab.read(path)["keypoints3D"]

@@ -1,4 +1,6 @@
-"""The closure follows imports and the digest sees code: on a library in miniature and on the real one."""
+"""The closure follows imports and the digest sees code: on a library in miniature and on the real
+one.
+"""
 
 import json
 
@@ -13,7 +15,9 @@ FILES = {
     "middle.py": "from . import ground\n",
     "top.py": "def late():\n    from .middle import anything\n",
     "lonely.py": "",
-    "rooms/__init__.py": "from importlib import import_module\n\ndef create(name):\n    return import_module(name)\n",
+    "rooms/__init__.py": (
+        "from importlib import import_module\n\ndef create(name):\n    return import_module(name)\n"
+    ),
     "rooms/red.py": "from ..middle import something\n",
     "rooms/blue.py": "from .. import ground\n",
     "wing/__init__.py": "from .east import door\n",

@@ -62,7 +62,8 @@ def test_damaged_and_missing_tensors(tmp_path):
         storage.read_tensors(tmp_path / "other.safetensors")
 
 
-# Checkpoints --------------------------------------------------------------------------------------------
+# Checkpoints
+# --------------------------------------------------------------------------------------------
 
 
 def saved(folder, *steps):

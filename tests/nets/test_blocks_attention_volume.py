@@ -1,4 +1,6 @@
-"""Attention and volume blocks against arithmetic by hand, and against the networks that are made of them."""
+"""Attention and volume blocks against arithmetic by hand, and against the networks that are made of
+them.
+"""
 
 import pytest
 import torch
@@ -111,7 +113,9 @@ def test_v2v_posenet_can_be_made_of_them(joints, card):
 
 
 def test_so_can_its_ablations_in_two_dimensions():
-    """Table 1: likelihoods of 24 slices with doubled widths, and coordinates after three dense layers."""
+    """Table 1: likelihoods of 24 slices with doubled widths, and coordinates after three dense
+    layers.
+    """
     with torch.device("meta"):
         likelihood = nn.Sequential(v2v_trunk(32, 2), volume.conv(64, 14 * 24, dimensions=2))
         dense = nn.Sequential(
@@ -119,7 +123,8 @@ def test_so_can_its_ablations_in_two_dimensions():
         )
         trunk = v2v_trunk(dimensions=2)
     assert count(likelihood) == 4_654_928
-    # The card's trunk for coordinates: without the two 1×1 blocks or with them, one of the two is 21,129,514.
+    # The card's trunk for coordinates: without the two 1×1 blocks or with them, one of the two is
+    # 21,129,514.
     ends = [count(trunk) + count(dense), count(trunk[:-2]) + count(dense)]
     assert 21_129_514 in ends
 
@@ -129,7 +134,9 @@ def test_so_can_its_ablations_in_two_dimensions():
     [(4, 21, 20, 3_644_094), (3, 21, 20, 2_877_630), (2, 14, 13, 2_106_665)],
 )
 def test_the_structure_aware_hourglass_can_be_made_of_them(depth, joints, bones, card):
-    """Stem, two stacks of hourglass, bottleneck, 1×1×1 with batch norm and maps; two merging convolutions between them."""
+    """Stem, two stacks of hourglass, bottleneck, 1×1×1 with batch norm and maps; two merging
+    convolutions between them.
+    """
     c, both = 128, joints + bones
     with torch.device("meta"):
         parts = [volume.conv_bn_relu(1, c, 3, stride=2), volume.conv(c, c), volume.conv(both, c)]

@@ -76,7 +76,9 @@ def test_log_bells_are_logarithms_and_never_vanish(axes):
 
 
 def test_tubes_keep_float32_near_the_bone():
-    """The squared distance is a difference of squares up to 3 · 64²: off by 1e-3 at most, a sixteenth of a voxel at σ/8."""
+    """The squared distance is a difference of squares up to 3 · 64²: off by 1e-3 at most, a
+    sixteenth of a voxel at σ/8.
+    """
     a, b = places(2, 8, 64), places(2, 8, 64, seed=1)
     exact = tubes(a, b, 64, 0.5)
     assert (tubes(a.float(), b.float(), 64, 0.5) - exact).abs().max() < 2 * 3 * 64**2 * 2.0**-23 / (
@@ -113,7 +115,9 @@ READ_OUTS = {
 @pytest.mark.parametrize("axes", [2, 3])
 @pytest.mark.parametrize("read", READ_OUTS.values(), ids=READ_OUTS)
 def test_a_bell_in_the_middle_of_a_voxel_is_read_exactly(read, axes):
-    """But for what eight voxels of a bell with seven (five) equals cannot balance: only arg-max is exact there."""
+    """But for what eight voxels of a bell with seven (five) equals cannot balance: only arg-max is
+    exact there.
+    """
     middle = places(size=15, axes=axes, margin=6).round()
     tolerance = 0 if read is arg_max else 0.51
     assert (read(bells(middle, 15, 1.0)) - middle).abs().max() <= tolerance
@@ -136,7 +140,8 @@ def test_arg_max_of_a_bell_is_within_half_a_voxel_along_each_axis(sigma):
     assert (arg_max(bells(middle, 16, sigma)) - middle).abs().max() <= 0.5
 
 
-# Mean error in voxels of the top-K of noiseless bells anywhere between voxels (card of the 3D hourglass, Section 6).
+# Mean error in voxels of the top-K of noiseless bells anywhere between voxels
+# (card of the 3D hourglass, Section 6).
 CARD = {
     1.0: {1: 0.480, 4: 0.197, 8: 0.154, 16: 0.083, 27: 0.053, 64: 0.015, 125: 0.004},
     1.7: {1: 0.474, 4: 0.224, 8: 0.182, 16: 0.120, 27: 0.084, 64: 0.041, 125: 0.030},
@@ -145,7 +150,9 @@ CARD = {
 
 @pytest.mark.parametrize("sigma", CARD)
 def test_top_k_is_as_near_as_the_card_says(sigma):
-    """2,000 bells: four standard errors of the mean, of distances spread by 0.14 voxels at most, and half the last digit."""
+    """2,000 bells: four standard errors of the mean, of distances spread by 0.14 voxels at most,
+    and half the last digit.
+    """
     middle = places(40, 50, 17, margin=7)
     volume = bells(middle, 17, sigma)
     for k, expected in CARD[sigma].items():
@@ -176,7 +183,9 @@ def test_without_any_height_top_k_is_the_highest():
 
 
 def test_soft_arg_max_of_log_bells_is_their_middle():
-    """softmax of a Gaussian's logarithm is that Gaussian, whose mean on the lattice is its middle to 1e-6 from σ = 1 on."""
+    """softmax of a Gaussian's logarithm is that Gaussian, whose mean on the lattice is its middle
+    to 1e-6 from σ = 1 on.
+    """
     middle = places(4, 6, 25, margin=8)
     torch.testing.assert_close(soft_arg_max(log_bells(middle, 25, 1.0)), middle, rtol=0, atol=1e-6)
 

@@ -111,7 +111,9 @@ def test_the_density_never_falls_along_the_way():
 
 
 def test_heaviest_cell_by_hand():
-    """Cells of 50 mm about 0: two light points share the cell from 0 to 50 and outweigh the heavy one."""
+    """Cells of 50 mm about 0: two light points share the cell from 0 to 50 and outweigh the heavy
+    one.
+    """
     points = torch.tensor(
         [[10.0, 10.0, 10.0], [40.0, 45.0, 5.0], [-60.0, 10.0, 10.0], [500.0, 0.0, 0.0]]
     )

@@ -58,7 +58,9 @@ def parameters(method):
 
 
 def surface_near(method, crops, stage):
-    """(B, J) how many points of the surface lie within θ of each joint, counted one joint after the other."""
+    """(B, J) how many points of the surface lie within θ of each joint, counted one joint after the
+    other.
+    """
     points = method.points(stage.depth, crops)
     joints = prepare.xyz_to_cube(crops.joints, crops) * (crops.cube / 2)[:, None, None]
     surface = stage.depth[:, 0] >= BACKGROUND
@@ -193,7 +195,9 @@ def test_shapes_of_every_variant(variant):
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("weighted", [True, False])
 def test_decode_of_targets_is_the_joints(name, weighted):
-    """Within 0.5 mm, in float32 and any view, of every joint that has K points of the surface within θ."""
+    """Within 0.5 mm, in float32 and any view, of every joint that has K points of the surface
+    within θ.
+    """
     method = papers.create("densereg", name)
     crops = hands(8, name)
     target = method.targets(crops)
@@ -232,7 +236,9 @@ def test_baseline_4_needs_candidates_near_the_joint():
 
 
 def test_a_joint_without_surface_is_left_at_a_point_of_the_surface():
-    """All maps are empty there: the votes are pixels that know nothing, and the error is at least θ."""
+    """All maps are empty there: the votes are pixels that know nothing, and the error is at least
+    θ.
+    """
     method, crops = papers.create("densereg", "nyu14"), hands(2, "nyu14")
     crops.joints[:, 0] = crops.centre + torch.tensor([0.0, 0.0, 200.0])  # far behind the hand
     target = method.targets(crops)
@@ -317,7 +323,9 @@ def test_the_error_of_a_read_out_is_the_same_in_every_view():
 
 
 def test_algorithm_1_chooses_and_weighs_as_it_says():
-    """K best by S for weighted votes, by (1 + R) S for the others; background never; weight R where a vote falls."""
+    """K best by S for weighted votes, by (1 + R) S for the others; background never; weight R where
+    a vote falls.
+    """
     torch.manual_seed(1)
     method, crops = papers.create("densereg", "nyu14"), hands(2, "nyu14")
     true = method.targets(crops)

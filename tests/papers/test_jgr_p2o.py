@@ -150,7 +150,8 @@ def test_shapes_of_every_variant(variant):
         {"total", "coord"} if variant in ("p2o", "dhm") else {"total", "coord", "offset"}
     )
     loss["total"].backward()
-    # The last features reach the output through the last head only: everything must have a gradient.
+    # The last features reach the output through the last head only: everything must have a
+    # gradient.
     assert [n for n, p in method.named_parameters() if p.grad is None] == []
     assert method.decode(y, crops).shape == (2, 14, 3)
 
@@ -160,7 +161,9 @@ def test_shapes_of_every_variant(variant):
 
 @pytest.mark.parametrize("name", SKELETONS)
 def test_decode_of_targets_is_the_joints(name):
-    """Whatever the votes' weights: exact offsets bring every joint back within 0.01 mm, in float32, in any view."""
+    """Whatever the votes' weights: exact offsets bring every joint back within 0.01 mm, in float32,
+    in any view.
+    """
     method = papers.create("jgr_p2o", name, clip_targets=False)
     crops = blobs(6, joints=len(skeleton.get(name)))
     target = method.targets(crops)
@@ -215,7 +218,8 @@ def test_pixels_of_the_maps_stand_where_their_depth_was_measured():
     points = method.decode([Stage(pixels.flatten(2).transpose(1, 2), pixels, None, None)], crops)
     hit = (pixels[0, 2] < 1).flatten()
     assert hit.sum() > 10
-    # The pixel of the window on which a point falls holds that point's depth, but for rounding to a neighbour.
+    # The pixel of the window on which a point falls holds that point's depth, but for rounding to a
+    # neighbour.
     uv = (
         points[0, hit, :2] / points[0, hit, 2:] * crops.camera[0, :2]
         + crops.camera[0, 2:]
@@ -226,7 +230,9 @@ def test_pixels_of_the_maps_stand_where_their_depth_was_measured():
 
 
 def test_graph_of_the_skeleton_by_hand():
-    """NYU: the palm (13) has seven neighbours and itself, little tip (0) one and itself, little mid (1) two."""
+    """NYU: the palm (13) has seven neighbours and itself, little tip (0) one and itself, little mid
+    (1) two.
+    """
     edges = papers.create("jgr_p2o", "nyu14", **TINY).edges
     assert edges[13, 13].item() == pytest.approx(1 / 8)
     assert edges[0, 1].item() == pytest.approx(1 / 6**0.5)

@@ -1,4 +1,6 @@
-"""Residual Attention Regression against the arithmetic of its layers, its equations, and the laws of its prior."""
+"""Residual Attention Regression against the arithmetic of its layers, its equations, and the laws
+of its prior.
+"""
 
 import itertools
 from copy import deepcopy
@@ -70,7 +72,9 @@ def unit(i, o, resized=False):
 
 
 def attention_module(c, poolings, p=1, t=2, r=1):
-    """Each pooling adds r units below it and r above, each but the last a skip; two 1×1 convolutions end the mask."""
+    """Each pooling adds r units below it and r above, each but the last a skip; two 1×1
+    convolutions end the mask.
+    """
     mask = (2 * r * poolings + poolings - 1) * unit(c, c) + 2 * (2 * c + c * c)
     return (p + t + 1) * unit(c, c) + mask
 
@@ -94,7 +98,9 @@ def test_parameter_counts(joints, card):
 
 
 def test_each_module_by_layer_arithmetic():
-    """By hand at the paper's width: 12, 9 and 6 units of 70,400, 280,064 and 1,117,184, and the mask's two convolutions."""
+    """By hand at the paper's width: 12, 9 and 6 units of 70,400, 280,064 and 1,117,184, and the
+    mask's two convolutions.
+    """
     derived = [attention_module(256, 3), attention_module(512, 2), attention_module(1024, 1)]
     assert derived == [12 * 70_400 + 132_096, 9 * 280_064 + 526_336, 6 * 1_117_184 + 2_101_248]
     assert [parameters(module) for module in unbuilt().attention] == derived
@@ -174,7 +180,9 @@ def test_a_mask_that_does_not_know_is_one_half(form, factor):
 
 
 def test_residual_attention_never_erases():
-    """However the mask is, H has the sign of T and between its size and twice that; M·T may lose it all."""
+    """However the mask is, H has the sign of T and between its size and twice that; M·T may lose it
+    all.
+    """
     module = tiny().attention[0].eval()
     module.after = torch.nn.Identity()
     torch.nn.init.normal_(module.mask.logits[-1].weight, std=10.0)
@@ -241,7 +249,9 @@ def test_prior_does_not_depend_on_the_order_of_poses_or_on_the_batches():
 
 
 def test_errors_outside_the_span_do_not_move_the_coefficients():
-    """With a frozen prior, the gradient of the squared error is that of the squared error on the coefficients."""
+    """With a frozen prior, the gradient of the squared error is that of the squared error on the
+    coefficients.
+    """
     prior = Prior(10, 42)
     prior.fit(poses())
     true, a = poses(seed=1)[:5], torch.randn(5, 10, requires_grad=True)
@@ -351,7 +361,9 @@ def test_a_training_step_never_waits_for_the_device():
 
 
 def test_one_step_of_the_papers_own_network():
-    """29.8 M parameters, one crop, the paper's optimiser: every trained tensor moves, and stays finite."""
+    """29.8 M parameters, one crop, the paper's optimiser: every trained tensor moves, and stays
+    finite.
+    """
     torch.manual_seed(0)
     method, recipe = (
         papers.create("residual_attention", "nyu14"),

@@ -1,4 +1,6 @@
-"""The Structure-Aware 3D Hourglass against the arithmetic of its layers, its equations, and the laws of its cube."""
+"""The Structure-Aware 3D Hourglass against the arithmetic of its layers, its equations, and the
+laws of its cube.
+"""
 
 from dataclasses import FrozenInstanceError, replace
 from math import exp, pi
@@ -82,7 +84,9 @@ def test_parameter_counts(name, depth, card):
 
 
 def test_a_residual_module_by_hand():
-    """Card, Section 4.3: 127,744 for 128-64-64-128; with 885,504 for two full convolutions it would be more than 24 M in all."""
+    """Card, Section 4.3: 127,744 for 128-64-64-128; with 885,504 for two full convolutions it would
+    be more than 24 M in all.
+    """
     assert bottleneck(128) == 127_744
     assert 2 * (conv(128, 128, 3) + 2 * 128) == 885_504
     full = unbuilt("msra21", residual="full")
@@ -131,7 +135,9 @@ def test_shapes_of_every_variant(variant):
 
 
 def test_maps_of_the_papers_size():
-    """64³ voxels in, 41 maps of 32³ from the first stack and 21 from the second; the hourglass goes down to 2³."""
+    """64³ voxels in, 41 maps of 32³ from the first stack and 21 from the second; the hourglass goes
+    down to 2³.
+    """
     method, seen = unbuilt("msra21"), []
     level = method.stacks[0].hourglass[0]
     while isinstance(level, Hourglass):
@@ -241,7 +247,9 @@ def test_loss_as_loops():
     [(1, 0.480), (4, 0.197), (8, 0.154), (16, 0.083), (27, 0.053), (64, 0.015), (125, 0.004)],
 )
 def test_top_k_of_targets_is_as_far_off_as_the_card_says(k, card):
-    """Mean over joints at random places between voxels, in voxels; within five standard errors and the card's rounding."""
+    """Mean over joints at random places between voxels, in voxels; within five standard errors and
+    the card's rounding.
+    """
     method = papers.create("structure_aware_hourglass", "msra21", "small", size=64, cube="fixed")
     crops = blobs(12, reach=70.0, turned=False)
     decoded = method.decode([method.targets(crops)], crops, k=k)
@@ -291,7 +299,9 @@ def test_one_voxel_is_the_highest():
 
 
 def test_2d_maps_find_pixels_and_the_depth_of_the_surface_there():
-    """Discs at the joints' own depths: where a joint's disc is in front, the decoded joint is the true one."""
+    """Discs at the joints' own depths: where a joint's disc is in front, the decoded joint is the
+    true one.
+    """
     method, crops = (
         tiny("heatmap_2d", size=64, cube="fixed", k=64),
         blobs(6, joints=14, reach=80.0, turned=False),
@@ -329,7 +339,9 @@ def test_xy_error_leaves_depth_out():
 
 @pytest.mark.parametrize("variant", ["paper", "heatmap_2d_bones"])
 def test_a_cube_of_its_own_does_not_mind_the_crops(variant):
-    """Another centre and side, all points inside both: the same input, the same targets, the same joints."""
+    """Another centre and side, all points inside both: the same input, the same targets, the same
+    joints.
+    """
     method, crops = tiny(variant), blobs(3, joints=14, reach=60.0)
     moved = replace(
         crops, centre=crops.centre + torch.tensor([9.0, -7.0, 5.0]), cube=crops.cube + 30
@@ -384,7 +396,9 @@ def test_a_training_step_never_waits_for_the_device(variant):
 
 
 def test_one_step_of_the_papers_own_network():
-    """3.6 M parameters, 64³ voxels, one crop, the paper's optimiser: every tensor moves, and stays finite."""
+    """3.6 M parameters, 64³ voxels, one crop, the paper's optimiser: every tensor moves, and stays
+    finite.
+    """
     torch.manual_seed(0)
     recipe = papers.recipe("structure_aware_hourglass", "nyu", "paper")
     method, crops = (
@@ -404,7 +418,9 @@ def test_one_step_of_the_papers_own_network():
 
 
 def test_it_learns_one_batch():
-    """Maps begin near zero, which is as far off as the targets are high; from there both terms fall to less than half."""
+    """Maps begin near zero, which is as far off as the targets are high; from there both terms fall
+    to less than half.
+    """
     torch.manual_seed(0)
     method = tiny(channels=16, cube="fixed")
     crops = blobs(8, joints=14, reach=60.0, turned=False)

@@ -1,4 +1,6 @@
-"""V2V-PoseNet against the arithmetic of its layers, its equations as loops, and the laws of its two conventions."""
+"""V2V-PoseNet against the arithmetic of its layers, its equations as loops, and the laws of its two
+conventions.
+"""
 
 from dataclasses import FrozenInstanceError, replace
 from math import exp, log, pi, radians, sqrt
@@ -152,7 +154,9 @@ def test_kernels_start_as_the_paper_says():
 
 
 def test_the_authors_pair_as_they_write_it():
-    """Joints are floored on the input's lattice and halved; voxel m of the output is the middle of input voxel 2m."""
+    """Joints are floored on the input's lattice and halved; voxel m of the output is the middle of
+    input voxel 2m.
+    """
     size, half, centre = 88, 125.0, 400.0
     for mm in (275.1, 333.3, 400.0, 401.4, 402.9, 517.25, 524.9):
         index = int((mm - centre + half) / (2 * half) * size)
@@ -166,7 +170,9 @@ def test_the_authors_pair_as_they_write_it():
 
 
 def test_the_ports_pair_as_it_writes_it():
-    """A bell around the joint's continuous place, evaluated at the middles m + ½ of the output voxels."""
+    """A bell around the joint's continuous place, evaluated at the middles m + ½ of the output
+    voxels.
+    """
     size = 88
     for n in (-0.99, -0.3, 0.0, 0.71):
         place = to_places(torch.tensor(n, dtype=torch.float64), size, "port").item()
@@ -179,7 +185,9 @@ def test_the_ports_pair_as_it_writes_it():
 
 @pytest.mark.parametrize(("convention", "most"), [("authors", 0.25), ("port", 0.0)])
 def test_places_and_back(convention, most):
-    """To half an input voxel, a quarter of an output voxel, by the authors' floor; exactly by the port."""
+    """To half an input voxel, a quarter of an output voxel, by the authors' floor; exactly by the
+    port.
+    """
     n = 2 * torch.rand(500, 3, dtype=torch.float64) - 1
     off = from_places(to_places(n, 88, convention), 88, convention) - n
     assert (off / (4 / 88)).abs().max() <= most + 1e-9
@@ -216,8 +224,9 @@ def test_a_read_out_cannot_change_the_convention():
 
 # ── Targets and decode ──
 
-# Along each axis, in output voxels: half of one; by the authors' convention half of the floored places lie between two
-# voxels, of which arg-max takes either, and the floor hides half an input voxel: ½ + ¼.
+# Along each axis, in output voxels: half of one; by the authors' convention half of the floored
+# places lie between two voxels, of which arg-max takes either, and the floor hides half an input
+# voxel: ½ + ¼.
 FLOOR = {"port": 0.5, "authors": 0.75}
 
 
@@ -238,7 +247,9 @@ def test_arg_max_of_targets_is_within_half_a_voxel(name, convention):
 
 @pytest.mark.parametrize("variant", ["paper", "depth_likelihood"])
 def test_soft_arg_max_of_targets_is_the_joint(variant):
-    """Of logarithms of bells, from σ = 1 on and three σ inside the cube: to a hundredth of a voxel of 16 mm."""
+    """Of logarithms of bells, from σ = 1 on and three σ inside the cube: to a hundredth of a voxel
+    of 16 mm.
+    """
     method = tiny(
         variant,
         convention="port",
@@ -256,8 +267,10 @@ def test_top_k_of_targets_beats_arg_max():
     method, crops = tiny(convention="port", size=64), blobs(12, joints=14, reach=50.0)
     target = [method.targets(crops)]
     error = {
-        k: (method.decode(target, crops, read_out="top_k", k=k) - crops.joints).norm(dim=-1).mean()
-        / (250 / 32)
+        k: (
+            (method.decode(target, crops, read_out="top_k", k=k) - crops.joints).norm(dim=-1).mean()
+            / (250 / 32)
+        )
         for k in (1, 27)
     }
     assert error[1].item() == pytest.approx(0.474, abs=0.06)
@@ -285,7 +298,9 @@ def test_equation_1_as_loops():
 
 
 def test_a_joint_is_likely_where_its_points_are():
-    """One pixel, and a joint on it: the input's voxel, halved, is the target's highest, in any view."""
+    """One pixel, and a joint on it: the input's voxel, halved, is the target's highest, in any
+    view.
+    """
     method, crops = tiny(size=32), blobs(6, joints=14, reach=60.0)
     fx, fy, u0, v0 = crops.camera[:, None].unbind(-1)
     uv = (

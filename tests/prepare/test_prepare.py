@@ -210,7 +210,8 @@ def test_augmentation_stays_in_its_ranges_and_fills_them():
         tolerance = 1e-4 * max(abs(low), abs(high))  # centres near 500 mm resolve 6e-5 mm
         assert low - tolerance <= value.min() and value.max() <= high + tolerance
         width, uniform = high - low, value.double().sort().values
-        # Kolmogorov-Smirnov distance to the uniform law; 2000 draws stay below 0.036 in 99 % of cases
+        # Kolmogorov-Smirnov distance to the uniform law; 2000 draws stay below 0.036 in 99 % of
+        # cases
         ideal = low + width * (torch.arange(len(uniform)) + 0.5) / len(uniform)
         assert ((uniform - ideal).abs() / width).max() < 0.05
 

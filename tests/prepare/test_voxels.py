@@ -1,4 +1,6 @@
-"""Voxels: every measured point sets its own voxel and nothing else does, however the view is turned."""
+"""Voxels: every measured point sets its own voxel and nothing else does, however the view is
+turned.
+"""
 
 from dataclasses import replace
 from math import floor, pi
@@ -13,7 +15,9 @@ from handpose_lib.prepare.voxels import fit_cloud, from_voxels, occupancy, to_vo
 
 
 def clouds(batch=4, window=40, seed=0, dtype=torch.float64):
-    """Windows of random depth, a third not measured, around and beyond cubes of 250 mm. float64: no point on a border."""
+    """Windows of random depth, a third not measured, around and beyond cubes of 250 mm. float64: no
+    point on a border.
+    """
     g = torch.Generator().manual_seed(seed)
     centre = torch.tensor([20.0, -30.0, 400.0]) + 40 * torch.rand(batch, 3, generator=g)
     depth = centre[:, 2, None, None] + 150 * (
@@ -153,7 +157,9 @@ def test_large_grids_have_no_collisions():
 
 
 def test_points_and_joints_are_augmented_by_the_same_map():
-    """A pixel measured at every joint: in any view, the joint's voxel is the one that its pixel fills."""
+    """A pixel measured at every joint: in any view, the joint's voxel is the one that its pixel
+    fills.
+    """
     g = torch.Generator().manual_seed(3)
     crops, size = clouds(6), 31
     rows, columns = (torch.randint(10, 30, (6, 5), generator=g) for _ in range(2))

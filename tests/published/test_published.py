@@ -1,7 +1,7 @@
 """Published predictions: every format on hand-built files, and the figures on the real ones.
 
-The figures are held against the real files where the data folder has them, and always against a folder
-built here whose errors are known by construction.
+The figures are held against the real files where the data folder has them, and always against a
+folder built here whose errors are known by construction.
 """
 
 import contextlib
@@ -65,7 +65,9 @@ def test_itop_precision_is_found_again(root):
 
 @pytest.mark.parametrize("name", made.XYZ_FILES)
 def test_the_same_predictions_in_pixels_and_in_space(root, name):
-    """The files round to a thousandth of a pixel: half of it is 0.0025 mm at 1.2 m and the shorter focal length."""
+    """The files round to a thousandth of a pixel: half of it is 0.0025 mm at 1.2 m and the shorter
+    focal length.
+    """
     in_space = published.score_file(root / made.XYZ_FILES[name], name, root=root)
     in_pixels = published.score(name, "DenseReg", root)["mean_joint_error_mm"]
     assert (in_space.space, in_space.unit_mm, in_space.y_up) == ("xyz", 1.0, False)
@@ -292,7 +294,9 @@ def test_matlab_arrays_of_every_kind(tmp_path, kind):
 
 
 def test_small_elements_stand_in_their_tags(tmp_path):
-    """A name of at most four letters may stand in the tag: two 16-bit numbers, type and size, then the letters."""
+    """A name of at most four letters may stand in the tag: two 16-bit numbers, type and size, then
+    the letters.
+    """
     import struct
 
     whole = made.matrix("abc", VALUES)
@@ -526,7 +530,9 @@ def test_depth_zero_and_errors_beyond_a_hand():
 
 
 def test_pixels_read_as_points_in_space_are_noticed(built):
-    """The reader of the file insists on the wrong space: the error is beyond any hand's, and that is said."""
+    """The reader of the file insists on the wrong space: the error is beyond any hand's, and that
+    is said.
+    """
     path = built / published.BENCHMARKS["nyu"].results["V2V-PoseNet"]
     score = published.score_file(path, "nyu", space="xyz", root=built)
     assert score.measures["mean_joint_error_mm"] > 100 and any(

@@ -1,4 +1,6 @@
-"""Damaged prediction files by the thousand, of every format: each is read, or refused by an error that names it."""
+"""Damaged prediction files by the thousand, of every format: each is read, or refused by an error
+that names it.
+"""
 
 import pytest
 import torch
@@ -28,7 +30,9 @@ FORMATS = {
     ),
 }
 MEBIBYTES = 16
-"""Such a file has a few kilobytes: `files.MEMORY` times as many, what may be unpacked, and what Python keeps for itself."""
+"""Such a file has a few kilobytes: `files.MEMORY` times as many, what may be unpacked, and what
+Python keeps for itself.
+"""
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -46,7 +50,9 @@ def test_damaged_files_are_read_or_refused(tmp_path, name):
 
 
 def test_whatever_can_be_read_can_be_scored(tmp_path):
-    """Absurd numbers, depths of zero, too few frames: a score with its smells, or the project's own error."""
+    """Absurd numbers, depths of zero, too few frames: a score with its smells, or the project's own
+    error.
+    """
     benchmark = published.BENCHMARKS["icvl"]
     labels = made.moving(12, benchmark.joints)
     content = made.lines(xyz_to_uvd(labels, torch.tensor(benchmark.intrinsics))).encode()

@@ -1,8 +1,10 @@
-"""The committed records against their own files: every measure computed again, and every page made of them.
+"""The committed records against their own files: every measure computed again, and every page made
+of them.
 
-What is predicted is stored with 0.01 pixel and 0.01 mm, so that a joint at depth z is known to √2 · 0.005 z / f mm across and
-0.005 mm along; a distance between two of them to twice as much. Means may be off by that, and a share of frames within a
-threshold lies between the shares within thresholds that are smaller and larger by it.
+What is predicted is stored with 0.01 pixel and 0.01 mm, so that a joint at depth z is known to √2 ·
+0.005 z / f mm across and 0.005 mm along; a distance between two of them to twice as much. Means may
+be off by that, and a share of frames within a threshold lies between the shares within thresholds
+that are smaller and larger by it.
 """
 
 import ast
@@ -29,7 +31,9 @@ PLAIN = {
     *(f"{kind}_{by}" for kind in ("success_rate", "auc") for by in BY),
 }
 OF_OTHER_PREDICTIONS = {"read_outs_mm", "last_epoch_mm", "ensemble_mm"}
-"""Errors of read-outs and networks whose predictions are not kept; that of the kept ones is among them."""
+"""Errors of read-outs and networks whose predictions are not kept; that of the kept ones is among
+them.
+"""
 BY_PART = "map_10cm_by_part"  # of bodies
 
 
@@ -133,7 +137,8 @@ def test_what_needs_no_learning_is_the_same_for_all_that_see_the_same_crops(reco
     assert record["baselines"] == pytest.approx(first["baselines"], abs=1e-3)
 
 
-# A changed record changes the page -----------------------------------------------------------------------
+# A changed record changes the page
+# -----------------------------------------------------------------------
 
 
 TITLES = ("V2V-PoseNet", "3D Hourglass", "DenseReg", "JGR-P2O", "Residual Attention")
@@ -142,7 +147,9 @@ TITLES = ("V2V-PoseNet", "3D Hourglass", "DenseReg", "JGR-P2O", "Residual Attent
 def page(
     root, monkeypatch, chapter="results/side_by_side", cells=("imports", "runs", "costs", "table")
 ):
-    """The last of some cells of a chapter, with the records of `root`; multiply-adds are counted in networks, not read."""
+    """The last of some cells of a chapter, with the records of `root`; multiply-adds are counted in
+    networks, not read.
+    """
     monkeypatch.setattr(paths, "records", lambda: root)
     sources = {
         cell.id: cell.source

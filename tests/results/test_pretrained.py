@@ -17,7 +17,9 @@ def test_every_paper_has_one_and_they_are_small():
 
 @pytest.mark.parametrize("name", papers.names())
 def test_it_is_the_best_and_answers_as_its_record_says(name):
-    """On fresh frames of the person and the views on which its record was made, within what 64 frames can tell."""
+    """On fresh frames of the person and the views on which its record was made, within what 64
+    frames can tell.
+    """
     trained = pretrained.load(name)
     network, record = trained
     rivals = [

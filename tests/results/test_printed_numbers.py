@@ -1,4 +1,6 @@
-"""Numbers in the prose of the book: a result comes from a record or from a paper's table, never from a keyboard."""
+"""Numbers in the prose of the book: a result comes from a record or from a paper's table, never
+from a keyboard.
+"""
 
 import json
 import re
@@ -16,7 +18,9 @@ CHAPTERS = sorted(
 RESULT = re.compile(
     r"(?<![\w.,])(\d+\.\d+)(?=\s*\**\s*(?:mm\b|%|\\%|\\,\s*(?:\\text|\\mathrm)\{\s*mm|percent|points))"
 )
-"""A decimal number of millimetres or percent. Whole numbers are lengths of cubes, thresholds, shares as a paper rounds them."""
+"""A decimal number of millimetres or percent. Whole numbers are lengths of cubes, thresholds,
+shares as a paper rounds them.
+"""
 
 ALLOWED = {
     ("densereg", "0.09"): "a difference that the paper's text gives, against its own table",

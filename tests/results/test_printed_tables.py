@@ -1,4 +1,6 @@
-"""The tables that the papers printed, as kept in book/tables: consistent with themselves and with the methods."""
+"""The tables that the papers printed, as kept in book/tables: consistent with themselves and with
+the methods.
+"""
 
 import pytest
 

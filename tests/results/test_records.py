@@ -91,7 +91,9 @@ def test_measures_are_computed_again_from_the_files(tmp_path):
 
 
 def test_predictions_are_in_the_community_s_format(tmp_path):
-    """One frame per line, u v d of each joint, as `published.files.read` and everyone else reads them."""
+    """One frame per line, u v d of each joint, as `published.files.read` and everyone else reads
+    them.
+    """
     from handpose_lib.published import files
 
     saved = save(tmp_path, record())
@@ -188,7 +190,8 @@ def test_a_save_that_fails_leaves_no_record(tmp_path):
     assert records.load_all(tmp_path) == []
 
 
-# Broken ones -------------------------------------------------------------------------------------------
+# Broken ones
+# -------------------------------------------------------------------------------------------
 
 
 def broken(tmp_path, change):

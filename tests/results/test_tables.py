@@ -220,7 +220,9 @@ def test_a_broken_file_says_what_is_wrong(tmp_path, damage, message):
 
 
 def test_every_paper_of_the_book_can_be_read(project):
-    """And every variant that a table or claim names exists; a collection of others' results names none."""
+    """And every variant that a table or claim names exists; a collection of others' results names
+    none.
+    """
     from handpose_lib import papers
 
     for path in (project / "book" / "tables").glob("*.json"):

@@ -1,5 +1,6 @@
-"""Synthetic sets in the format of real ones, made by the script that everyone uses; the scripts as modules; PNG files
-that no library wrote."""
+"""Synthetic sets in the format of real ones, made by the script that everyone uses; the scripts as
+modules; PNG files that no library wrote.
+"""
 
 import struct
 import zlib

@@ -1,6 +1,8 @@
-"""Damaged files by the thousand: each must be read, or refused by the project's own error that names the file.
+"""Damaged files by the thousand: each must be read, or refused by the project's own error that
+names the file.
 
-    tally = fuzz(msra.read_frame, tmp_path / "000000_depth.bin", content)     # 2,000 mutations with a fixed seed
+    tally = fuzz(msra.read_frame, tmp_path / "000000_depth.bin", content)     # 2,000 mutations with
+    a fixed seed
 
 A failure names the mutation: `mutate(content, seed, number)` makes the very same bytes again.
 """
@@ -19,7 +21,9 @@ from handpose_lib.errors import DataError
 
 COUNT = 2000
 SECONDS = 20
-"""No reader may take longer for one small file; a busy machine may take many times as long as an idle one."""
+"""No reader may take longer for one small file; a busy machine may take many times as long as an
+idle one.
+"""
 MEBIBYTES = 64
 """By so much the memory of the process may grow while all of the small files are read."""
 
@@ -62,10 +66,12 @@ FOREIGN = (
 def fuzz(
     read, path, content: bytes, count: int = COUNT, seed: int = 0, mebibytes: float = MEBIBYTES
 ) -> Counter:
-    """Call `read(path)` on `count` damaged versions of the file; how many of each kind were 'read' and 'refused'.
+    """Call `read(path)` on `count` damaged versions of the file; how many of each kind were 'read'
+    and 'refused'.
 
-    Fails for any exception but a `DataError` whose message names the file, for reading that takes longer than
-    `SECONDS`, and for memory that grows by more than `mebibytes`. The whole file has to be readable.
+    Fails for any exception but a `DataError` whose message names the file, for reading that takes
+    longer than `SECONDS`, and for memory that grows by more than `mebibytes`. The whole file has to
+    be readable.
     """
     path, tally = Path(path), Counter()
     path.write_bytes(content)
@@ -212,7 +218,9 @@ def _bounded(what):
 
 
 class _Memory:
-    """By how many bytes the process grew: all of it where Linux tells, elsewhere what Python and numpy took."""
+    """By how many bytes the process grew: all of it where Linux tells, elsewhere what Python and
+    numpy took.
+    """
 
     STATUS, PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -1,4 +1,6 @@
-"""Pose files built by hand, byte by byte: MATLAB arrays, zips, and a folder of published predictions."""
+"""Pose files built by hand, byte by byte: MATLAB arrays, zips, and a folder of published
+predictions.
+"""
 
 import io
 import struct
@@ -41,7 +43,9 @@ def element(kind, data, order="<"):
 
 
 def matrix(name, values, order="<", matlab_class=6, kind=9, stored="f8", flags=0):
-    """An array as MATLAB lays it out: class and flags, dimensions, name, and the numbers column by column."""
+    """An array as MATLAB lays it out: class and flags, dimensions, name, and the numbers column by
+    column.
+    """
     values = np.asarray(values)
     return element(
         14,
@@ -92,7 +96,9 @@ def lines(points, names=None, separator=" ", ending="\n"):
 
 
 def moving(frames, joints, seed=0, centre=(0.0, 0.0, 400.0), spread=60.0, step=6.0):
-    """Joints (N, J, 3) mm of a hand that wanders: neighbouring frames are alike, distant ones are not."""
+    """Joints (N, J, 3) mm of a hand that wanders: neighbouring frames are alike, distant ones are
+    not.
+    """
     draw = torch.Generator().manual_seed(seed)
     shape = spread * torch.randn(joints, 3, generator=draw, dtype=torch.float64)
     path = step * torch.randn(frames, 1, 3, generator=draw, dtype=torch.float64)

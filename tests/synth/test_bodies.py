@@ -1,4 +1,6 @@
-"""Bodies go the way of hands: ITOP's frames through crops, voxels, a training, a score and a record."""
+"""Bodies go the way of hands: ITOP's frames through crops, voxels, a training, a score and a
+record.
+"""
 
 from dataclasses import replace
 
@@ -19,7 +21,9 @@ CUBE = 2000.0
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A synthetic set in ITOP's format: eight training frames of two persons, four test frames of a third."""
+    """A synthetic set in ITOP's format: eight training frames of two persons, four test frames of a
+    third.
+    """
     root = tmp_path_factory.mktemp("itop")
     for part, persons, count in (("train", (4, 5), 8), ("test", (0,), 4)):
         shown = body.frames(range(count), seed=2, subjects=persons)
@@ -33,7 +37,9 @@ def root(tmp_path_factory):
 
 
 def test_a_cube_of_two_metres_around_the_stored_centre_holds_a_body(root):
-    """The paper's cube: the trunk is always in it, and where the camera sees a joint's surface, a voxel near it is filled."""
+    """The paper's cube: the trunk is always in it, and where the camera sees a joint's surface, a
+    voxel near it is filled.
+    """
     train = datasets.open("itop", root)
     crops = training.Stored(train, (CUBE,), "stored").crops(range(len(train)))
     assert (
@@ -66,7 +72,9 @@ def test_bodies_have_no_centre_of_mass(root):
 
 
 def test_v2v_posenet_learns_bodies_and_leaves_a_record(root, tmp_path):
-    """Eight frames, twelve updates: the loss falls. The record scores parts of the body, and its files repeat it."""
+    """Eight frames, twelve updates: the loss falls. The record scores parts of the body, and its
+    files repeat it.
+    """
     train, test = (datasets.open("itop", root, split=split) for split in ("train", "test"))
     recipe = replace(
         papers.recipe("v2v_posenet", dataset="itop", profile="smoke"),
@@ -109,6 +117,7 @@ def test_v2v_posenet_learns_bodies_and_leaves_a_record(root, tmp_path):
         tmp_path, dataset="msra"
     ) == []
     assert found[0]["metrics"]["map_10cm_by_part"] == measures["map_10cm_by_part"]
-    # A hundredth of a pixel is a tenth of a millimetre at 3 m: joints that close to 10 cm may change sides.
+    # A hundredth of a pixel is a tenth of a millimetre at 3 m: joints that close to 10 cm may
+    # change sides.
     again = body_parts.precision(*records.joints(found[0]))
     assert again == pytest.approx(measures["map_10cm_by_part"], abs=0.13)

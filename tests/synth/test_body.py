@@ -1,4 +1,6 @@
-"""The synthetic person: bones, limits, sides, persons, actions; frames as a function of (seed, index)."""
+"""The synthetic person: bones, limits, sides, persons, actions; frames as a function of
+(seed, index).
+"""
 
 import math
 
@@ -41,7 +43,9 @@ def angle(**degrees):
 
 
 def test_bones_keep_their_length_in_every_pose():
-    """All but two pairs: hips against the torso bend with the spine, and the feet, which are beyond the ankles."""
+    """All but two pairs: hips against the torso bend with the spine, and the feet, which are beyond
+    the ankles.
+    """
     lengths = bones(person.posed(person.subject(3), anywhere(64)).joints)
     bending = [
         ("right hip", "torso"),
@@ -134,7 +138,9 @@ def test_knees_bend_backwards_and_spines_forwards():
 
 
 def test_joints_lie_in_the_body():
-    """Every joint but the head's is inside of a sphere or between two of its surface, so that it is never in the air."""
+    """Every joint but the head's is inside of a sphere or between two of its surface, so that it is
+    never in the air.
+    """
     posed = person.posed(person.subjects(range(8)), anywhere(8)).moved(
         torch.tensor([[0.0, 0.0, 3000.0]] * 8)
     )

@@ -32,7 +32,8 @@ def msra_like():
     return frames(range(48), seed=1, distribution="msra_like")
 
 
-# --- Purity ----------------------------------------------------------------------------------------------
+# --- Purity
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("distribution", [WIDE, EVERYTHING, "msra_like"])
@@ -68,7 +69,8 @@ def test_the_global_generator_is_neither_read_nor_moved():
     assert torch.equal(first.depth, frames([5]).depth)
 
 
-# --- Protocols -------------------------------------------------------------------------------------------
+# --- Protocols
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -85,7 +87,9 @@ def test_protocols_have_their_camera_and_joints(protocol):
 
 
 def test_hands_are_where_the_camera_sees_them(wide):
-    """The mean of the joints is in the image, at the protocol's distance, and most joints are in the image."""
+    """The mean of the joints is in the image, at the protocol's distance, and most joints are in
+    the image.
+    """
     uvd = xyz_to_uvd(wide.joints, wide.camera)
     near, far = PROTOCOLS["msra"].distance
     assert (
@@ -95,11 +99,14 @@ def test_hands_are_where_the_camera_sees_them(wide):
     assert inside.float().mean() > 0.97
 
 
-# --- Images and joints belong together ----------------------------------------------------------------------
+# --- Images and joints belong together
+# ----------------------------------------------------------------------
 
 
 def test_joints_lie_under_the_surface_that_shows_them():
-    """Where a joint is the nearest thing, the surface is at most 25 mm in front of it: no joint floats in front."""
+    """Where a joint is the nearest thing, the surface is at most 25 mm in front of it: no joint
+    floats in front.
+    """
     rendered = frames(range(32), distribution=CLEAN)
     u, v, z = xyz_to_uvd(rendered.joints, rendered.camera).unbind(-1)
     inside = (u >= 0) & (u <= 319) & (v >= 0) & (v <= 239)
@@ -125,7 +132,8 @@ def test_nothing_is_measured_beyond_reach():
     assert rendered.depth.max() <= 450.0 and (rendered.depth > 0).any()
 
 
-# --- Distributions ---------------------------------------------------------------------------------------
+# --- Distributions
+# ---------------------------------------------------------------------------------------
 
 
 def test_msra_like_shows_right_hands_alone(msra_like):

@@ -41,7 +41,8 @@ def norm(v):
     return torch.linalg.vector_norm(v, dim=-1)
 
 
-# ------------------------------------------------------------------------------------- degrees of freedom
+# ------------------------------------------------------------------------------------- degrees of
+# freedom
 
 
 def test_there_are_26_named_degrees_of_freedom_in_groups():
@@ -87,7 +88,8 @@ def test_a_fist_hides_its_tips_in_front_of_the_palm():
         assert knuckle[1] < tip[1] < 0 and tip[2] < knuckle[2] - 5
 
 
-# --------------------------------------------------------------------------------------------- kinematics
+# ---------------------------------------------------------------------------------------------
+# kinematics
 
 
 def test_bones_keep_the_length_that_the_subject_has():
@@ -176,7 +178,8 @@ def test_the_dtype_of_the_pose_is_kept(dtype):
     assert posed.joints().dtype == posed.solids().cones.dtype == dtype
 
 
-# ------------------------------------------------------------------------------------------------ subjects
+# ------------------------------------------------------------------------------------------------
+# subjects
 
 
 def test_a_subject_is_a_pure_function_of_its_number_and_seed():
@@ -214,7 +217,8 @@ def test_subject_8_lies_outside_the_range_of_the_others_in_its_proportions(seed)
         assert value < min(values) or value > max(values), name
 
 
-# --------------------------------------------------------------------------------------- joints and surface
+# --------------------------------------------------------------------------------------- joints and
+# surface
 
 
 @pytest.mark.parametrize("name", hand.SKELETONS)
@@ -300,12 +304,14 @@ def test_the_forearm_has_any_length_and_moves_no_joint():
         hand.subject(0), pose().expand(3, -1), length, girth=1.2, wrist=torch.full((3, 2), 0.4)
     )
     assert torch.equal(bent.joints(), posed.joints())
-    # Palm and elbow close in on each other when the wrist flexes; deviation to the thumb sends the elbow away from it.
+    # Palm and elbow close in on each other when the wrist flexes; deviation to the thumb sends the
+    # elbow away from it.
     elbow = bent.spheres[2, hand.SPHERES.index("elbow radial")] - end[2]
     assert elbow[2] < -50 and elbow[0] < -50
 
 
-# ------------------------------------------------------------------------------------------ self-penetration
+# ------------------------------------------------------------------------------------------
+# self-penetration
 
 
 def test_overlap_of_capsules_agrees_with_a_search_over_their_axes():
@@ -317,7 +323,8 @@ def test_overlap_of_capsules_agrees_with_a_search_over_their_axes():
     steps = torch.linspace(0, 1, 401).double()
     one, other = (p[:, None] + steps[:, None] * (q - p)[:, None] for p, q in ((a, b), (c, d)))
     nearest = torch.cdist(one[..., :3], other[..., :3]).amin((1, 2))
-    # The search misses the closest points by at most half a step on each axis, sqrt(3) 50 / 400 in all.
+    # The search misses the closest points by at most half a step on each axis, sqrt(3) 50 / 400 in
+    # all.
     missed = (13.0 - nearest) - contact._overlap(a, b, c, d)
     assert missed.max() < 1e-9 and missed.min() > -math.sqrt(3) * 50 / 400
 
@@ -368,7 +375,8 @@ def test_the_thumb_meets_a_finger_in_6_to_9(name, finger):
         one, other = (posed.spheres[0, hand.SPHERES.index(f"{f} 3")] for f in ("thumb", finger))
         return norm(one[:3] - other[:3]) - one[3] - other[3]
 
-    # On the average hand skin presses on skin; the angles are whole degrees, half of which moves a tip by 1 mm.
+    # On the average hand skin presses on skin; the angles are whole degrees, half of which moves a
+    # tip by 1 mm.
     average = hand.Subject(
         *(torch.tensor(t).double() for t in (hand._PALM, hand._BONES, hand._RADII))
     )

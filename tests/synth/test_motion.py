@@ -1,4 +1,6 @@
-"""Synthetic hands in motion: lengths of bones stay, neighbouring frames are alike, the set's skeleton and distances hold."""
+"""Synthetic hands in motion: lengths of bones stay, neighbouring frames are alike, the set's
+skeleton and distances hold.
+"""
 
 import pytest
 import torch

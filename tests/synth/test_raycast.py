@@ -1,4 +1,6 @@
-"""The ray caster against an independently written signed-distance tracer, and the laws that it keeps."""
+"""The ray caster against an independently written signed-distance tracer, and the laws that it
+keeps.
+"""
 
 import math
 
@@ -14,12 +16,15 @@ from handpose_lib.synth.scene.raycast import Solids, wedge
 CAMERA = Camera(120.0, 118.0, 79.0, 61.0, 160, 120)
 
 
-# --- The oracle: sphere tracing in float64. Nothing below shares a formula with the ray caster. -------
+# --- The oracle: sphere tracing in float64. Nothing below shares a formula with the ray caster.
+# -------
 
 
 def hulls_of_two(p, a, b):
-    """Signed distance (N, K) of points p (N, 3) from the hulls of the spheres a, b (K, 4): the least, over the spheres
-    between them, of the distance from their surface. It is convex along the axis, and least where its slope is 0."""
+    """Signed distance (N, K) of points p (N, 3) from the hulls of the spheres a, b (K, 4): the
+    least, over the spheres between them, of the distance from their surface. It is convex along the
+    axis, and least where its slope is 0.
+    """
     axis = b[:, :3] - a[:, :3]
     length = axis.norm(dim=1)
     unit = axis / length.clamp_min(1e-12)[:, None]
@@ -125,7 +130,8 @@ def scene(seed, chains=4, size=3):
     return torch.cat([centre, radius], -1)
 
 
-# --- Correctness ---------------------------------------------------------------------------------------
+# --- Correctness
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -173,7 +179,9 @@ def test_degenerate_wedges(name):
 
 
 def test_touching_planes_touch():
-    """Every corner of a wedge's triangle lies on its sphere, and its plane touches all three spheres from outside."""
+    """Every corner of a wedge's triangle lies on its sphere, and its plane touches all three
+    spheres from outside.
+    """
     spheres = scene(5, chains=50).double()
     _, triangles = wedge(spheres)
     a, b, c = triangles.unbind(-2)
@@ -221,11 +229,14 @@ def test_triangle_is_the_plane_through_its_corners_from_both_sides():
     assert ((point - corners[0]) @ (normal / normal.norm())).abs().max() < 1e-9
 
 
-# --- Culling and tiles ---------------------------------------------------------------------------------
+# --- Culling and tiles
+# ---------------------------------------------------------------------------------
 
 
 def test_tiles_lose_nothing(monkeypatch):
-    """A primitive offered to every tile of the image gives the same picture as one offered to its own tiles."""
+    """A primitive offered to every tile of the image gives the same picture as one offered to its
+    own tiles.
+    """
     poses = torch.zeros(3, 26)
     poses[:, 2] = torch.tensor([150.0, 330.0, 900.0])
     poses[:, 3:6] = torch.tensor([[0.3, 0.1, 0.0], [2.0, 1.2, 0.7], [-1.0, -0.8, 2.5]])
@@ -261,7 +272,8 @@ def test_image_sizes_that_are_no_multiple_of_a_tile():
     assert part.shape == (1, 77, 101) and torch.equal(part, whole[:, :77, :101])
 
 
-# --- Batches -------------------------------------------------------------------------------------------
+# --- Batches
+# -------------------------------------------------------------------------------------------
 
 
 def hands(count):
@@ -324,7 +336,8 @@ def test_nothing_is_an_empty_image():
     assert raycast.depth(Solids(torch.zeros(0, 4, 8)), CAMERA).shape == (0, 120, 160)
 
 
-# --- Bad input -----------------------------------------------------------------------------------------
+# --- Bad input
+# -----------------------------------------------------------------------------------------
 
 
 def test_bad_input_names_itself():

@@ -29,7 +29,8 @@ def post(near=400.0, far=600.0):
     return scene
 
 
-# --- What all sensors share ------------------------------------------------------------------------------
+# --- What all sensors share
+# ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sensors.SENSORS)
@@ -64,7 +65,8 @@ def test_different_seeds_give_different_noise():
     assert abs(correlation) < 0.08
 
 
-# --- Time of flight --------------------------------------------------------------------------------------
+# --- Time of flight
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("distance", [300.0, 600.0, 1200.0])
@@ -84,14 +86,16 @@ def test_time_of_flight_has_flying_pixels_at_edges_and_nowhere_else():
     assert not between.any()
 
 
-# --- Structured light ------------------------------------------------------------------------------------
+# --- Structured light
+# ------------------------------------------------------------------------------------
 
 
 def test_structured_light_measures_multiples_of_its_disparity_step():
     measured = sensors.structured_light(flat(613.0), CAMERA, strength=1.0, baseline=50.0)
     disparity = sensors.SENSOR_FOCAL * 50 / measured[measured > 0] * 16
     assert (disparity - disparity.round()).abs().max() < 1e-2
-    # A step of disparity is z^2 / (16 f b) mm of depth; rounding and noise of 0.4 steps stay within three.
+    # A step of disparity is z^2 / (16 f b) mm of depth; rounding and noise of 0.4 steps stay within
+    # three.
     assert (measured[measured > 0] - 613).abs().max() < 3 * 613**2 / (
         16 * sensors.SENSOR_FOCAL * 50
     )
@@ -109,7 +113,9 @@ def test_the_shadow_lies_on_the_side_away_from_the_projector(baseline, shaded):
 
 
 def test_grazing_surfaces_are_not_measured():
-    """Most of a plane seen nearly edge-on, its tangent 7 against the image plane, is lost; one of tangent 1 is not."""
+    """Most of a plane seen nearly edge-on, its tangent 7 against the image plane, is lost; one of
+    tangent 1 is not.
+    """
     for tangent, lost in ((1.0, False), (7.0, True)):
         normal = torch.tensor([tangent, 0.0, -1.0]) / math.hypot(tangent, 1)
         plane = torch.cat([normal, torch.tensor([-450.0 / math.hypot(tangent, 1)])])[None]
@@ -119,7 +125,8 @@ def test_grazing_surfaces_are_not_measured():
         assert (share > 0.6) if lost else (share < 0.05)
 
 
-# --- Damage ----------------------------------------------------------------------------------------------
+# --- Damage
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.2])
@@ -174,7 +181,8 @@ def test_bad_input_names_itself(call, message):
         call()
 
 
-# --- Surroundings ----------------------------------------------------------------------------------------
+# --- Surroundings
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -270,12 +278,14 @@ def test_merge_keeps_the_nearest_and_ignores_nothing():
     assert surroundings.merge(first, second).tolist() == [[[7, 4, 5, 0]]]
 
 
-# --- Hashing ---------------------------------------------------------------------------------------------
+# --- Hashing
+# ---------------------------------------------------------------------------------------------
 
 
 def test_uniforms_are_uniform_and_independent():
     u = hashing.uniform(hashing.keys(7, range(20_000)), "a", 4)
-    # Standard error of the mean: 0.29 / sqrt(80,000) = 0.001; of a correlation: 1 / sqrt(20,000) = 0.007.
+    # Standard error of the mean: 0.29 / sqrt(80,000) = 0.001; of a correlation: 1 / sqrt(20,000) =
+    # 0.007.
     assert abs(u.mean() - 0.5) < 0.005 and abs(u.std() - 12**-0.5) < 0.005
     other = torch.stack([u[:, 0], u[:, 1], hashing.uniform(hashing.keys(8, range(20_000)), "a")[:, 0],
                          hashing.uniform(hashing.keys(7, range(20_000)), "b")[:, 0], u[:, 0].roll(1)])  # fmt: skip
@@ -300,7 +310,8 @@ def test_noise_is_standard_normal(smooth):
     assert abs(noise.mean()) < 0.03 and abs(noise.std() - 1) < 0.03
     assert abs((noise.abs() < 1).float().mean() - 0.683) < 0.01
     beside = (noise[:, :, 1:] * noise[:, :, :-1]).mean()
-    # White noise filtered with a Gaussian of width s has the autocorrelation exp(-1 / (4 s^2)) over one pixel.
+    # White noise filtered with a Gaussian of width s has the autocorrelation exp(-1 / (4 s^2)) over
+    # one pixel.
     assert abs(beside - (math.exp(-1 / (4 * smooth**2)) if smooth else 0)) < 0.03
     big = hashing.noise(hashing.keys(0, [1]), "n", (480, 640), torch.zeros(1, dtype=torch.float64))
     assert big.shape == (1, 480, 640) and big.dtype == torch.float64

@@ -1,4 +1,6 @@
-"""Figures: they show the tensor that they were given, describe themselves, and refuse what they cannot draw."""
+"""Figures: they show the tensor that they were given, describe themselves, and refuse what they
+cannot draw.
+"""
 
 import matplotlib
 
@@ -92,7 +94,9 @@ def test_colours_of_every_skeleton_are_safe_and_fingers_differ(name):
 
 
 def test_colours_differ_in_lightness_or_hue_for_red_green_blind_readers():
-    """Projected on the two axes that protanopes and deuteranopes keep (lightness, blue against yellow)."""
+    """Projected on the two axes that protanopes and deuteranopes keep
+    (lightness, blue against yellow).
+    """
     seen = np.array(
         [
             [0.299 * r + 0.587 * g + 0.114 * b, b - (r + g) / 2]

@@ -1,4 +1,6 @@
-"""Moving pictures: their content, that a page needs neither a kernel nor a network for them, and that live ones leave nothing behind."""
+"""Moving pictures: their content, that a page needs neither a kernel nor a network for them, and
+that live ones leave nothing behind.
+"""
 
 import base64
 import html
@@ -157,7 +159,8 @@ def test_what_cannot_be_shown_is_refused(draw):
         draw()
 
 
-# -- the pure functions behind the live figures -------------------------------------------------------------
+# -- the pure functions behind the live figures
+# -------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +262,9 @@ def test_a_cube_around_all_joints_loses_none_and_one_beside_them_loses_all(frame
 
 @pytest.mark.parametrize("size", [12, 31])
 def test_read_outs_err_by_what_the_voxels_allow(crops, size):
-    """Arg-max rounds each axis to the middle of a voxel; the best voxel alone is arg-max; without noise the mean of many beats it."""
+    """Arg-max rounds each axis to the middle of a voxel; the best voxel alone is arg-max; without
+    noise the mean of many beats it.
+    """
     n = prepare.xyz_to_cube(crops.joints, crops)[0] * 0.8  # well inside
     off = read_out.errors(n, 250.0, size, sigma=1.7, k=1)
     voxel = 250.0 / size
@@ -352,7 +357,8 @@ def test_the_curve_of_a_network_is_its_mean_joint_error(frames, trained):
     )
 
 
-# -- live ---------------------------------------------------------------------------------------------------
+# -- live
+# ---------------------------------------------------------------------------------------------------
 
 
 LIVE = {

@@ -1,4 +1,6 @@
-"""The packed cache: the batches of training bit for bit, made anew when its source changes, whole or not there."""
+"""The packed cache: the batches of training bit for bit, made anew when its source changes, whole
+or not there.
+"""
 
 import multiprocessing
 import pickle

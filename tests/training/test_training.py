@@ -1,4 +1,6 @@
-"""Training: killed and continued it is the same training; its sources are functions of (seed, step)."""
+"""Training: killed and continued it is the same training; its sources are functions of
+(seed, step).
+"""
 
 import itertools
 import multiprocessing
@@ -154,7 +156,9 @@ def same_weights(a, b):
 
 
 def train_in_parts(out, parts, threads=1, norm=True):
-    """(method, history) of a training without dropout, whose order of draws would depend on the parts."""
+    """(method, history) of a training without dropout, whose order of draws would depend on the
+    parts.
+    """
     torch.manual_seed(0)
     method = Toy(dropout=0.0, norm=norm)
     before = torch.get_num_threads()
@@ -440,7 +444,8 @@ def test_weight_decay_reaches_kernels_and_not_biases():
     }
 
 
-# Schedules -----------------------------------------------------------------------------------------
+# Schedules
+# -----------------------------------------------------------------------------------------
 
 
 def rates(steps=100, per_epoch=10, **changes):
@@ -483,7 +488,8 @@ def test_one_cycle_climbs_once_and_falls_once():
     assert all(b < a for a, b in zip(values[top:], values[top + 1 :], strict=False))
 
 
-# Sources ---------------------------------------------------------------------------------------------
+# Sources
+# ---------------------------------------------------------------------------------------------
 
 
 def batches_equal(a, b):
@@ -542,7 +548,9 @@ def test_a_kept_window_looks_the_same_as_a_fresh_one():
 
 
 def test_frames_on_the_fly_depend_on_the_seeds_and_their_number_alone():
-    """Whatever the batches, and never twice: frame 6 is the third of four from 4, and the last of seven."""
+    """Whatever the batches, and never twice: frame 6 is the third of four from 4, and the last of
+    seven.
+    """
     source = training.OnTheFly("wide", frames=8, cube=(250.0, 300.0))
     batch = source.batch(1, 4, seed=2)
     alone = source.crops(range(6, 7), 2)
@@ -566,7 +574,9 @@ def test_frames_on_the_fly_depend_on_the_seeds_and_their_number_alone():
 
 @pytest.mark.parametrize("centre", ["mass", "true", "stored"])
 def test_frames_on_the_fly_have_the_centre_that_is_asked_for(centre):
-    """As far from the mean of the joints as its kind: not at all, some millimetres, within the hand."""
+    """As far from the mean of the joints as its kind: not at all, some millimetres, within the
+    hand.
+    """
     crops = training.OnTheFly("msra_like", frames=4, cube=250.0, centre=centre).crops(range(4))
     away = (crops.centre - crops.joints.mean(1)).norm(dim=1)
     assert (away < {"mass": 150.0, "true": 1e-3, "stored": 60.0}[centre]).all()

@@ -4,8 +4,9 @@
     rendered = body.frames(range(64), seed=0, view="front")
     rendered.depth, rendered.joints          # (64, 240, 320) mm, (64, 15, 3) mm
 
-A person (`person`) performs one of 15 actions in a room and is seen by a structured-light camera from the front or
-from the ceiling. Within an action the moment, the side, the extent and every angle vary from frame to frame.
+A person (`person`) performs one of 15 actions in a room and is seen by a structured-light camera
+from the front or from the ceiling. Within an action the moment, the side, the extent and every
+angle vary from frame to frame.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ BASELINE_MM = 75.0
 
 
 def _action(still=None, swing=None) -> tuple[dict, dict]:
-    """An action: degrees at rest, and by how much they swing at each moment, with the phase in turns."""
+    """An action: degrees at rest, and by how much they swing at each moment, with the phase in
+    turns.
+    """
     return dict(still or {}), {
         name: value if isinstance(value, tuple) else (value, 0.0)
         for name, value in (swing or {}).items()
@@ -92,8 +95,9 @@ ACTIONS = MappingProxyType({
     "lunge": _action({**_HANG, "right hip flexion": 42, "right knee flexion": 44, "left hip flexion": -8, "left knee flexion": 34,
                       "left ankle flexion": -10}, {"right hip flexion": 26, "right knee flexion": 30, "left knee flexion": 18}),
 })  # fmt: skip
-"""Action → degrees at rest, and swings (degrees, phase in turns) by degree of freedom. What is written for the right
-side is done with the left one as often."""
+"""Action → degrees at rest, and swings (degrees, phase in turns) by degree of freedom. What is
+written for the right side is done with the left one as often.
+"""
 
 _JITTER = {
     "shoulder": 8.0,
@@ -107,9 +111,10 @@ _LATERAL = ("yaw", "roll", "spine bend", "spine twist", "neck bend", "neck twist
 class Rendered:
     """B frames.
 
-    depth: (B, 240, 320) mm as measured, 0 where nothing is. joints: (B, 15, 3) mm, the truth. centre: (B, 3) mm, a
-    reference point near the mean of the joints. persons: (B,) their numbers. actions, ids: B names. valid: (B,) bool, no
-    more than three joints are outside of the image. visible: (B, 15) bool, the camera sees the surface over the joint.
+    depth: (B, 240, 320) mm as measured, 0 where nothing is. joints: (B, 15, 3) mm, the truth.
+    centre: (B, 3) mm, a reference point near the mean of the joints. persons: (B,) their numbers.
+    actions, ids: B names. valid: (B,) bool, no more than three joints are outside of the image.
+    visible: (B, 15) bool, the camera sees the surface over the joint.
     body_depth: (B, 240, 320) exact depth of the person.
     """
 
@@ -129,7 +134,9 @@ class Rendered:
 
     @property
     def parts(self) -> Tensor:
-        """(B, 240, 320) int8: the number of the joint that is nearest to the person's surface there, −1 elsewhere."""
+        """(B, 240, 320) int8: the number of the joint that is nearest to the person's surface
+        there, −1 elsewhere.
+        """
         u, v, _ = xyz_to_uvd(self.joints, self.camera).unbind(-1)
         rows = torch.arange(self.camera.height, device=u.device)[:, None, None]
         columns = torch.arange(self.camera.width, device=u.device)[:, None]
@@ -161,12 +168,14 @@ def frames(
     centre_error: float = 30.0,
     device: torch.device | str = "cpu",
 ) -> Rendered:
-    """The frames of these indices (whole numbers from 0): each is the same alone, in any batch and in any order.
+    """The frames of these indices (whole numbers from 0): each is the same alone, in any batch and
+    in any order.
 
-    view: 'front' or 'top'; both show the same scene of (seed, index). subjects: numbers of the persons
-    (`person.subject`) to draw from. action: one of `ACTIONS`, any by default. clean: without room and sensor, the exact
-    depth of the person. centre_error: standard deviation in mm along each axis of the reference point.
-    Raises HandPoseError for unknown names, numbers below 0, no indices or no subjects.
+    view: 'front' or 'top'; both show the same scene of (seed, index). subjects: numbers of the
+    persons (`person.subject`) to draw from. action: one of `ACTIONS`, any by default. clean:
+    without room and sensor, the exact depth of the person. centre_error: standard deviation in mm
+    along each axis of the reference point. Raises HandPoseError for unknown names, numbers below 0,
+    no indices or no subjects.
     """
     one_of("view", view, VIEWS)
     indices, subjects = list(indices), list(subjects)
@@ -199,11 +208,14 @@ def frames(
     )
 
 
-# ---------------------------------------------------------------------------------------------- the person
+# ---------------------------------------------------------------------------------------------- the
+# person
 
 
 def _performing(draw: _Draws, persons: list[int], actions: list[str]) -> Body:
-    """The persons in a moment of their actions, feet on the floor y = 0 and x = z = 0 between the hips."""
+    """The persons in a moment of their actions, feet on the floor y = 0 and x = z = 0 between the
+    hips.
+    """
     who = person.subjects(persons).to(draw.device)
     angles = _tried(draw, who, _still_and_swing(actions, draw.device))
     body = person.posed(who, angles)
@@ -281,7 +293,8 @@ def _mirrored(angles: Tensor) -> Tensor:
     return angles[:, other] * sign
 
 
-# ------------------------------------------------------------------------------------------ camera and room
+# ------------------------------------------------------------------------------------------ camera
+# and room
 
 
 def _seen(draw: _Draws, body: Body, view: str) -> tuple[Body, Tensor]:

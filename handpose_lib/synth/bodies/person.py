@@ -1,19 +1,21 @@
-"""An articulated person: 27 joint angles, persons of different build, ITOP's 15 joints, and a smooth surface.
+"""An articulated person: 27 joint angles, persons of different build, ITOP's 15 joints, and a
+smooth surface.
 
     posed = person.posed(person.subjects([3]), angles)    # angles (1, 27) rad, named by `DOF`
     posed.joints                                          # (1, 15, 3) mm in ITOP's order
     posed.solids()                                        # what `raycast.depth` draws
 
-**Frame of a segment.** At rest a person stands straight, arms hanging, and faces the front camera: every segment's
-frame is then the world's, x to the person's left, y down, z out of the back. The origin of a segment is the joint at
-which it turns; `SEGMENTS` says where that is in the frame of the segment before. The world is the frame of a level
-camera at the place of the real one.
+**Frame of a segment.** At rest a person stands straight, arms hanging, and faces the front camera:
+every segment's frame is then the world's, x to the person's left, y down, z out of the back. The
+origin of a segment is the joint at which it turns; `SEGMENTS` says where that is in the frame of
+the segment before. The world is the frame of a level camera at the place of the real one.
 
-**Surface.** A sphere-mesh as the hand's (`hand`): spheres fixed to segments, joined in pairs by round cones and in
-triples by the convex hull of three spheres, cast by `raycast`.
+**Surface.** A sphere-mesh as the hand's (`hand`): spheres fixed to segments, joined in pairs by
+round cones and in triples by the convex hull of three spheres, cast by `raycast`.
 
-Mean lengths follow the labels of ITOP's test frames and common anthropometry; every limit is about the active range
-of motion of clinical goniometry. Both sides of a person are alike, and a person's bones are the same in every frame.
+Mean lengths follow the labels of ITOP's test frames and common anthropometry; every limit is about
+the active range of motion of clinical goniometry. Both sides of a person are alike, and a person's
+bones are the same in every frame.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from handpose_lib.synth.scene.raycast import Solids, wedge
 SIDES = {"right": -1.0, "left": 1.0}
 """The person's sides and the sign of their x."""
 
-# ------------------------------------------------------------------------------------------ degrees of freedom
+# ------------------------------------------------------------------------------------------ degrees
+# of freedom
 
 _TRUNK = (
     ("yaw", -180, 180), ("lean", -15, 50), ("roll", -15, 15),
@@ -54,16 +57,19 @@ _TABLE = _TRUNK + tuple(
 )
 
 DOF = tuple(name for name, _, _ in _TABLE)
-"""Names of the 27 angles of a pose, in rad. Yaw turns the person, 0 faces the front camera and a quarter turn shows
-the right side; lean, spine and neck flexion bend forwards; bend is to the left, twist to the right. Shoulder and hip
-flexion raise the limb forwards, abduction sideways; rotation turns the limb inwards; ankle flexion raises the toes."""
+"""Names of the 27 angles of a pose, in rad. Yaw turns the person, 0 faces the front camera and a
+quarter turn shows the right side; lean, spine and neck flexion bend forwards; bend is to the left,
+twist to the right. Shoulder and hip flexion raise the limb forwards, abduction sideways; rotation
+turns the limb inwards; ankle flexion raises the toes.
+"""
 
 LIMITS = torch.tensor([(low, high) for _, low, high in _TABLE], dtype=torch.float64) * (
     math.pi / 180
 )
 """(27, 2) lowest and highest angle in rad, float64."""
 
-# ------------------------------------------------------------------------------------------------- segments
+# -------------------------------------------------------------------------------------------------
+# segments
 
 SEGMENTS = MappingProxyType({
     "pelvis": (None, 0, 0, 0),
@@ -166,12 +172,15 @@ JOINTS = MappingProxyType({name: _PLACES[name] for name in skeletons.get("itop15
 """ITOP's joint → its segment and its place there in mm of an average adult, in ITOP's order."""
 
 
-# ------------------------------------------------------------------------------------------------- persons
+# -------------------------------------------------------------------------------------------------
+# persons
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The build of persons: scale (..., SEGMENTS, 3) of each segment's lengths, and girth (..., SEGMENTS) of its radii."""
+    """The build of persons: scale (..., SEGMENTS, 3) of each segment's lengths, and girth
+    (..., SEGMENTS) of its radii.
+    """
 
     scale: Tensor
     girth: Tensor
@@ -191,8 +200,9 @@ _JITTER = 0.02
 def subject(index: int, seed: int = 0) -> Subject:
     """The body of person number `index`: a pure function of (index, seed), without batch axis.
 
-    Persons differ in size, in the length of trunk, arms and legs, in the breadth of shoulders and hips, in girth,
-    and by 2 % in every segment, the same on both sides. Errors: an index that is not a whole number from 0.
+    Persons differ in size, in the length of trunk, arms and legs, in the breadth of shoulders and
+    hips, in girth, and by 2 % in every segment, the same on both sides. Errors: an index that is
+    not a whole number from 0.
     """
     if not isinstance(index, int) or index < 0:
         raise HandPoseError(f"person {index!r}: accepted are whole numbers from 0")
@@ -232,12 +242,15 @@ def subjects(indices: Iterable[int], seed: int = 0) -> Subject:
     )
 
 
-# -------------------------------------------------------------------------------------------------- posing
+# --------------------------------------------------------------------------------------------------
+# posing
 
 
 @dataclass(frozen=True)
 class Body:
-    """B persons: spheres (B, S, 4) centre and radius in the order of `SPHERES`, joints (B, 15, 3) in ITOP's order, mm."""
+    """B persons: spheres (B, S, 4) centre and radius in the order of `SPHERES`, joints (B, 15, 3)
+    in ITOP's order, mm.
+    """
 
     spheres: Tensor
     joints: Tensor
@@ -267,13 +280,15 @@ class Body:
 
 
 def posed(persons: Subject, angles: Tensor) -> Body:
-    """Forward kinematics: persons (B or one) in poses (B, 27) rad, named by `DOF`; the middle of the hips is the origin.
+    """Forward kinematics: persons (B or one) in poses (B, 27) rad, named by `DOF`; the middle of
+    the hips is the origin.
 
     Errors: a shape that does not fit.
     """
     if angles.ndim != 2 or angles.shape[1] != len(DOF) or not angles.is_floating_point():
         raise HandPoseError(
-            f"angles are {angles.dtype} {tuple(angles.shape)}: accepted is a float tensor (B, {len(DOF)})"
+            f"angles are {angles.dtype} {tuple(angles.shape)}: accepted is a float tensor (B,"
+            f" {len(DOF)})"
         )
     persons = persons.to(angles)
     if persons.scale.ndim > 2 and len(persons.scale) != len(angles):
@@ -300,9 +315,11 @@ def posed(persons: Subject, angles: Tensor) -> Body:
             torch.stack([origins[s] for s in segments], 1),
         )
         local = angles.new_tensor(points)[None] * scale[:, rows]
-        return _apply(turn.flatten(0, 1), local.flatten(0, 1)[:, None])[:, 0].reshape(
-            local.shape
-        ) + origin, rows
+        return (
+            _apply(turn.flatten(0, 1), local.flatten(0, 1)[:, None])[:, 0].reshape(local.shape)
+            + origin,
+            rows,
+        )
 
     centres, rows = place([s for s, *_ in SPHERES.values()], [p[:3] for _, *p in SPHERES.values()])
     radii = angles.new_tensor([r for *_, r in SPHERES.values()]) * girth[:, rows]
@@ -311,7 +328,9 @@ def posed(persons: Subject, angles: Tensor) -> Body:
 
 
 def penetration(body: Body) -> Tensor:
-    """(B,) mm by which arms, legs, trunk and head overlap where they should not; below 0 it is their distance."""
+    """(B,) mm by which arms, legs, trunk and head overlap where they should not; below 0 it is
+    their distance.
+    """
     ends, first, second = _capsules(body.spheres.device)
     a, b = body.spheres[:, ends].unbind(2)
     return _overlap(a[:, first], b[:, first], a[:, second], b[:, second]).amax(-1)
@@ -379,7 +398,8 @@ def _about(axis: str, angle: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-# Products spelled out: a row has the same bits alone and in any batch, which batched matrix products do not promise.
+# Products spelled out: a row has the same bits alone and in any batch, which batched matrix
+# products do not promise.
 
 
 def _product(first: Tensor, *others: Tensor) -> Tensor:

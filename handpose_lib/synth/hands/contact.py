@@ -10,12 +10,14 @@ from handpose_lib.synth.hands.hand import CHAINS, FINGERS, SPHERES
 
 
 def penetration(spheres: Tensor) -> Tensor:
-    """(B,) mm by which the deepest two parts of a hand overlap that should not; below 0 it is their distance.
+    """(B,) mm by which the deepest two parts of a hand overlap that should not; below 0 it is their
+    distance.
 
-    spheres: (B, S, 4) in the order of `hand.SPHERES`, of which palm and fingers count: `Hand.spheres`, or what
-    `hand.jointed` returns. Parts are the bones of different fingers, each a capsule with the
-    radius of the surface, and those of the palm against the outer bones; neighbours by anatomy (first bones
-    near their common web, a metacarpal and its own finger's first bone) are left out.
+    spheres: (B, S, 4) in the order of `hand.SPHERES`, of which palm and fingers count:
+    `Hand.spheres`, or what `hand.jointed` returns. Parts are the bones of different fingers, each a
+    capsule with the radius of the surface, and those of the palm against the outer bones;
+    neighbours by anatomy (first bones near their common web, a metacarpal and its own finger's
+    first bone) are left out.
     """
     ends, skipped, first, second = _capsules(spheres.device)
     a, b = spheres[:, ends].unbind(2)
@@ -25,7 +27,9 @@ def penetration(spheres: Tensor) -> Tensor:
 
 @lru_cache
 def _capsules(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Capsules: spheres at both ends (N, 2), part left out at the first (N, 1); pairs of capsules, twice (P,)."""
+    """Capsules: spheres at both ends (N, 2), part left out at the first (N, 1); pairs of capsules,
+    twice (P,).
+    """
     # The first bone of a finger counts from the end of its web on, the palm from below its knuckle.
     capsules = [
         (finger, bone, ends, 0.55 if bone == 0 and finger != "thumb" else 0.0)
@@ -38,7 +42,8 @@ def _capsules(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         (i, j)
         for i, (one, bone, *_) in enumerate(capsules)
         for j, (other, other_bone, *_) in enumerate(capsules[:i])
-        # Left out: the thumb's metacarpal, which is part of the palm, and the palm with the bones that start in it.
+        # Left out: the thumb's metacarpal, which is part of the palm, and the palm with the bones
+        # that start in it.
         if one != other
         and ("thumb", 0) not in ((one, bone), (other, other_bone))
         and (one, other_bone) != ("palm", 0)
@@ -57,8 +62,8 @@ def _capsules(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _overlap(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Depth of overlap of the tapered capsules ab and cd, each end (..., 4) with its radius.
 
-    The closest points of two segments after Ericson, Real-Time Collision Detection, section 5.1.9; the radii are
-    those at these points.
+    The closest points of two segments after Ericson, Real-Time Collision Detection, section 5.1.9;
+    the radii are those at these points.
     """
     u, v, w = (b - a)[..., :3], (d - c)[..., :3], (a - c)[..., :3]
     uu, vv, uv, uw, vw = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, w), _dot(v, w)

@@ -1,23 +1,25 @@
-"""An articulated hand: 26 degrees of freedom, subjects, joints of every skeleton, and a smooth surface.
+"""An articulated hand: 26 degrees of freedom, subjects, joints of every skeleton, and a smooth
+surface.
 
     subject = hand.subject(3)
     posed = hand.posed(subject, pose)              # pose (B, 26)
     posed.joints("msra21")                         # (B, 21, 3) mm
     posed.solids()                                 # what `raycast.depth` draws
 
-**Frame of the hand.** The wrist is the origin; x points to the thumb's side, y down the forearm, z out
-of the back of the hand. It coincides with the camera frame (x right, y down, z forward) for a right hand
-that shows its palm to the camera with the fingers up. A left hand is the mirror image x -> -x, taken in
-the frame of the hand.
+**Frame of the hand.** The wrist is the origin; x points to the thumb's side, y down the forearm, z
+out of the back of the hand. It coincides with the camera frame (x right, y down, z forward) for a
+right hand that shows its palm to the camera with the fingers up. A left hand is the mirror image x
+-> -x, taken in the frame of the hand.
 
-**Surface.** A sphere-mesh: spheres at the joints and in the palm, joined in pairs by round cones and in
-triples by wedges (the convex hull of three spheres). A phalanx is a cone and shares its radii with its
-neighbours, so that no joint shows a gap; palm, thenar, hypothenar and the webs between the fingers are
-wedges, so that no groove opens between the metacarpals. (Thiery et al., Sphere-Meshes, 2013; Tkach et
-al., Sphere-Meshes for Real-Time Hand Modeling and Tracking, 2016.)
+**Surface.** A sphere-mesh: spheres at the joints and in the palm, joined in pairs by round cones
+and in triples by wedges (the convex hull of three spheres). A phalanx is a cone and shares its
+radii with its neighbours, so that no joint shows a gap; palm, thenar, hypothenar and the webs
+between the fingers are wedges, so that no groove opens between the metacarpals.
+(Thiery et al., Sphere-Meshes, 2013; Tkach et al., Sphere-Meshes for Real-Time Hand Modeling and
+Tracking, 2016.)
 
-Every product is spelled out in element-wise operations: a row has the same bits alone and in any batch,
-which batched matrix products do not promise.
+Every product is spelled out in element-wise operations: a row has the same bits alone and in any
+batch, which batched matrix products do not promise.
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ from handpose_lib.synth.scene.raycast import Solids, wedge
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 
-# Name, lower and upper limit of each degree of freedom: mm, then degrees. The joint angles are about the active
-# ranges of motion of clinical goniometry, counted from the straight hand; the position is a working space.
+# Name, lower and upper limit of each degree of freedom: mm, then degrees. The joint angles are
+# about the active ranges of motion of clinical goniometry, counted from the straight hand; the
+# position is a working space.
 _GLOBAL = (
     ("x", -300, 300), ("y", -300, 300), ("z", 250, 1000),
     ("yaw", -180, 180), ("pitch", -90, 90), ("roll", -180, 180),
@@ -61,11 +64,13 @@ _TABLE = (
 )
 
 DOF = tuple(name for name, _, _ in _TABLE)
-"""Names of the 26 entries of a pose: position of the wrist (mm), yaw, pitch, roll (rad), 20 joint angles (rad).
+"""Names of the 26 entries of a pose: position of the wrist (mm), yaw, pitch, roll (rad), 20 joint
+angles (rad).
 
-Positive flexion bends towards the palm. Positive abduction of a finger moves it away from the middle finger (the
-middle finger: to the thumb's side), of the thumb out of the plane of the palm; positive flexion of the
-thumb's root moves it across the palm."""
+Positive flexion bends towards the palm. Positive abduction of a finger moves it away from the
+middle finger (the middle finger: to the thumb's side), of the thumb out of the plane of the palm;
+positive flexion of the thumb's root moves it across the palm.
+"""
 
 _UNIT = torch.tensor([1.0] * 3 + [math.pi / 180] * 23, dtype=torch.float64)
 LIMITS = (
@@ -84,13 +89,16 @@ PARTS = ("forearm", "palm", *FINGERS)
 """What the labels of the surface number."""
 
 WRIST_LIMITS = torch.tensor([(-60, 60), (-20, 30)], dtype=torch.float64) * (math.pi / 180)
-"""(2, 2) lowest and highest flexion and deviation of the wrist, rad: a choice of the scene, no degree of freedom."""
+"""(2, 2) lowest and highest flexion and deviation of the wrist, rad: a choice of the scene, no
+degree of freedom.
+"""
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21")
 """The skeletons that `Hand.joints` answers."""
 
 
-# ---------------------------------------------------------------------------------------------- subjects
+# ----------------------------------------------------------------------------------------------
+# subjects
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,8 @@ class Subject:
     """The shape of a person's hand, in mm; one, or a batch with a leading axis on every tensor.
 
     palm: (..., 8, 4) centre and radius of the spheres fixed to the palm, in the order of `PALM`.
-    bones: (..., 5, 3) lengths of metacarpal, proximal and distal bone of the thumb, and of proximal, middle
+    bones: (..., 5, 3) lengths of metacarpal, proximal and distal bone of the thumb, and of
+    proximal, middle
         and distal phalanx of the fingers; the distal one reaches to the tip of the skin.
     radii: (..., 5, 4) radius of each finger at its three joints and at its tip.
     """
@@ -122,8 +131,9 @@ class Subject:
 
 
 PALM = (*FINGERS, "heel", "wrist radial", "wrist ulnar")
-"""The spheres fixed to the palm: the five roots of the fingers (thumb: its saddle joint), the heel of the
-hand on the side of the little finger, and the two sides of the wrist."""
+"""The spheres fixed to the palm: the five roots of the fingers (thumb: its saddle joint), the heel
+of the hand on the side of the little finger, and the two sides of the wrist.
+"""
 
 # x, y, z, radius in mm of an average adult hand, 186 mm long and 84 mm broad.
 _PALM = (
@@ -136,8 +146,8 @@ _PALM = (
     (11.3, 10.0, -1.5, 16.6),
     (-11.3, 10.0, -1.5, 16.6),
 )
-# Buryanov and Kotiuk, Proportions of Hand Segments, 2010: mean lengths of the bones; to the last one
-# the thickness of the soft tissue at the tip is added.
+# Buryanov and Kotiuk, Proportions of Hand Segments, 2010: mean lengths of the bones; to the last
+# one the thickness of the soft tissue at the tip is added.
 _BONES = (
     (46.2, 31.6, 21.7 + 5.7),
     (39.8, 22.4, 15.8 + 3.8),
@@ -153,8 +163,9 @@ _RADII = (
     (10.8, 8.5, 7.4, 6.2),
 )
 
-# Ranges from which a subject's proportions are drawn. Subject 8, the ninth and by custom the one held out,
-# is outside of every one of them: a small palm with long, slender fingers and a short thumb.
+# Ranges from which a subject's proportions are drawn. Subject 8, the ninth and by custom the one
+# held out, is outside of every one of them: a small palm with long, slender fingers and a short
+# thumb.
 _PROPORTIONS = {
     "size": (0.90, 1.06),
     "breadth": (0.95, 1.06),
@@ -175,10 +186,12 @@ _JITTER = 0.03
 
 
 def subject(index: int, seed: int = 0) -> Subject:
-    """The hand of person number `index`: a pure function of (index, seed), float32 tensors without batch axis.
+    """The hand of person number `index`: a pure function of (index, seed), float32 tensors without
+    batch axis.
 
-    Persons differ in size, breadth of the palm, length of the fingers and the thumb against the palm, thickness,
-    taper, and by 3 % in every single bone. Number 8 lies outside the range of all others in each of the first six.
+    Persons differ in size, breadth of the palm, length of the fingers and the thumb against the
+    palm, thickness, taper, and by 3 % in every single bone. Number 8 lies outside the range of all
+    others in each of the first six.
     """
     if not isinstance(index, int) or index < 0:
         raise HandPoseError(f"subject {index!r}: accepted are whole numbers from 0")
@@ -202,7 +215,9 @@ def subject(index: int, seed: int = 0) -> Subject:
 
 
 def subjects(indices, seed: int = 0) -> Subject:
-    """A batch of subjects: `indices` is a sequence or tensor of B whole numbers, on whose device the batch lives."""
+    """A batch of subjects: `indices` is a sequence or tensor of B whole numbers, on whose device
+    the batch lives.
+    """
     device = indices.device if isinstance(indices, Tensor) else None
     numbers = indices.tolist() if isinstance(indices, Tensor) else list(indices)
     known = {i: subject(i, seed) for i in set(numbers)}
@@ -216,7 +231,8 @@ def subjects(indices, seed: int = 0) -> Subject:
     )
 
 
-# ------------------------------------------------------------------------------------------------- posing
+# -------------------------------------------------------------------------------------------------
+# posing
 
 
 @dataclass(frozen=True)
@@ -224,7 +240,8 @@ class Hand:
     """B hands in the camera frame, mm.
 
     spheres: (B, S, 4) centre and radius of every sphere, in the order of `SPHERES`.
-    keypoints: (B, 24, 3): four of each finger from root to tip, then wrist, its two sides, and the palm.
+    keypoints: (B, 24, 3): four of each finger from root to tip, then wrist, its two sides, and the
+    palm.
     """
 
     spheres: Tensor
@@ -236,16 +253,17 @@ class Hand:
     def joints(self, skeleton: str = "msra21") -> Tensor:
         """(B, J, 3) mm: the joints of a skeleton (one of `SKELETONS`) in its own order.
 
-        The thumb's first joint of MSRA and HANDS2017 is its saddle joint at the wrist; ICVL's and NYU's root of
-        the thumb is the next one. Their "mid" is the middle joint of a finger and the last one of the thumb. NYU's
-        two points at the wrist are its ulnar and its radial side.
+        The thumb's first joint of MSRA and HANDS2017 is its saddle joint at the wrist; ICVL's and
+        NYU's root of the thumb is the next one. Their "mid" is the middle joint of a finger and the
+        last one of the thumb. NYU's two points at the wrist are its ulnar and its radial side.
         """
         return self.keypoints[:, _keypoints(one_of("skeleton of the hand", skeleton, SKELETONS))]
 
     def solids(self) -> Solids:
         """The surface as primitives of the ray caster, labelled by `PARTS`."""
         pairs, triples, labels = _mesh(self.spheres.device)
-        # Of a wedge only the triangles: its edges are shared with its neighbours and listed once among the cones.
+        # Of a wedge only the triangles: its edges are shared with its neighbours and listed once
+        # among the cones.
         _, flats = wedge(self.spheres[:, triples])
         return Solids(self.spheres[:, pairs].flatten(2), flats.flatten(1, 2), labels)
 
@@ -264,7 +282,8 @@ def posed(
     forearm: visible length in mm, a number or (B,); 0 or None for none.
     hand: "right", "left", or a tensor (B,) of +1 for right and -1 for left hands.
     girth: thickness of the forearm against that of the hand, a number or (B,).
-    wrist: (B, 2) rad by which the hand is flexed and deviated to the thumb's side against the forearm; None
+    wrist: (B, 2) rad by which the hand is flexed and deviated to the thumb's side against the
+    forearm; None
         for straight. It moves the forearm, never a joint.
     Runs in the dtype and on the device of `pose`. Raises HandPoseError for shapes that do not fit.
     """
@@ -304,8 +323,9 @@ def jointed(subject: Subject, angles: Tensor) -> Tensor:
 def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """(..., 3, 3) orientation of a hand: R = Rz(roll) Rx(pitch) Ry(yaw), angles in rad.
 
-    yaw turns the hand about its long axis (half a turn shows its back), pitch tips the fingers towards the camera,
-    roll turns the result in the image plane, so that a roll of the pose is a rotation of the picture about the wrist.
+    yaw turns the hand about its long axis (half a turn shows its back), pitch tips the fingers
+    towards the camera, roll turns the result in the image plane, so that a roll of the pose is a
+    rotation of the picture about the wrist.
     """
     (cy, sy), (cp, sp), (cr, sr) = ((torch.cos(a), torch.sin(a)) for a in (yaw, pitch, roll))
     rows = (
@@ -317,7 +337,9 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 
 
 def orientation(rotation: Tensor) -> Tensor:
-    """(..., 3) yaw, pitch, roll of a rotation (..., 3, 3): the inverse of `rotation` for |pitch| < 90 degrees."""
+    """(..., 3) yaw, pitch, roll of a rotation (..., 3, 3): the inverse of `rotation` for |pitch| <
+    90 degrees.
+    """
     yaw = torch.atan2(-rotation[..., 2, 0], rotation[..., 2, 2])
     pitch = torch.asin(rotation[..., 2, 1].clamp(-1, 1))
     roll = torch.atan2(-rotation[..., 0, 1], rotation[..., 1, 1])
@@ -330,15 +352,19 @@ def clamp(pose: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(pose, low), high)
 
 
-# ----------------------------------------------------------------------------- from the pose to the spheres
+# ----------------------------------------------------------------------------- from the pose to the
+# spheres
 
-# The direction in which each finger leaves the palm when straight, rad from -y to the thumb's side, and the turn
-# of its plane of flexion about its own axis, which makes the fingers of a fist point to the root of the thumb.
+# The direction in which each finger leaves the palm when straight, rad from -y to the thumb's side,
+# and the turn of its plane of flexion about its own axis, which makes the fingers of a fist point
+# to the root of the thumb.
 FAN = tuple(math.radians(a) for a in (45.0, 4.0, 0.0, -4.0, -9.0))
 _TWIST = tuple(math.radians(a) for a in (50.0, 4.0, 0.0, -5.0, -10.0))
-# Abduction moves index and middle finger to the thumb's side (+), ring and little finger away from it.
+# Abduction moves index and middle finger to the thumb's side (+), ring and little finger away from
+# it.
 OUTWARDS = (0.0, 1.0, 1.0, -1.0, -1.0)
-# The more the thumb opposes the fingers, the more its pulp turns to face theirs (pronation of the saddle joint).
+# The more the thumb opposes the fingers, the more its pulp turns to face theirs
+# (pronation of the saddle joint).
 _PRONATION = 0.5
 
 
@@ -353,15 +379,17 @@ def _jointed(subject: Subject, angles: Tensor) -> tuple[Tensor, Tensor]:
         t.expand(len(angles), -1, -1) for t in (subject.palm, subject.bones, subject.radii)
     )
     chains, tips = _fingers(palm, bones, radii, angles)
-    return torch.cat(
-        [palm, torch.cat([chains[:, :, 1:3], tips[:, :, None]], 2).flatten(1, 2)], dim=1
-    ), chains
+    return (
+        torch.cat([palm, torch.cat([chains[:, :, 1:3], tips[:, :, None]], 2).flatten(1, 2)], dim=1),
+        chains,
+    )
 
 
 def _fingers(palm: Tensor, bones: Tensor, radii: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
     """Chains of joints (B, 5, 4, 4) with radii, hand frame, and the spheres in the tips (B, 5, 4).
 
-    A finger's base is R = Rz(a) Rx(e) Ry(c): a and e point it, c turns its plane of flexion, in which its bones then
+    A finger's base is R = Rz(a) Rx(e) Ry(c): a and e point it, c turns its plane of flexion, in
+    which its bones then
     lie: with the flexion phi summed up to the bone, its direction is -cos(phi) R y - sin(phi) R z.
     """
     thumb, fingers = angles[:, :4], angles[:, 4:].reshape(-1, 4, 4)
@@ -381,7 +409,8 @@ def _fingers(palm: Tensor, bones: Tensor, radii: Tensor, angles: Tensor) -> tupl
     for bone in range(3):
         joint = joint + bones[:, :, bone, None] * direction[:, :, bone]
         joints.append(joint)
-    # The tip of the skeleton lies just under the skin: 0.15 of the radius before the pole of the last sphere.
+    # The tip of the skeleton lies just under the skin: 0.15 of the radius before the pole of the
+    # last sphere.
     inside = joint - 0.85 * radii[:, :, 3:] * direction[:, :, 2]
     return (
         torch.cat([torch.stack(joints, dim=2), radii[..., None]], dim=-1),
@@ -398,7 +427,9 @@ def _base(a: Tensor, e: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _webs(chains: Tensor, thick: Tensor) -> Tensor:
-    """(B, 4, 4) spheres in the skin between neighbouring fingers; they follow the first bones of both."""
+    """(B, 4, 4) spheres in the skin between neighbouring fingers; they follow the first bones of
+    both.
+    """
     root, following = chains[:, :, 0], chains[:, :, 1, :3]
     half = root[..., :3] + 0.42 * (following - root[..., :3])
     between = 0.5 * (half[:, 1:4] + half[:, 2:5])
@@ -412,8 +443,9 @@ def _webs(chains: Tensor, thick: Tensor) -> Tensor:
 
 
 def _ball_of_the_thumb(chains: Tensor, palm: Tensor, thick: Tensor) -> Tensor:
-    """(B, 2, 4) the sphere of the thenar, half-way along the thumb's metacarpal and towards the palm, and its foot
-    inside the palm, to which its flank slopes down."""
+    """(B, 2, 4) the sphere of the thenar, half-way along the thumb's metacarpal and towards the
+    palm, and its foot inside the palm, to which its flank slopes down.
+    """
     root, second = chains[:, 0, 0, :3], chains[:, 0, 1, :3]
     x, y, z, radius = _THENAR
     centre = root + 0.45 * (second - root) + root.new_tensor([x, y, z]) * thick[:, None]
@@ -426,10 +458,12 @@ _THENAR = (-8.0, 2.0, -1.0, 15.0)
 
 
 def _forearm(palm: Tensor, length, girth, wrist: Tensor | None) -> Tensor:
-    """(B, 4, 4) radial and ulnar sphere of two sections of the forearm, at 0.4 and at all of its length.
+    """(B, 4, 4) radial and ulnar sphere of two sections of the forearm, at 0.4 and at all of its
+    length.
 
-    A section is a flattened circle, the hull of two spheres alike, and widens smoothly with the distance. The pairs
-    of all sections stay parallel, however the wrist bends: so each flat side between two sections is one plane.
+    A section is a flattened circle, the hull of two spheres alike, and widens smoothly with the
+    distance. The pairs of all sections stay parallel, however the wrist bends: so each flat side
+    between two sections is one plane.
     """
     sides = palm[:, [PALM.index("wrist radial"), PALM.index("wrist ulnar")]]
     length = _column(0.0 if length is None else length, palm, "forearm length").clamp_min(0.0)
@@ -437,7 +471,8 @@ def _forearm(palm: Tensor, length, girth, wrist: Tensor | None) -> Tensor:
     bend = palm.new_zeros(len(palm), 2) if wrist is None else wrist.to(palm)
     if bend.shape != (len(palm), 2):
         raise HandPoseError(f"wrist has shape {tuple(bend.shape)}: accepted is ({len(palm)}, 2)")
-    # The forearm's axis is the image of y: flexing the hand moves its elbow to the side of the palm.
+    # The forearm's axis is the image of y: flexing the hand moves its elbow to the side of the
+    # palm.
     along, _ = _base(bend[:, 1], -bend[:, 0], torch.zeros_like(bend[:, 0]))
     sections = []
     for share in (0.4, 1.0):
@@ -470,7 +505,9 @@ def _palm_points(palm: Tensor) -> Tensor:
 
 
 def _place(points: Tensor, mirror: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
-    """Points (B, N, 3) from the frame of the right hand to the camera: mirrored if left, turned, shifted."""
+    """Points (B, N, 3) from the frame of the right hand to the camera: mirrored if left, turned,
+    shifted.
+    """
     x, y, z = points.unbind(-1)
     x = x * mirror[:, None]
     return torch.stack(
@@ -503,7 +540,8 @@ def _column(value, like: Tensor, name: str) -> Tensor:
     return value.expand(len(like))
 
 
-# ------------------------------------------------------------------------------------ surface and skeletons
+# ------------------------------------------------------------------------------------ surface and
+# skeletons
 
 SPHERES = (
     *PALM,
@@ -512,7 +550,9 @@ SPHERES = (
     *("thenar", "thenar foot"),
     *("forearm radial", "forearm ulnar", "elbow radial", "elbow ulnar"),
 )
-"""Names of the spheres of a hand: "index" is the root of the index finger, "index 3" the sphere in its tip."""
+"""Names of the spheres of a hand: "index" is the root of the index finger, "index 3" the sphere in
+its tip.
+"""
 
 CHAINS = tuple((finger, f"{finger} 1", f"{finger} 2", f"{finger} 3") for finger in FINGERS)
 """The spheres along each finger, from its root to its tip."""
@@ -542,7 +582,8 @@ _WEDGES = (
     ("forearm radial", "forearm ulnar", "elbow radial"),
     ("forearm ulnar", "elbow radial", "elbow ulnar"),
 )
-# Edges that need no cone: the diagonals of the forearm's flat sides, and three that lie deep in the palm.
+# Edges that need no cone: the diagonals of the forearm's flat sides, and three that lie deep in the
+# palm.
 _SEAMS = (
     {"wrist ulnar", "forearm radial"},
     {"forearm ulnar", "elbow radial"},
@@ -554,7 +595,9 @@ _SEAMS = (
 
 @lru_cache
 def _mesh(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Cones (N, 2) and wedges (T, 3) as indices of spheres, and the labels (N + 2 T,) of cones and triangles."""
+    """Cones (N, 2) and wedges (T, 3) as indices of spheres, and the labels (N + 2 T,) of cones and
+    triangles.
+    """
     pairs = [
         pair
         for finger, *rest in CHAINS
@@ -577,7 +620,9 @@ def _mesh(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _part(spheres: tuple[str, ...]) -> str:
-    """The part that owns a cone or wedge: a finger beyond its root, the forearm beyond the wrist, else the palm."""
+    """The part that owns a cone or wedge: a finger beyond its root, the forearm beyond the wrist,
+    else the palm.
+    """
     last = spheres[-1].split()
     if last[0] in ("forearm", "elbow"):
         return "forearm"

@@ -1,7 +1,9 @@
-"""Hands that move: the joints of a synthetic sequence, frame after frame, without rendering anything.
+"""Hands that move: the joints of a synthetic sequence, frame after frame, without rendering
+anything.
 
-`synth.frames` draws every frame on its own; here a hand goes smoothly from pose to pose, as in a recording. For
-whatever concerns labels alone: neighbouring frames are alike, and one subject follows another.
+`synth.frames` draws every frame on its own; here a hand goes smoothly from pose to pose, as in a
+recording. For whatever concerns labels alone: neighbouring frames are alike, and one subject
+follows another.
 """
 
 from collections.abc import Iterable
@@ -21,7 +23,8 @@ TURNS = (2.0, 1.0, 3.0)
 
 
 def joints(count: int, protocol: str = "nyu", subject: int = 0, seed: int = 0) -> Tensor:
-    """(N, J, 3) mm in the camera frame: `count` frames of one subject, in the protocol's skeleton and at its distances.
+    """(N, J, 3) mm in the camera frame: `count` frames of one subject, in the protocol's skeleton
+    and at its distances.
 
     Errors: an unknown protocol, no frame.
     """

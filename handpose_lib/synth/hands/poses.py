@@ -1,12 +1,14 @@
-"""Poses of the fingers: the 17 gestures of MSRA, poses of daily life, free sampling; never through themselves.
+"""Poses of the fingers: the 17 gestures of MSRA, poses of daily life, free sampling; never through
+themselves.
 
-    angles = poses.preset("relaxed")                          # (20,) rad, the joint angles of `hand.DOF[6:]`
-    angles = poses.sample(uniforms, subjects)                 # (B, 20) from uniforms (B, UNIFORMS) in [0, 1)
-    pose = poses.assemble(angles, position, yaw, pitch, roll) # (B, 26) for `hand.posed`
+    angles = poses.preset("relaxed")                          # (20,) rad, the joint angles of
+    `hand.DOF[6:]`
+    angles = poses.sample(uniforms, subjects)                 # (B, 20) from uniforms (B, UNIFORMS)
+    in [0, 1) pose = poses.assemble(angles, position, yaw, pitch, roll) # (B, 26) for `hand.posed`
 
-MSRA's names are not explained by its authors. Here the figures 1 to 9, I, L and Y are those of American Sign
-Language, and T, I, M, R, P in the other names are the fingers that are stretched: thumb, index, middle, ring
-and little ("pinky") finger.
+MSRA's names are not explained by its authors. Here the figures 1 to 9, I, L and Y are those of
+American Sign Language, and T, I, M, R, P in the other names are the fingers that are stretched:
+thumb, index, middle, ring and little ("pinky") finger.
 """
 
 import math
@@ -28,8 +30,8 @@ _SPREAD = {
     "ring": (7, 4, 5, 3),
     "little": (14, 5, 6, 4),
 }
-# The thumb: abduction and flexion of its root, flexion of its two other joints. Where it touches a finger the
-# angles were fitted on the average hand.
+# The thumb: abduction and flexion of its root, flexion of its two other joints. Where it touches a
+# finger the angles were fitted on the average hand.
 _OUT, _BESIDE = (12, -6, 4, 0), (20, 15, 8, 4)
 
 
@@ -88,13 +90,17 @@ POSES = {
 """The gestures and nine poses of daily life."""
 
 MIX = {"gesture": 0.25, "between": 0.2, "everyday": 0.2, "together": 0.15, "uniform": 0.2}
-"""Shares of the families that `sample` draws from: a gesture; a pose between two of `POSES`; a more or less curled
-hand, its fingers anywhere from together to spread; fingers held together; every angle uniform in its limits."""
+"""Shares of the families that `sample` draws from: a gesture; a pose between two of `POSES`; a more
+or less curled hand, its fingers anywhere from together to spread; fingers held together; every
+angle uniform in its limits.
+"""
 
 TRIES = 6
 _PER_TRY = 24
 UNIFORMS = TRIES * _PER_TRY
-"""How many uniforms of one hand `sample` wants: some for each attempt to find a pose free of self-penetration."""
+"""How many uniforms of one hand `sample` wants: some for each attempt to find a pose free of
+self-penetration.
+"""
 
 TOLERANCE_MM = 4.0
 """How deep flesh may press into flesh before a sampled pose is drawn again."""
@@ -106,7 +112,9 @@ def preset(name: str) -> Tensor:
 
 
 def assemble(angles: Tensor, position: Tensor, yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """(B, 26) pose from joint angles (B, 20), wrist position (B, 3) in mm and three angles (B,) in rad."""
+    """(B, 26) pose from joint angles (B, 20), wrist position (B, 3) in mm and three angles (B,) in
+    rad.
+    """
     return torch.cat([position, torch.stack([yaw, pitch, roll], dim=-1), angles], dim=-1)
 
 
@@ -121,8 +129,9 @@ def sample(
 
     uniforms: (B, UNIFORMS) in [0, 1). subjects: the B hands. mix: weights of the families of `MIX`.
     gesture: a name of `GESTURES`, or (B,) places in it, for variations of these instead of the mix.
-    A pose whose parts overlap by more than `tolerance` mm is drawn again from the row's next uniforms, up to
-    `TRIES` times, after which the shallowest one stays. A row depends on no other row.
+    A pose whose parts overlap by more than `tolerance` mm is drawn again from the row's next
+    uniforms, up to `TRIES` times, after which the shallowest one stays. A row depends on no other
+    row.
     """
     if uniforms.ndim != 2 or uniforms.shape[1] != UNIFORMS:
         raise HandPoseError(
@@ -173,12 +182,14 @@ def together(angles: Tensor, subjects: Subject) -> Tensor:
     """The same joint angles (B, 20) with the fingers adducted until their neighbours touch.
 
     Solved for straight fingers, at the last joint of index, ring and little finger: there
-    root + length sin(angle) is one sum of radii away from the axis of the neighbour on the middle finger's side.
+    root + length sin(angle) is one sum of radii away from the axis of the neighbour on the middle
+    finger's side.
     """
     return _with_abductions(angles, _touching(subjects.to(angles)).expand(len(angles), -1))
 
 
-# -------------------------------------------------------------------------------------------------- families
+# --------------------------------------------------------------------------------------------------
+# families
 
 _LOW, _HIGH = LIMITS[6:].unbind(-1)
 _ABDUCTIONS = [DOF.index(f"{finger} mcp abduction") - 6 for finger in FINGERS[1:]]
@@ -204,10 +215,11 @@ def _asked(gesture: Tensor | str | None, uniforms: Tensor) -> Tensor | None:
 def _draw(
     u: Tensor, subjects: Subject, ends: Tensor, asked: Tensor | None, number: Tensor | int
 ) -> Tensor:
-    """One attempt: angles (B, 20) from uniforms (B, 24); every family is computed and one of them chosen.
+    """One attempt: angles (B, 20) from uniforms (B, 24); every family is computed and one of them
+    chosen.
 
-    number: of the attempt, (B,); with it a gesture's thumb is raised off the fingers, for those hands that would
-    push it into them.
+    number: of the attempt, (B,); with it a gesture's thumb is raised off the fingers, for those
+    hands that would push it into them.
     """
     low, high = _LOW.to(u), _HIGH.to(u)
     family = (u[:, :1] >= ends).sum(-1) if asked is None else torch.zeros_like(asked)
@@ -238,7 +250,8 @@ def _draw(
     )
     daily = daily + _DAILY_NOISE * noise * (0.3 + 0.7 * open_)
 
-    # One flexion for each row of joints, as of a flat, cupped or bowed hand; the thumb anywhere in its range.
+    # One flexion for each row of joints, as of a flat, cupped or bowed hand; the thumb anywhere in
+    # its range.
     rows = (
         torch.stack([u[:, 1], u[:, 2], 0.8 * u[:, 2]], dim=-1)
         * u.new_tensor([75.0, 80.0, 55.0])
@@ -296,7 +309,9 @@ _PRESSED = 0.6  # mm by which the skin of touching fingers yields
 
 
 def _radius(radii: Tensor, bones: Tensor, along: Tensor) -> Tensor:
-    """(B,) radius of a finger (B, 4), (B, 3) at a distance (B,) from its root, in its first two bones."""
+    """(B,) radius of a finger (B, 4), (B, 3) at a distance (B,) from its root, in its first two
+    bones.
+    """
     first = (along / bones[:, 0]).clamp(0, 1)
     second = ((along - bones[:, 0]) / bones[:, 1]).clamp(0, 1)
     return radii[:, 0] + first * (radii[:, 1] - radii[:, 0]) + second * (radii[:, 2] - radii[:, 1])

@@ -4,31 +4,35 @@
 distance) of the nearest surface. Two primitives are enough for a smooth hand:
 
 * a **round cone**, the convex hull of two spheres: a phalanx, a forearm;
-* a **triangle**: with three round cones it closes the convex hull of three spheres (`wedge`): a palm
-  without grooves, the web between two fingers.
+* a **triangle**: with three round cones it closes the convex hull of three spheres (`wedge`): a
+  palm without grooves, the web between two fingers.
 
 A ray is X = z d with d = (x, y, 1), so that its parameter is the depth. Everything is easier in the
-nearness q = 1 / z. A plane n.X = n.v is met at q = n.d / n.v, a linear function of the pixel. The lateral
-surface of a round cone with the middle m of its axis, the unit axis n, the length L, the mean radius r, and
-the angle with sine s = (r_a - r_b) / L and cosine c is where
+nearness q = 1 / z. A plane n.X = n.v is met at q = n.d / n.v, a linear function of the pixel. The
+lateral surface of a round cone with the middle m of its axis, the unit axis n, the length L, the
+mean radius r, and the angle with sine s = (r_a - r_b) / L and cosine c is where
 
-    |X - m|^2 - (N.X - E)^2 = r^2,   |N.X - E| <= L c / 2,   N = n / c,   E = N.m + r s / c.       (1)
+    |X - m|^2 - (N.X - E)^2 = r^2,   |N.X - E| <= L c / 2,   N = n / c,   E = N.m + r s / c.
+                                     (1)
 
 Divided by z^2 this is k0 q^2 - 2 k1 q + k2 = 0 with
 
-    k2 = d.d - (N.d)^2,   k1 = (m - E N).d,   k0 = m.m - E^2 - r^2,                                (2)
+    k2 = d.d - (N.d)^2,   k1 = (m - E N).d,   k0 = m.m - E^2 - r^2,
+                          (2)
 
-and the ray enters at the root q = (k1 + sqrt(k1^2 - k0 k2)) / k0 = l + sign(k0) sqrt(h): a linear function
-of the pixel and the root of a quadratic one, h = l^2 - k2 / k0. A sphere is the case N = 0, E = 0.      (3)
+and the ray enters at the root q = (k1 + sqrt(k1^2 - k0 k2)) / k0 = l + sign(k0) sqrt(h): a linear
+function
+of the pixel and the root of a quadratic one, h = l^2 - k2 / k0. A sphere is the case N = 0, E = 0.
+(3)
 
-The image is cut into tiles of 8 x 8 pixels, and each tile keeps the primitives that come near it. There l
-and h are polynomials in the place of the pixel in its tile. Their coefficients are worked out in float64,
-once for each primitive and tile; the 64 values then have the size of what they describe, and float32
-suffices for them. (With the camera as origin of a float32 calculation, h would be the small difference of
-large numbers.)
+The image is cut into tiles of 8 x 8 pixels, and each tile keeps the primitives that come near it.
+There l and h are polynomials in the place of the pixel in its tile. Their coefficients are worked
+out in float64, once for each primitive and tile; the 64 values then have the size of what they
+describe, and float32 suffices for them. (With the camera as origin of a float32 calculation, h
+would be the small difference of large numbers.)
 
-All operations on the way are correctly rounded one by one, and the z-buffer keeps a maximum of q: the depth of
-a frame has the same bits alone and in any batch.
+All operations on the way are correctly rounded one by one, and the z-buffer keeps a maximum of q:
+the depth of a frame has the same bits alone and in any batch.
 """
 
 from __future__ import annotations
@@ -50,7 +54,8 @@ TILE = 8
 class Solids:
     """A union of round cones and triangles, one scene per row, in mm in the camera frame.
 
-    cones: (B, N, 8), [ax, ay, az, ra, bx, by, bz, rb], the convex hull of sphere a and sphere b. A single
+    cones: (B, N, 8), [ax, ay, az, ra, bx, by, bz, rb], the convex hull of sphere a and sphere b. A
+    single
         sphere is a cone with a = b.
     triangles: (B, T, 3, 3), three corners each, seen from both sides; None for none.
     label: (N + T,) int, a part number for each primitive, cones first; None for zeros.
@@ -71,7 +76,8 @@ class Solids:
             object.__setattr__(self, "triangles", triangles)
         if triangles.ndim != 4 or triangles.shape[0] != len(cones) or triangles.shape[2:] != (3, 3):
             raise HandPoseError(
-                f"triangles have shape {tuple(triangles.shape)}: accepted is ({len(cones)}, T, 3, 3)"
+                f"triangles have shape {tuple(triangles.shape)}: accepted is ({len(cones)}, T,"
+                " 3, 3)"
             )
         count = cones.shape[1] + triangles.shape[1]
         if label is None:
@@ -108,13 +114,14 @@ def join(parts: Sequence[Solids]) -> Solids:
 def wedge(spheres: Tensor) -> tuple[Tensor, Tensor]:
     """The convex hull of three spheres as primitives of `Solids`.
 
-    spheres: (..., 3, 4), [x, y, z, r] in mm. Returns cones (..., 3, 8) and triangles (..., 2, 3, 3).
+    spheres: (..., 3, 4), [x, y, z, r] in mm. Returns cones (..., 3, 8) and triangles
+    (..., 2, 3, 3).
 
-    Its surface is made of three round cones and two triangles, which lie in the planes that touch all
-    three spheres. A plane with the unit normal n touches them where n.c_i + r_i is the same for all i;
-    its triangle has the corners c_i + r_i n. No such plane exists where one sphere lies within the hull
-    of the others or where the centres are in line: the cones alone are the hull then, and the triangles
-    shrink to a point inside the first sphere.
+    Its surface is made of three round cones and two triangles, which lie in the planes that touch
+    all three spheres. A plane with the unit normal n touches them where n.c_i + r_i is the same for
+    all i; its triangle has the corners c_i + r_i n. No such plane exists where one sphere lies
+    within the hull of the others or where the centres are in line: the cones alone are the hull
+    then, and the triangles shrink to a point inside the first sphere.
     """
     if spheres.shape[-2:] != (3, 4):
         raise HandPoseError(f"spheres have shape {tuple(spheres.shape)}: accepted is (..., 3, 4)")
@@ -125,8 +132,8 @@ def wedge(spheres: Tensor) -> tuple[Tensor, Tensor]:
     p, q = radius[..., 0, :] - radius[..., 1, :], radius[..., 0, :] - radius[..., 2, :]
     k = _cross(u, v)
     area = _dot(k, k)
-    # n = (p (v x k) + q (k x u)) / k.k is the part of the normal in the plane of the centres (n.u = p, n.v = q);
-    # the rest of its unit length points along +k or -k.
+    # n = (p (v x k) + q (k x u)) / k.k is the part of the normal in the plane of the centres
+    # (n.u = p, n.v = q); the rest of its unit length points along +k or -k.
     safe = area.clamp_min(torch.finfo(area.dtype).tiny)
     flat = (p * _cross(v, k) + q * _cross(k, u)) / safe
     rest = 1 - _dot(flat, flat)
@@ -141,10 +148,11 @@ def wedge(spheres: Tensor) -> tuple[Tensor, Tensor]:
 def depth(solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """The depth images of `solids`: (B, H, W) in mm, 0 where a ray meets nothing.
 
-    camera: a Camera, or intrinsics [fx, fy, u0, v0] as a tensor (4,) or (B, 4); `size` is then required.
+    camera: a Camera, or intrinsics [fx, fy, u0, v0] as a tensor (4,) or (B, 4); `size` is then
+    required.
     size: (H, W) in pixels; None for the camera's own.
-    Only what a ray enters in front of the camera (z > 0) counts. float64 solids are cast in float64.
-    Raises HandPoseError for primitives that are not finite, or a radius below 0.
+    Only what a ray enters in front of the camera (z > 0) counts. float64 solids are cast in
+    float64. Raises HandPoseError for primitives that are not finite, or a radius below 0.
     """
     lens, (height, width) = _lens(solids, camera, size)
     if len(solids) == 0:
@@ -159,10 +167,11 @@ def depth(solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None 
 
 
 # ---------------------------------------------------------------------------------------------------
-# Primitives. Each kind has a test whether one may be seen in a tile (never wrong with "no"), the coefficients
-# of its polynomials in a tile, and the nearness q at which the rays of the tile enter it. The primitives
-# are along the last axis. A miss is below 0 or nan: to put one number in place of another by a condition is
-# many times as slow as arithmetic, so what misses by anything is pushed back by `_FAR` times as much.
+# Primitives. Each kind has a test whether one may be seen in a tile (never wrong with "no"), the
+# coefficients of its polynomials in a tile, and the nearness q at which the rays of the tile enter
+# it. The primitives are along the last axis. A miss is below 0 or nan: to put one number in place
+# of another by a condition is many times as slow as arithmetic, so what misses by anything is
+# pushed back by `_FAR` times as much.
 
 _FAR = 1e30
 
@@ -196,7 +205,8 @@ def _larger_root(rows: Tensor, i: Tensor, j: Tensor, sign: Tensor | None = None)
     """Eq. 3 for the pixels (i, j) from the centre of a tile; nan for a miss."""
     linear, lx, ly, h, hx, hy, hxx, hxy, hyy = rows
     square = (hxx * i + (hx + hxy * j)).mul_(i).add_(h + (hy + hyy * j) * j)
-    # The square root of a negative number takes 50 times as long as its reciprocal square root (MKL).
+    # The square root of a negative number takes 50 times as long as its reciprocal square root
+    # (MKL).
     root = torch.rsqrt(square).mul_(square)
     root = root if sign is None else root.mul_(sign)
     return root.add_(torch.add(linear + lx * i, ly * j, out=square))
@@ -216,7 +226,9 @@ def _local_sphere(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) ->
 
 
 def _local_root(px, py, pz, over, nx, ny, a, x, y, dx, dy) -> list[Tensor]:
-    """Coefficients of linear = p.d and of h = linear^2 - over (d.d - (N.d)^2) around the pixel (x, y), where a = N.d."""
+    """Coefficients of linear = p.d and of h = linear^2 - over (d.d - (N.d)^2) around the pixel
+    (x, y), where a = N.d.
+    """
     linear = px * x + py * y + pz
     return [
         linear,
@@ -237,14 +249,15 @@ def _local_triangle(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) 
     )
 
 
-# The tests take the ray z d through the centre of the tile, and half of the tile's side at z = 1, `reach`.
-# A point X seen in the tile at depth z differs from z d by at most z reach in x and in y: by no more
-# than z reach (|q_x| + |q_y|) along any unit vector q.
+# The tests take the ray z d through the centre of the tile, and half of the tile's side at z = 1,
+# `reach`. A point X seen in the tile at depth z differs from z d by at most z reach in x and in y:
+# by no more than z reach (|q_x| + |q_y|) along any unit vector q.
 
 
 def _near_body(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
-    # A ray comes near the lateral surface if it comes near to the axis, and if what it passes of an infinite cylinder,
-    # wider by the tile, is not all beyond one of the ends. tau: where along the axis it is nearest.
+    # A ray comes near the lateral surface if it comes near to the axis, and if what it passes of an
+    # infinite cylinder, wider by the tile, is not all beyond one of the ends. tau: where along the
+    # axis it is nearest.
     mx, my, mz, nx, ny, nz, middle, half, radius, far = rows
     mdx, mdy, mdz = my - mz * y, mz * x - mx, mx * y - my * x  # m x d
     ndx, ndy, ndz = ny - nz * y, nz * x - nx, nx * y - ny * x  # n x d
@@ -292,8 +305,9 @@ _TRIANGLE = _Kind(_near_triangle, _local_triangle, _enter_triangle)
 class _Primitives(NamedTuple):
     """B scenes with K primitives of a kind.
 
-    near: (B, K, C) numbers for the test, in the dtype of the solids. local: (B, K, D) float64 numbers for the
-    coefficients. extent: (B, K, 4) least and greatest x, least and greatest y of the rays that may meet it.
+    near: (B, K, C) numbers for the test, in the dtype of the solids. local: (B, K, D) float64
+    numbers for the coefficients. extent: (B, K, 4) least and greatest x, least and greatest y of
+    the rays that may meet it.
     """
 
     near: Tensor
@@ -354,7 +368,8 @@ def _triangles(triangles: Tensor) -> _Primitives:
     v = triangles.double().unbind(-2)
     normal = _cross(v[1] - v[0], v[2] - v[0])
     volume = _dot(normal, v[0])
-    # A ray is inside where it passes all three edges on the same side; the sign makes that side positive.
+    # A ray is inside where it passes all three edges on the same side; the sign makes that side
+    # positive.
     edges = torch.cat([volume.sign() * _cross(v[i], v[(i + 1) % 3] - v[i]) for i in range(3)], -1)
     edge_on = volume == 0
     local = torch.cat([normal / volume.masked_fill(edge_on, 1), edges], -1)
@@ -389,7 +404,9 @@ def _sphere_extent(sphere: Tensor) -> Tensor:
 
 
 class _Grid(NamedTuple):
-    """The tiles of B images, numbered frame by frame and row by row; lens: (F, 4), F is 1 where all share one."""
+    """The tiles of B images, numbered frame by frame and row by row; lens: (F, 4), F is 1 where all
+    share one.
+    """
 
     lens: Tensor
     rows: int
@@ -405,7 +422,9 @@ class _Grid(NamedTuple):
     def rays(
         self, frame: Tensor, row: Tensor, column: Tensor, dtype: torch.dtype
     ) -> tuple[Tensor, ...]:
-        """x, y of the rays through the centres of P tiles, and dx, dy from pixel to pixel: each (P,) or (1,)."""
+        """x, y of the rays through the centres of P tiles, and dx, dy from pixel to pixel: each
+        (P,) or (1,).
+        """
         lens = (
             self.lens.to(dtype)
             if len(self.lens) == 1
@@ -422,7 +441,8 @@ class _Grid(NamedTuple):
 
 
 class _Near(NamedTuple):
-    """The P pairs of a primitive and a tile in which it may be seen, in the order of their turn at the tile.
+    """The P pairs of a primitive and a tile in which it may be seen, in the order of their turn at
+    the tile.
 
     The busiest tile comes first, so that turn k holds the first `turns[k]` of the tiles.
     """
@@ -472,7 +492,9 @@ def _near_tiles(kind: _Kind, primitives: _Primitives, grid: _Grid) -> _Near:
 
 
 def _by_turn(primitive: Tensor, tile: Tensor) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Pairs ordered by turn: their primitives (P,), the place of their tile in the list (A,) of tiles, and the turns."""
+    """Pairs ordered by turn: their primitives (P,), the place of their tile in the list (A,) of
+    tiles, and the turns.
+    """
     tile, order = tile.sort(stable=True)
     tile, group, count = tile.unique_consecutive(return_inverse=True, return_counts=True)
     turn = torch.arange(len(group), device=tile.device) - (count.cumsum(0) - count).index_select(
@@ -513,7 +535,9 @@ def _nearest(near: _Near) -> Tensor:
 
 
 def _rays_per_step(device: torch.device) -> int:
-    """What one step touches should stay in the caches of the processor's cores; a GPU wants few, large steps."""
+    """What one step touches should stay in the caches of the processor's cores; a GPU wants few,
+    large steps.
+    """
     return 1 << 22 if device.type != "cpu" else torch.get_num_threads() << 16
 
 
@@ -563,7 +587,9 @@ def _lens(
 
 
 def _quotient(a: Tensor, b: Tensor | int) -> Tensor:
-    """a // b of whole numbers from 0, exact below 2^50 and many times as fast as the division of integers."""
+    """a // b of whole numbers from 0, exact below 2^50 and many times as fast as the division of
+    integers.
+    """
     return ((a.double() + 0.5) / b).to(a.dtype)
 
 

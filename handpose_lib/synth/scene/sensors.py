@@ -1,14 +1,17 @@
-"""From exact depth to what a camera measures: time of flight, structured light, and the damage common to both.
+"""From exact depth to what a camera measures: time of flight, structured light, and the damage
+common to both.
 
-Every function takes depth (B, H, W) in mm with 0 for nothing and returns the same, and is the identity at strength 0.
-`seed` names the noise: a whole number, or one key per image (`hashing.keys`); an image has the same noise alone and
-in any batch. `strength` is one number or (B,); 1 is a camera as one meets it.
+Every function takes depth (B, H, W) in mm with 0 for nothing and returns the same, and is the
+identity at strength 0. `seed` names the noise: a whole number, or one key per image
+(`hashing.keys`); an image has the same noise alone and in any batch. `strength` is one number or
+(B,); 1 is a camera as one meets it.
 
     measured = sensors.SENSORS["structured light"](depth, camera, seed=3)
 
-Models after Hansard, Lee, Choi and Horaud, Time-of-Flight Cameras, 2013, chapter 1 (noise that grows with the square of
-the depth, flying pixels), and Khoshelham and Elberink, Accuracy and Resolution of Kinect Depth Data, 2012 (disparity,
-quantisation, shadow of the projector).
+Models after Hansard, Lee, Choi and Horaud, Time-of-Flight Cameras, 2013, chapter 1
+(noise that grows with the square of the depth, flying pixels), and Khoshelham and Elberink,
+Accuracy and Resolution of Kinect Depth Data, 2012 (disparity, quantisation, shadow of the
+projector).
 """
 
 from __future__ import annotations
@@ -40,10 +43,11 @@ def ideal(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tensor:
 
 
 def time_of_flight(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tensor:
-    """Light comes back late: noise that grows with the depth, and flying pixels where two surfaces share a pixel.
+    """Light comes back late: noise that grows with the depth, and flying pixels where two surfaces
+    share a pixel.
 
-    The noise has a standard deviation of strength * (0.5 + 7 (z / 1 m)^2) mm, and up to four times as much on surfaces
-    seen at a grazing angle, which send little light back.
+    The noise has a standard deviation of strength * (0.5 + 7 (z / 1 m)^2) mm, and up to four times
+    as much on surfaces seen at a grazing angle, which send little light back.
     """
     key, strength = _arguments(depth, seed, strength)
     found = mix_edges(depth, key, share=0.5 * strength)
@@ -59,17 +63,20 @@ def time_of_flight(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tenso
 def structured_light(
     depth: Tensor, camera: Camera, seed=0, strength=1.0, baseline: float = 50.0
 ) -> Tensor:
-    """A projector beside the camera draws a pattern, and depth is its shift from where it would be at infinity.
+    """A projector beside the camera draws a pattern, and depth is its shift from where it would be
+    at infinity.
 
-    baseline: mm from the camera to the projector on its right; negative for the left. The disparity f b / z is found by
-    comparing small windows: edges become ragged, and steps of strength / 16 pixel remain. (Pixels of the sensor, whose
-    focal length is `SENSOR_FOCAL`; the image may have fewer.) Nothing is measured where a nearer surface throws its
-    shadow, close behind an edge, and where a surface is seen at a grazing angle.
+    baseline: mm from the camera to the projector on its right; negative for the left. The disparity
+    f b / z is found by comparing small windows: edges become ragged, and steps of strength / 16
+    pixel remain. (Pixels of the sensor, whose focal length is `SENSOR_FOCAL`; the image may have
+    fewer.) Nothing is measured where a nearer surface throws its shadow, close behind an edge, and
+    where a surface is seen at a grazing angle.
     """
     key, strength = _arguments(depth, seed, strength)
     if baseline == 0:
         raise HandPoseError(
-            "baseline 0 mm: accepted is a distance between camera and projector, negative for the left"
+            "baseline 0 mm: accepted is a distance between camera and projector, negative for the"
+            " left"
         )
     found = ragged(depth, key, reach=1.1 * strength * camera.fx / SENSOR_FOCAL)
     # z = reach / k after k steps of disparity.
@@ -93,14 +100,17 @@ SENSORS = {"ideal": ideal, "time of flight": time_of_flight, "structured light":
 """The sensors by name."""
 
 
-# --- Damage that any sensor may do -------------------------------------------------------------------------
+# --- Damage that any sensor may do
+# -------------------------------------------------------------------------
 
 
 def mix_edges(depth: Tensor, seed=0, share=0.5, blend: float | None = None) -> Tensor:
-    """Flying pixels: some of those at edges lie between the surfaces on both sides, up to 120 mm behind the near one.
+    """Flying pixels: some of those at edges lie between the surfaces on both sides, up to 120 mm
+    behind the near one.
 
-    share: of the pixels at edges, a number or (B,). blend: where between near (0) and far (1), random if None; 0.5 with
-    share 1 smears all edges. Half-way to nothing and beyond, nothing is measured.
+    share: of the pixels at edges, a number or (B,). blend: where between near (0) and far (1),
+    random if None; 0.5 with share 1 smears all edges. Half-way to nothing and beyond, nothing is
+    measured.
     """
     key, share = _arguments(depth, seed, share)
     near, far = range_around(depth)
@@ -118,7 +128,8 @@ def mix_edges(depth: Tensor, seed=0, share=0.5, blend: float | None = None) -> T
 
 
 def ragged(depth: Tensor, seed=0, reach=1.0) -> Tensor:
-    """Frayed edges: every pixel looks up its depth a little way off, in a direction that varies from place to place.
+    """Frayed edges: every pixel looks up its depth a little way off, in a direction that varies
+    from place to place.
 
     reach: standard deviation of the displacement in pixels, a number or (B,).
     """
@@ -141,14 +152,18 @@ def ragged(depth: Tensor, seed=0, reach=1.0) -> Tensor:
 
 
 def holes(depth: Tensor, seed=0, share=0.02, size: float = 2.5) -> Tensor:
-    """Patches without a measurement. share: of the image, a number or (B,); size: their scale in pixels."""
+    """Patches without a measurement. share: of the image, a number or (B,); size: their scale in
+    pixels.
+    """
     key, share = _arguments(depth, seed, share)
     patches = hashing.noise(key, "holes", depth.shape[1:], depth, smooth=size)
     return depth * _above(patches, _quantiles(share))
 
 
 def missing(depth: Tensor, camera: Camera, points: Tensor, radius: Tensor) -> Tensor:
-    """Parts that are lost, as a fingertip may be: discs of `radius` (B, N) mm around points (B, N, 3)."""
+    """Parts that are lost, as a fingertip may be: discs of `radius` (B, N) mm around points
+    (B, N, 3).
+    """
     u = torch.arange(camera.width, dtype=depth.dtype, device=depth.device)
     v = torch.arange(camera.height, dtype=depth.dtype, device=depth.device)[:, None]
     gone = torch.zeros_like(depth, dtype=torch.bool)
@@ -171,7 +186,8 @@ def within(depth: Tensor, near: float, far: float) -> Tensor:
     return depth * ((depth >= near) & (depth <= far))
 
 
-# --- Neighbourhoods -----------------------------------------------------------------------------------------
+# --- Neighbourhoods
+# -----------------------------------------------------------------------------------------
 
 
 def range_around(depth: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,7 +221,9 @@ def _over_neighbours(values: Tensor, which) -> Tensor:
 
 
 def _steepness(depth: Tensor, camera: Camera) -> Tensor:
-    """(B, H, W) square of the tangent between surface and image plane, 0 across edges: |f grad z / z|^2."""
+    """(B, H, W) square of the tangent between surface and image plane, 0 across edges: |f grad z /
+    z|^2.
+    """
     total = torch.zeros_like(depth)
     for axis, focal in ((2, camera.fx), (1, camera.fy)):
         size = depth.shape[axis] - 1
@@ -219,13 +237,15 @@ def _steepness(depth: Tensor, camera: Camera) -> Tensor:
 def _shadow(depth: Tensor, focal: float, right: bool) -> Tensor:
     """1 where the projector does not see what the camera sees, else 0.
 
-    The projector sees a point at u - f b / z. Where the order of the columns changes from one picture to the other, the
-    nearer point is lit and throws its shadow to the side away from the projector.
+    The projector sees a point at u - f b / z. Where the order of the columns changes from one
+    picture to the other, the nearer point is lit and throws its shadow to the side away from the
+    projector.
     """
     depth = depth if right else depth.flip(2)
     columns = torch.arange(depth.shape[2], dtype=depth.dtype, device=depth.device)
     place = columns - _nearness(depth).mul_(focal)
-    # The least of all columns to the right, by doubling the reach; a shadow is at most 64 pixels wide.
+    # The least of all columns to the right, by doubling the reach; a shadow is at most 64 pixels
+    # wide.
     least = place.clone()
     for reach in (1, 2, 4, 8, 16, 32):
         if reach < least.shape[2]:
@@ -234,7 +254,8 @@ def _shadow(depth: Tensor, focal: float, right: bool) -> Tensor:
     return hidden if right else hidden.flip(2)
 
 
-# --- Arguments ---------------------------------------------------------------------------------------------
+# --- Arguments
+# ---------------------------------------------------------------------------------------------
 
 
 def _arguments(depth: Tensor, seed, strength) -> tuple[np.ndarray, Tensor]:
@@ -272,6 +293,7 @@ def _quantiles(share: Tensor) -> Tensor:
 
 
 def _above(values: Tensor, limit) -> Tensor:
-    """1.0 where values > limit, else 0.0. To write numbers and multiply is many times as fast as conditions and
-    `torch.where` are on a processor."""
+    """1.0 where values > limit, else 0.0. To write numbers and multiply is many times as fast as
+    conditions and `torch.where` are on a processor.
+    """
     return torch.gt(values, limit, out=torch.empty_like(values))

@@ -1,9 +1,11 @@
-"""What else the camera sees: a wall, a person behind, a table, an object near or held, a surface that touches.
+"""What else the camera sees: a wall, a person behind, a table, an object near or held, a surface
+that touches.
 
-Each part of a scene is a function of the hand it belongs to and of uniforms (B, n) in [0, 1), so that a scene is as
-reproducible as its frame. Flat things are planes: (B, 4) [nx, ny, nz, d] with the unit normal n towards the camera
-and n.p = d on the plane. All others are round cones for `raycast.depth`. What a frame does not have is nowhere:
-`raycast` finds it nowhere near a tile, and `plane_depth` leaves it out.
+Each part of a scene is a function of the hand it belongs to and of uniforms (B, n) in [0, 1), so
+that a scene is as reproducible as its frame. Flat things are planes: (B, 4) [nx, ny, nz, d] with
+the unit normal n towards the camera and n.p = d on the plane. All others are round cones for
+`raycast.depth`. What a frame does not have is nowhere: `raycast` finds it nowhere near a tile, and
+`plane_depth` leaves it out.
 
     scene = raycast.join([posed.solids(), Solids(person(posed.spheres, u))])
     image = merge(raycast.depth(scene, camera), plane_depth(table(posed.spheres, v), camera))
@@ -37,19 +39,22 @@ def wall(
 def table(
     spheres: Tensor, u: Tensor, gap: tuple[float, float] = (0.0, 60.0), tilt: float = 1.25
 ) -> Tensor:
-    """(B, 4) planes on which the hands lie or above which they hover, `gap` mm under their lowest point.
+    """(B, 4) planes on which the hands lie or above which they hover, `gap` mm under their lowest
+    point.
 
-    A table is seen at any angle up to `tilt` rad from above. Hand and camera are on the same side of it, so that it
-    never hides the hand. u: (B, 3).
+    A table is seen at any angle up to `tilt` rad from above. Hand and camera are on the same side
+    of it, so that it never hides the hand. u: (B, 3).
     """
     normal = _tilted(tilt * u[:, 0].sqrt(), 2 * math.pi * u[:, 1])
     return _below(spheres, normal, _between(gap, u[:, 2]))
 
 
 def person(spheres: Tensor, u: Tensor, gap: tuple[float, float] = (60.0, 450.0)) -> Tensor:
-    """(B, 8, 8) round cones: chest, shoulders, upper arms, neck and head of somebody behind the hand. u: (B, 7).
+    """(B, 8, 8) round cones: chest, shoulders, upper arms, neck and head of somebody behind the
+    hand. u: (B, 7).
 
-    The chest begins `gap` mm behind the mean depth of the hand, and stands more or less upright in the image.
+    The chest begins `gap` mm behind the mean depth of the hand, and stands more or less upright in
+    the image.
     """
     middle = spheres[..., :3].mean(1)
     size = 0.85 + 0.3 * u[:, 0]
@@ -86,8 +91,8 @@ _PERSON = (
 def held(palm: Tensor, u: Tensor, radius: tuple[float, float] = (6.0, 38.0)) -> Tensor:
     """(B, 1, 8) a rod, a bottle or a ball in the hand. u: (B, 5).
 
-    palm: (B, 3, 3) a point on the skin of the palm, the direction that the palm faces, and the direction of the
-    knuckles' row, along which things are held.
+    palm: (B, 3, 3) a point on the skin of the palm, the direction that the palm faces, and the
+    direction of the knuckles' row, along which things are held.
     """
     point, out, along = palm.unbind(1)
     thick = _between(radius, u[:, :1])
@@ -104,9 +109,11 @@ def held(palm: Tensor, u: Tensor, radius: tuple[float, float] = (6.0, 38.0)) -> 
 
 
 def beside(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (20.0, 90.0)) -> Tensor:
-    """(B, 1, 8) a rounded surface at about the depth of the hand that touches it: an arm, a knee, a cup. u: (B, 6).
+    """(B, 1, 8) a rounded surface at about the depth of the hand that touches it: an arm, a knee, a
+    cup. u: (B, 6).
 
-    Seen from the camera it begins where the hand ends in a random direction, or covers up to 12 mm of that end.
+    Seen from the camera it begins where the hand ends in a random direction, or covers up to 12 mm
+    of that end.
     """
     middle = spheres[..., :3].mean(1)
     angle = 2 * math.pi * u[:, 0]
@@ -126,7 +133,9 @@ def beside(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (20.0, 90.0
 
 
 def near(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (8.0, 45.0)) -> Tensor:
-    """(B, 1, 8) a ball or a rod of up to 160 mm that hangs close to the hand and does not touch it. u: (B, 7)."""
+    """(B, 1, 8) a ball or a rod of up to 160 mm that hangs close to the hand and does not touch it.
+    u: (B, 7).
+    """
     middle = spheres[..., :3].mean(1)
     turn, rise = 2 * math.pi * u[:, 0], 2 * u[:, 1] - 1
     level = (1 - rise * rise).sqrt()
@@ -146,7 +155,9 @@ def near(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (8.0, 45.0)) 
 
 
 def only(present: Tensor, part: Tensor) -> Tensor:
-    """The cones (B, K, 8) or planes (B, 4) of the rows where `present` (B,) is true; the others are put nowhere."""
+    """The cones (B, K, 8) or planes (B, 4) of the rows where `present` (B,) is true; the others are
+    put nowhere.
+    """
     nowhere = part.new_tensor([0.0, 0.0, -1e6, 0.0] * (part.shape[-1] // 4))
     return torch.where(present.reshape(-1, *[1] * (part.ndim - 1)), part, nowhere)
 

@@ -147,10 +147,12 @@ class Progress:
 
 
 def progress(chapter: str | None = None) -> Progress:
-    """What has been solved so far, in every chapter or in one, in notebooks that keep their data in the same folder.
+    """What has been solved so far, in every chapter or in one, in notebooks that keep their data in
+    the same folder.
 
-    `check` notes an exercise when it finds an answer right in a notebook, in `progress.json` of the data
-    folder; `require` notes nothing, so that executing the solutions of the book solves nothing.
+    `check` notes an exercise when it finds an answer right in a notebook, in `progress.json` of the
+    data folder; `require` notes nothing, so that executing the solutions of the book solves
+    nothing.
     """
     known = [module.name for module in pkgutil.iter_modules(__path__)]
     if chapter is not None:
@@ -163,7 +165,8 @@ def progress(chapter: str | None = None) -> Progress:
 
 def load(chapter: str) -> None:
     """Register the exercises of a chapter: what importing its module does."""
-    # Not by importlib: `provenance` would take this for a package any of whose modules any chapter may need.
+    # Not by importlib: `provenance` would take this for a package any of whose modules any chapter
+    # may need.
     __import__(f"{__name__}.{chapter}")
 
 
@@ -237,7 +240,9 @@ def uniform(
     high: float,
     dtype: torch.dtype = torch.float64,
 ) -> torch.Tensor:
-    """Uniform draws in [low, high]; float64 by default, so that a tolerance judges formulas, not rounding."""
+    """Uniform draws in [low, high]; float64 by default, so that a tolerance judges formulas, not
+    rounding.
+    """
     return low + (high - low) * torch.rand(shape, generator=generator, dtype=dtype)
 
 
@@ -261,7 +266,9 @@ _REGISTRY: dict[str, _Exercise] = {}
 
 
 class _Student:
-    """The reader's function behind a counter: exceptions, missing returns and changed inputs become laws."""
+    """The reader's function behind a counter: exceptions, missing returns and changed inputs become
+    laws.
+    """
 
     def __init__(self, function: Callable):
         self._function = function
@@ -278,7 +285,8 @@ class _Student:
                 str(tuple(value.shape)) for value in given if isinstance(value, torch.Tensor)
             )
             raise Broken(
-                f"it raises {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+                f"it raises {type(error).__name__}:"
+                f" {str(error).splitlines()[0] if str(error) else 'no message'}",
                 f"it was called with tensors of shape {shapes}" if shapes else "",
             ) from error
         holds(result is not None, "it returns nothing", "end the function with a return")

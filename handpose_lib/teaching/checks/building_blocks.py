@@ -17,7 +17,8 @@ def conv_parameters(student, generator):
             equal(
                 _number(student(kernel, dimensions, i, o, bias)),
                 _number(expected),
-                f"a {dimensions}D convolution {'with' if bias else 'without'} bias has another number of weights",
+                f"a {dimensions}D convolution {'with' if bias else 'without'} bias has another"
+                " number of weights",
                 hint="each output channel has a kernel for each input channel",
                 mistakes={
                     "each output channel sees all input channels: multiply the two": _number(
@@ -40,7 +41,9 @@ def conv_parameters(student, generator):
 
 @exercise("hourglass_sides", chapter="building_blocks")
 def hourglass_sides(student, generator):
-    """hourglass_sides(size, depth) -> [size, …, lowest, …, size]: 2·depth + 1 sides, halved rounding up."""
+    """hourglass_sides(size, depth) -> [size, …, lowest, …, size]: 2·depth + 1 sides, halved
+    rounding up.
+    """
     for size, depth in (
         (24, 3),
         (_draw(generator, 33, 64), 4),
@@ -56,13 +59,19 @@ def hourglass_sides(student, generator):
         hint = (
             "an odd side is padded before pooling: it halves rounding up"
             if found == _floored(size, depth)
-            else "that is only the way down"
-            if found == down
-            else "the lowest side comes once"
-            if found == down + down[::-1]
-            else "on the way up every level has the side that it had on the way down"
-            if found[: depth + 1] == down
-            else ""
+            else (
+                "that is only the way down"
+                if found == down
+                else (
+                    "the lowest side comes once"
+                    if found == down + down[::-1]
+                    else (
+                        "on the way up every level has the side that it had on the way down"
+                        if found[: depth + 1] == down
+                        else ""
+                    )
+                )
+            )
         )
         holds(
             found == expected,
@@ -73,7 +82,9 @@ def hourglass_sides(student, generator):
 
 @exercise("attention_pool", chapter="building_blocks")
 def attention_pool(student, generator):
-    """attention_pool(scores (B, H, W), features (B, C, H, W)) -> (B, C): mean weighted by the soft-max over the pixels."""
+    """attention_pool(scores (B, H, W), features (B, C, H, W)) -> (B, C): mean weighted by the
+    soft-max over the pixels.
+    """
     scores, features = 2 * normal(generator, (2, 4, 5)), normal(generator, (2, 3, 4, 5))
 
     def pooled(weights):
@@ -100,7 +111,8 @@ def attention_pool(student, generator):
     same = features[:, :, :1, :1].expand_as(features)
     holds(
         torch.allclose(student(scores, same.clone()).double(), same[:, :, 0, 0], atol=1e-5),
-        "where all pixels have the same feature, the mean must be that feature, whatever the scores",
+        "where all pixels have the same feature, the mean must be that feature, whatever the"
+        " scores",
     )
 
 
@@ -121,11 +133,12 @@ def graph_convolution(student, generator):
         mistakes={
             "the ReLU is missing": plain,
             "row n of the edges says from whom node n hears: no transpose": (
-                edges.T @ features @ weight
-            ).relu(),
+                (edges.T @ features @ weight).relu()
+            ),
             "the edges are missing: every node only hears itself": (features @ weight).relu(),
-            "that is a ReLU before the nodes are mixed: it comes last": edges
-            @ (features @ weight).relu(),
+            "that is a ReLU before the nodes are mixed: it comes last": (
+                edges @ (features @ weight).relu()
+            ),
         },
     )
     order = torch.randperm(5, generator=generator)

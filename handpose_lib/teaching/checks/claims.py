@@ -18,7 +18,9 @@ __all__ = ["check", "require"]
 
 @exercise("paired_interval", chapter="claims")
 def paired_interval(student, generator):
-    """paired_interval(without, with_, drawn) -> (2,): the middle 95 % of the mean gain over drawings of frames."""
+    """paired_interval(without, with_, drawn) -> (2,): the middle 95 % of the mean gain over
+    drawings of frames.
+    """
     hard = uniform(generator, (60,), 5, 40)
     without, with_ = hard + 2 + normal(generator, (60,)), hard + normal(generator, (60,))
     drawn = torch.randint(60, (400, 60), generator=generator)
@@ -31,27 +33,29 @@ def paired_interval(student, generator):
         result,
         gain[drawn].mean(1).quantile(ends),
         "paired_interval is not the middle 95 % of the mean gain",
-        hint="one gain per frame; then for each drawing the mean of the gains it has drawn; then two quantiles",
+        hint=(
+            "one gain per frame; then for each drawing the mean of the gains it has drawn; then two"
+            " quantiles"
+        ),
         mistakes={
-            "the gain is positive where `with_` is better: without − with_": (-gain)[drawn]
-            .mean(1)
-            .quantile(ends),
-            "that is where the gains of single frames lie: take the mean of each drawing first": gain.quantile(
-                ends
+            "the gain is positive where `with_` is better: without − with_": (
+                (-gain)[drawn].mean(1).quantile(ends)
             ),
-            "that is the middle 90 %: cut 2.5 % off at either end": gain[drawn]
-            .mean(1)
-            .quantile(ends.new_tensor([0.05, 0.95])),
+            "that is where the gains of single frames lie: take the mean of each drawing first": (
+                gain.quantile(ends)
+            ),
+            "that is the middle 90 %: cut 2.5 % off at either end": (
+                gain[drawn].mean(1).quantile(ends.new_tensor([0.05, 0.95]))
+            ),
             "both errors of a frame have to be drawn together": (
-                without[drawn].mean(1) - with_[other].mean(1)
-            ).quantile(ends),
-            "the quantile of a difference is not the difference of quantiles": without[drawn]
-            .mean(1)
-            .quantile(ends)
-            - with_[drawn].mean(1).quantile(ends),
-            "the mean over the frames of a drawing, not over the drawings": gain[drawn]
-            .mean(0)
-            .quantile(ends),
+                (without[drawn].mean(1) - with_[other].mean(1)).quantile(ends)
+            ),
+            "the quantile of a difference is not the difference of quantiles": (
+                without[drawn].mean(1).quantile(ends) - with_[drawn].mean(1).quantile(ends)
+            ),
+            "the mean over the frames of a drawing, not over the drawings": (
+                gain[drawn].mean(0).quantile(ends)
+            ),
             "a mean, not a median": gain[drawn].median(1).values.quantile(ends),
         },
         atol=1e-6,
@@ -84,17 +88,24 @@ def answer(student, generator):
     for value, (effect, within, right) in zip(given, cases):
         if value == right:
             continue
-        what = f"an effect in [{effect[0]:g}, {effect[1]:g}] and a claim of ({within[0]:g}, {within[1]:g})"
+        what = (
+            f"an effect in [{effect[0]:g}, {effect[1]:g}] and a claim of ({within[0]:g},"
+            f" {within[1]:g})"
+        )
         if right == 0:
             hint = (
-                "the range is open: an interval that touches its end from within still contains a value outside"
+                "the range is open: an interval that touches its end from within still contains a"
+                " value outside"
                 if effect[0] == within[0]
                 else "an interval that lies on both sides of a border of the claim decides nothing"
             )
         elif within[1] < inf and right == -1:
             hint = "a claim with two borders fails on either side"
         elif effect[1] == within[0]:
-            hint = "the range is open: an interval that only touches it from outside has no value in common with it"
+            hint = (
+                "the range is open: an interval that only touches it from outside has no value in"
+                " common with it"
+            )
         else:
             hint = "the whole interval inside the claim's range: 1; none of it inside: -1"
         holds(False, f"{what} got {value} instead of {right}", hint)
@@ -102,7 +113,9 @@ def answer(student, generator):
 
 @exercise("without_floor", chapter="claims")
 def without_floor(student, generator):
-    """without_floor(total, floor) -> the rest, where total² = floor² + rest²; 0 where the floor is larger."""
+    """without_floor(total, floor) -> the rest, where total² = floor² + rest²; 0 where the floor is
+    larger.
+    """
     total = uniform(generator, (20,), 6, 20)
     floor = uniform(generator, (20,), 1, 5)
     rest = (total.square() - floor.square()).sqrt()

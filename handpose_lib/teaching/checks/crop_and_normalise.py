@@ -55,9 +55,11 @@ def normalise_depth(student, generator):
     holds(
         (result[0] == 1).all(),
         "a pixel that was not measured (0) must become the background, +1",
-        "a depth of 0 is nearer than the front face: deal with it before clamping"
-        if (result[0] == -1).all()
-        else "use torch.where on depth == 0",
+        (
+            "a depth of 0 is nearer than the front face: deal with it before clamping"
+            if (result[0] == -1).all()
+            else "use torch.where on depth == 0"
+        ),
     )
     holds(
         (result[1] == -1).all(),
@@ -96,14 +98,12 @@ def view_point(student, generator):
         hint="x' = cos·x − sin·y and y' = sin·x + cos·y, with the old x in both",
         mistakes={
             "that turns the other way round": turned(q, -angle),
-            "divide by half first: a rotation in pixels shears the hand where fx and fy differ": turned(
-                uv - centre, angle
-            )
-            / half,
+            "divide by half first: a rotation in pixels shears the hand where fx and fy differ": (
+                turned(uv - centre, angle) / half
+            ),
             "turn about the centre of the cube, not about the corner of the image": (
-                turned(uv, angle) - centre
-            )
-            / half,
+                (turned(uv, angle) - centre) / half
+            ),
         },
     )
     equal(

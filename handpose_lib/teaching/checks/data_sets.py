@@ -20,8 +20,8 @@ def nyu_depth(student, generator):
         hint="green is the high byte, blue the low one, and red is not used",
         mistakes={
             "8 bits overflow: turn the channels into larger numbers first": (
-                (256 * low[..., 1] + low[..., 2]) % 256
-            ).double(),
+                ((256 * low[..., 1] + low[..., 2]) % 256).double()
+            ),
             "the channels come as red, green, blue: blue is the last": 256 * green + red,
             "green is the high byte and blue the low one": 256 * blue + green,
             "red is not used": 256 * red + green,
@@ -51,8 +51,8 @@ def originals(student, generator):
         hint="the folder's name begins with the year 2014",
         mistakes={
             "the wrong way round: these are the copies": ~truth,
-            "the year has to be at the beginning of the folder's name, not anywhere in the path": torch.ones(
-                len(names), dtype=torch.bool
+            "the year has to be at the beginning of the folder's name, not anywhere in the path": (
+                torch.ones(len(names), dtype=torch.bool)
             ),
             "an angle may be written without a dash, as 90": torch.tensor(
                 ["-" not in folders[i] for i in order]

@@ -9,7 +9,9 @@ __all__ = ["check", "require"]
 
 @exercise("directions", chapter="densereg")
 def directions(student, generator):
-    """directions(points (N, 3), joint (3,), theta) -> (N, 3): unit vectors from point to joint within theta, else 0."""
+    """directions(points (N, 3), joint (3,), theta) -> (N, 3): unit vectors from point to joint
+    within theta, else 0.
+    """
     joint, theta = uniform(generator, (3,), -50, 50), float(uniform(generator, (), 60, 100))
     away = normal(generator, (12, 3))
     away = away / away.norm(dim=1, keepdim=True)
@@ -26,20 +28,24 @@ def directions(student, generator):
         "within theta a unit vector must lead from the point to the joint, beyond it 0",
         hint="divide joint − point by its length, and multiply by (length <= theta)",
         mistakes={
-            "that points from the joint to the point: Eq. 2 as printed, but a vote must walk towards the joint": away
-            * near,
+            "that points from the joint to the point: Eq. 2 as printed, but a vote must walk towards the joint": (
+                away * near
+            ),
             "points farther than theta know nothing: their vector is 0": -away,
             "the distance is the other map's business: divide by it": -away * distance * near,
             "divide by the distance, not by theta": -away * distance / theta * near,
-            "a point within theta keeps its vector, one beyond loses it: you have it the other way round": -away
-            * (1 - near),
+            "a point within theta keeps its vector, one beyond loses it: you have it the other way round": (
+                -away * (1 - near)
+            ),
         },
     )
 
 
 @exercise("ball_votes", chapter="densereg")
 def ball_votes(student, generator):
-    """ball_votes(points (N, 3), S (N,), V (N, 3), theta) -> (N, 3): where each point says that the joint is."""
+    """ball_votes(points (N, 3), S (N,), V (N, 3), theta) -> (N, 3): where each point says that the
+    joint is.
+    """
     points, theta = uniform(generator, (9, 3), -100, 100), float(uniform(generator, (), 60, 100))
     S, V = uniform(generator, (9,), 0.05, 0.95), normal(generator, (9, 3))
     V = V / V.norm(dim=1, keepdim=True)
@@ -51,8 +57,9 @@ def ball_votes(student, generator):
         hint="S is 1 at the joint and 0 at the distance theta: theta · (1 − S) is the distance",
         mistakes={
             "V leads from the point to the joint: add": points - step * V,
-            "S is large where the joint is near: the distance is theta · (1 − S)": points
-            + theta * S[:, None] * V,
+            "S is large where the joint is near: the distance is theta · (1 − S)": (
+                points + theta * S[:, None] * V
+            ),
             "1 − S is a share of theta: multiply by theta": points + (1 - S)[:, None] * V,
             "that is the way to the joint: add it to the point": step * V,
             "the distance is missing: V has length 1": points + V,
@@ -97,8 +104,8 @@ def mean_shift_step(student, generator):
             ),
             "divide by the sum of kernel times weight": (share[:, None] * votes).sum(0),
             "divide by the sum of kernel times weight, not by the number of votes": (
-                share[:, None] * votes
-            ).mean(0),
+                (share[:, None] * votes).mean(0)
+            ),
             "that is the shift: add p": mean(share) - p,
         },
     )

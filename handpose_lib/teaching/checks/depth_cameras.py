@@ -26,7 +26,8 @@ def back_project(student, generator):
         points[..., 2],
         depth,
         "z of a point is not the depth of its pixel",
-        "depth is measured along the optical axis: z is the depth itself, and not the length of the ray",
+        "depth is measured along the optical axis: z is the depth itself, and not the length of"
+        " the ray",
     )
     equal(
         points[measured],
@@ -54,7 +55,8 @@ def back_project(student, generator):
     holds(
         (points[~measured] == 0).all(),
         "a pixel without a measurement is not the point (0, 0, 0)",
-        "with depth 0 the formulas give this by themselves, if nothing is added after multiplying by the depth",
+        "with depth 0 the formulas give this by themselves, if nothing is added after multiplying"
+        " by the depth",
     )
     equal(
         student(2 * depth, fx, fy, u0, v0),
@@ -66,7 +68,9 @@ def back_project(student, generator):
 
 @exercise("crop_camera", chapter="depth_cameras")
 def crop_camera(student, generator):
-    """crop_camera(camera (4,) [fx, fy, u0, v0], left, top, scale) -> (4,) intrinsics of the cut and resized image."""
+    """crop_camera(camera (4,) [fx, fy, u0, v0], left, top, scale) -> (4,) intrinsics of the cut and
+    resized image.
+    """
     camera = torch.cat((uniform(generator, (2,), 200, 600), uniform(generator, (2,), 100, 300)))
     left, top = (int(value) for value in uniform(generator, (2,), 10, 60))
     scale = float(uniform(generator, (), 0.3, 0.8))
@@ -102,7 +106,8 @@ def crop_camera(student, generator):
         student(camera, left, top, scale),
         resized(1, 0.5),
         "a point of space does not fall on the resized copy of its pixel",
-        "the edges of the image scale, and the centre of the first pixel lies half a pixel from the edge",
+        "the edges of the image scale, and the centre of the first pixel lies half a pixel from the"
+        " edge",
         mistakes={
             "the centre of the first pixel lies half a pixel from the edge: add 0.5, scale, subtract 0.5": resized(
                 1, 0.0

@@ -9,7 +9,9 @@ __all__ = ["check", "require"]
 
 @exercise("joint_cone", chapter="hand_detector")
 def joint_cone(student, generator):
-    """joint_cone(place (2,), height, width, radius) -> (height, width): 1 at (column, row) = place, 0 from radius on."""
+    """joint_cone(place (2,), height, width, radius) -> (height, width): 1 at (column, row) = place,
+    0 from radius on.
+    """
     height, width = 9, 13
     place, radius = uniform(generator, (2,), 2.5, 6.5), float(uniform(generator, (), 2, 4))
     column, row = (
@@ -26,8 +28,8 @@ def joint_cone(student, generator):
         hint="1 − distance / radius, and never below 0",
         mistakes={
             "place is (column, row): the first axis of a map is the row": (
-                1 - swapped / radius
-            ).clamp_min(0),
+                (1 - swapped / radius).clamp_min(0)
+            ),
             "beyond the radius it stays 0": 1 - distance / radius,
             "that is a bell: a cone falls along a straight line": torch.exp(
                 -(distance**2) / (2 * radius**2)
@@ -41,7 +43,9 @@ def joint_cone(student, generator):
 
 @exercise("sure_median", chapter="hand_detector")
 def sure_median(student, generator):
-    """sure_median(places (J, 2), heights (J,)) -> (2,): median of the places whose height is at least half of the largest."""
+    """sure_median(places (J, 2), heights (J,)) -> (2,): median of the places whose height is at
+    least half of the largest.
+    """
     places = 20 * normal(generator, (9, 2))
     heights = torch.cat(
         (
@@ -64,8 +68,8 @@ def sure_median(student, generator):
         mistakes={
             "joints whose peak is below half of the highest do not count": places.median(0).values,
             "that is the mean: one joint gone astray would pull at it": chosen.mean(0),
-            "that is the mean of all: leave the uncertain joints out, and take the median": places.mean(
-                0
+            "that is the mean of all: leave the uncertain joints out, and take the median": (
+                places.mean(0)
             ),
             "that is the surest joint alone": places[heights.argmax()],
         },

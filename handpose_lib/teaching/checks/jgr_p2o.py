@@ -9,7 +9,9 @@ __all__ = ["check", "require"]
 
 @exercise("voting_weights", chapter="jgr_p2o")
 def voting_weights(student, generator):
-    """voting_weights(logits (B, J, H, W)) -> the same shape: soft-max over the pixels of each map (Eq. 1)."""
+    """voting_weights(logits (B, J, H, W)) -> the same shape: soft-max over the pixels of each map
+    (Eq. 1).
+    """
     logits = 3 * normal(generator, (2, 3, 4, 5))
     expected = logits.flatten(2).softmax(-1).reshape(logits.shape)
     equal(
@@ -22,14 +24,12 @@ def voting_weights(student, generator):
             "that is a soft-max over each row: flatten both axes of pixels first": logits.softmax(
                 -1
             ),
-            "that is a soft-max over each column: flatten both axes of pixels first": logits.softmax(
-                -2
+            "that is a soft-max over each column: flatten both axes of pixels first": (
+                logits.softmax(-2)
             ),
-            "that sums to 1 over joints and pixels together: one sum for each joint": logits.flatten(
-                1
-            )
-            .softmax(-1)
-            .reshape(logits.shape),
+            "that sums to 1 over joints and pixels together: one sum for each joint": (
+                logits.flatten(1).softmax(-1).reshape(logits.shape)
+            ),
             "divide by the sum over the pixels": logits.exp(),
         },
     )
@@ -63,13 +63,17 @@ def skeleton_graph(student, generator):
         student(joints, bones),
         expected,
         "skeleton_graph is not D^-½ (A + I) D^-½",
-        hint="degrees are the row sums of A + I; scale rows and columns by their inverse square roots",
+        hint=(
+            "degrees are the row sums of A + I; scale rows and columns by their inverse square"
+            " roots"
+        ),
         mistakes={
             "every joint also listens to itself: add the identity": normalised(adjacency),
             "a bone joins both ways: set [child, parent] and [parent, child]": normalised(one_way),
             "normalise: divide by the square roots of the degrees of both joints": loops,
-            "that divides rows by their sum: the symmetric form takes the square root on both sides": loops
-            / loops.sum(1, keepdim=True),
+            "that divides rows by their sum: the symmetric form takes the square root on both sides": (
+                loops / loops.sum(1, keepdim=True)
+            ),
             "the degrees count the self loops": without[:, None] * loops * without,
         },
     )
@@ -77,7 +81,9 @@ def skeleton_graph(student, generator):
 
 @exercise("vote", chapter="jgr_p2o")
 def vote(student, generator):
-    """vote(weights (B, J, H, W), pixels (B, 3, H, W), offsets (B, 3, J, H, W)) -> (B, J, 3) (Eq. 6)."""
+    """vote(weights (B, J, H, W), pixels (B, 3, H, W), offsets (B, 3, J, H, W)) -> (B, J, 3)
+    (Eq. 6).
+    """
     weights = normal(generator, (2, 4, 3, 5)).flatten(2).softmax(-1).reshape(2, 4, 3, 5)
     pixels, offsets = (
         uniform(generator, (2, 3, 3, 5), -1, 1),
@@ -143,9 +149,8 @@ def huber(student, generator):
             "beyond delta it is linear: choose by |x| < delta": large**2 / 2 / delta**2,
             "the two pieces must meet at delta: subtract delta / 2": large.abs() / delta,
             "the slope beyond delta is delta": (large.abs() - delta / 2) / delta**2,
-            "take the magnitude: an error far below zero is large as well": torch.where(
-                large < 0, large**2 / 2, expected
-            )
-            / delta**2,
+            "take the magnitude: an error far below zero is large as well": (
+                torch.where(large < 0, large**2 / 2, expected) / delta**2
+            ),
         },
     )

@@ -35,10 +35,8 @@ def success_rate(student, generator):
                 errors.mean(1)
             ),
             "that is the share of joints, not of frames: take the worst joint of each frame first": (
-                errors[..., None] <= thresholds
-            )
-            .double()
-            .mean((0, 1)),
+                (errors[..., None] <= thresholds).double().mean((0, 1))
+            ),
             "that judges a frame by its best joint": share(errors.amin(1)),
             "that counts the failures: 1 minus it": 1 - share(errors.amax(1)),
             "that is in percent: a share lies between 0 and 1": 100 * share(errors.amax(1)),
@@ -67,7 +65,10 @@ def area_under_curve(student, generator):
         torch.as_tensor(result).reshape(()),
         area / span,
         "area_under_curve is not the normalised trapezoid sum",
-        hint="sum the mean of two neighbouring rates times the step between their thresholds, then divide by the range",
+        hint=(
+            "sum the mean of two neighbouring rates times the step between their thresholds, then"
+            " divide by the range"
+        ),
         mistakes={
             "divide by the range of the thresholds, last minus first": area,
             "divide by last minus first: these thresholds do not begin at 0": area / thresholds[-1],

@@ -9,7 +9,9 @@ __all__ = ["check", "require"]
 
 @exercise("mixing_error", chapter="millimetre")
 def mixing_error(student, generator):
-    """mixing_error(joints, camera, other) -> (N, J) mm between joints and what another focal length makes of them."""
+    """mixing_error(joints, camera, other) -> (N, J) mm between joints and what another focal length
+    makes of them.
+    """
     joints = 80 * normal(generator, (6, 4, 3)) + torch.tensor([0.0, 0.0, 700.0])
     camera = torch.tensor([500.0, 620.0, 160.0, 120.0], dtype=torch.float64)
     other = torch.tensor([480.0, 640.0, 160.0, 120.0], dtype=torch.float64)
@@ -21,14 +23,14 @@ def mixing_error(student, generator):
         hint="x is proportional to 1/f, and the depth stays",
         mistakes={
             "the other way round: the pixels were written with `camera` and are read with `other`": (
-                xy * (1 / ratio - 1)
-            ).norm(dim=-1),
+                (xy * (1 / ratio - 1)).norm(dim=-1)
+            ),
             "u and v have their own focal lengths": (xy * (ratio[0] - 1)).norm(dim=-1),
             "the depth is in the file as it is: it does not change": (
-                joints * torch.cat((ratio - 1, ratio[:1] - 1))
-            ).norm(dim=-1),
-            "that is where the joint lands: take its distance to where it was": (xy * ratio).norm(
-                dim=-1
+                (joints * torch.cat((ratio - 1, ratio[:1] - 1))).norm(dim=-1)
+            ),
+            "that is where the joint lands: take its distance to where it was": (
+                (xy * ratio).norm(dim=-1)
             ),
             "x and y together: take the length of both changes": (xy * (ratio - 1)).sum(-1).abs(),
         },
@@ -48,13 +50,15 @@ def without_joint(student, generator):
         result,
         per_joint[kept].mean(),
         "without_joint is not the mean over the other joints",
-        hint="the sum over all joints is J times the mean; take the joint away and divide by what is left",
+        hint=(
+            "the sum over all joints is J times the mean; take the joint away and divide by what is"
+            " left"
+        ),
         mistakes={
             "divide by the number of joints that are left": (9 * mean - per_joint[j]) / 9,
             "the mean stands for J joints: multiply it before taking one away": (
-                mean - per_joint[j]
-            )
-            / 8,
+                (mean - per_joint[j]) / 8
+            ),
             "leave joint j out, do not keep it alone": per_joint[j],
         },
     )
@@ -79,8 +83,9 @@ def sequence_mean(student, generator):
         hint="take the mean of each sequence first, then the mean of these",
         mistakes={
             "that is the mean over all frames: a long sequence has more say": errors.mean(),
-            "divide by the number of sequences that there are, not by the largest number": means.sum()
-            / 9,
+            "divide by the number of sequences that there are, not by the largest number": (
+                means.sum() / 9
+            ),
             "number 0 and the gaps are no sequences": means.sum() / 10,
             "that is the median of the sequences": means.median(),
         },

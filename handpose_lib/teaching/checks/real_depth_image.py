@@ -20,7 +20,10 @@ def focal_length(student, generator):
             _number(student(pixels, degrees)),
             _number(expected),
             "focal_length is not half the image over the tangent of half the field of view",
-            hint="draw the triangle: half the image is opposite to half the angle, the focal length beside it",
+            hint=(
+                "draw the triangle: half the image is opposite to half the angle, the focal length"
+                " beside it"
+            ),
             mistakes={
                 "tan and its like take radians": _number(pixels / 2 / math.tan(degrees / 2)),
                 "half of the image belongs to half of the angle": _number(
@@ -42,7 +45,9 @@ def focal_length(student, generator):
 
 @exercise("below_surface", chapter="real_depth_image")
 def below_surface(student, generator):
-    """below_surface(depth, u, v, z) -> (J,) mm: how far each joint lies behind what is seen at its pixel."""
+    """below_surface(depth, u, v, z) -> (J,) mm: how far each joint lies behind what is seen at its
+    pixel.
+    """
     depth = uniform(generator, (40, 50), 400, 600)
     u, v = (
         torch.randint(0, 50, (12,), generator=generator),
@@ -59,8 +64,9 @@ def below_surface(student, generator):
         mistakes={
             "behind the surface must be positive": -expected,
             "rows come first: depth[v, u]": wrong_axes,
-            "round to the nearest pixel instead of cutting off": z
-            - depth[(v.double() - 0.4).long(), (u.double() + 0.3).long()],
+            "round to the nearest pixel instead of cutting off": (
+                z - depth[(v.double() - 0.4).long(), (u.double() + 0.3).long()]
+            ),
         },
     )
     holes = depth.clone()
@@ -75,7 +81,9 @@ def below_surface(student, generator):
 
 @exercise("disagreement", chapter="real_depth_image")
 def disagreement(student, generator):
-    """disagreement(views) -> (J,) mm: (K, J, 3) answers to the same question, mean distance to their mean."""
+    """disagreement(views) -> (J,) mm: (K, J, 3) answers to the same question, mean distance to
+    their mean.
+    """
     views = uniform(generator, (6, 9, 3), -50, 50)
     offsets = views - views.mean(0)
     expected = offsets.norm(dim=-1).mean(0)
@@ -88,17 +96,19 @@ def disagreement(student, generator):
         student(views),
         expected,
         "disagreement is not the mean distance of the views from their mean",
-        hint="subtract the mean over the views, take the length of each difference, then the mean over the views",
+        hint=(
+            "subtract the mean over the views, take the length of each difference, then the mean"
+            " over the views"
+        ),
         mistakes={
             "take the length (norm) before the mean over the views": offsets.mean(0).norm(dim=-1),
             "distances, not squared distances": offsets.square().sum(-1).mean(0),
-            "one number per joint: the mean over the views, not over the joints": offsets.norm(
-                dim=-1
-            ).mean(1),
-            "the mean of the distances, not their root mean square": offsets.square()
-            .sum(-1)
-            .mean(0)
-            .sqrt(),
+            "one number per joint: the mean over the views, not over the joints": (
+                offsets.norm(dim=-1).mean(1)
+            ),
+            "the mean of the distances, not their root mean square": (
+                offsets.square().sum(-1).mean(0).sqrt()
+            ),
         },
     )
     moved = views + uniform(generator, (1, 9, 3), -100, 100)

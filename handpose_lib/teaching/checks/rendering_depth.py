@@ -18,7 +18,9 @@ __all__ = ["check", "require"]
 
 @exercise("sphere_depth", chapter="rendering_depth")
 def sphere_depth(student, generator):
-    """sphere_depth(rays (N, 3) with z = 1, centre (3,) mm, radius mm) -> depth (N,) mm, 0 where a ray misses."""
+    """sphere_depth(rays (N, 3) with z = 1, centre (3,) mm, radius mm) -> depth (N,) mm, 0 where a
+    ray misses.
+    """
     centre = torch.cat((uniform(generator, (2,), -60, 60), uniform(generator, (1,), 350, 600)))
     radius = float(uniform(generator, (), 25, 60))
     slopes = uniform(generator, (400, 2), -0.35, 0.35)
@@ -55,10 +57,11 @@ def sphere_depth(student, generator):
         depth[clear],
         where(nearest),
         "the depth is wrong",
-        "solve |t ray − centre|² = radius² for the smaller t; since z of a ray is 1, t is the depth",
+        "solve |t ray − centre|² = radius² for the smaller t; since z of a ray is 1, t is the"
+        " depth",
         mistakes={
-            "that is the back of the sphere: the smaller of the two solutions is the visible one": where(
-                (b + root) / a
+            "that is the back of the sphere: the smaller of the two solutions is the visible one": (
+                where((b + root) / a)
             ),
             "the rays have z = 1 and not length 1: keep a = ray · ray in the formula": torch.where(
                 unnormalised > 0, b - unnormalised.clamp_min(0).sqrt(), torch.zeros_like(b)
@@ -98,8 +101,8 @@ def nearest(student, generator):
         both,
         "the nearer of the two is not what is seen",
         mistakes={
-            "0 means not measured, not very near: replace it before taking the minimum": torch.minimum(
-                a, b
+            "0 means not measured, not very near: replace it before taking the minimum": (
+                torch.minimum(a, b)
             ),
             "the nearer one hides the other: minimum, not maximum": torch.maximum(a, b),
             "the second hides the first only where it is nearer": torch.where(b > 0, b, a),
@@ -112,7 +115,9 @@ def nearest(student, generator):
 
 @exercise("quantise_disparity", chapter="rendering_depth")
 def quantise_disparity(student, generator):
-    """quantise_disparity(depth (H, W) mm, focal px, baseline mm, step px) -> depth (H, W) mm of a rounded disparity."""
+    """quantise_disparity(depth (H, W) mm, focal px, baseline mm, step px) -> depth (H, W) mm of a
+    rounded disparity.
+    """
     depth = uniform(generator, (20, 30), 300, 1200)
     depth[:2] = 0
     focal, baseline = float(uniform(generator, (), 400, 600)), float(uniform(generator, (), 40, 80))

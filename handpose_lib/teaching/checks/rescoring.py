@@ -35,17 +35,16 @@ def rescore(student, generator):
         "rescore is not the mean distance in millimetres",
         hint="take both through the pinhole camera, then the mean of the distances",
         mistakes={
-            "pixels are no millimetres: go through the camera first": (predicted - labels)
-            .norm(dim=-1)
-            .mean(),
+            "pixels are no millimetres: go through the camera first": (
+                (predicted - labels).norm(dim=-1).mean()
+            ),
             "u has its own focal length and v too": error(fx, fx, u0, v0).mean(),
             "fx belongs to u, and fy to v": error(fy, fx, u0, v0).mean(),
             "u0 belongs to u, and v0 to v": error(fx, fy, v0, u0).mean(),
             "each of the two has its own depth": error(fx, fy, u0, v0, depth="labels").mean(),
-            "the mean of the distances, not the root of the mean square": error(fx, fy, u0, v0)
-            .square()
-            .mean()
-            .sqrt(),
+            "the mean of the distances, not the root of the mean square": (
+                error(fx, fy, u0, v0).square().mean().sqrt()
+            ),
         },
         atol=1e-6,
     )
@@ -100,7 +99,9 @@ def best_shift(student, generator):
             "the shift is one whole number",
         )
         hint = {
-            -shift: "the sign: line i fits the label of frame i + s, so labels are taken s frames later",
+            -shift: (
+                "the sign: line i fits the label of frame i + s, so labels are taken s frames later"
+            ),
             0: "try every shift from −reach to reach",
         }.get(int(found), "compare only frames that both have, and take their mean")
         holds(

@@ -18,7 +18,9 @@ __all__ = ["check", "require"]
 
 @exercise("attend", chapter="residual_attention")
 def attend(student, generator):
-    """attend(features (B, C, H, W), logits (B, C, H, W)) -> (1 + sigmoid(logits)) · features (Eq. 1)."""
+    """attend(features (B, C, H, W), logits (B, C, H, W)) -> (1 + sigmoid(logits)) · features
+    (Eq. 1).
+    """
     features, logits = normal(generator, (2, 3, 4, 5)), 2 * normal(generator, (2, 3, 4, 5))
     mask = logits.sigmoid()
     equal(
@@ -32,9 +34,8 @@ def attend(student, generator):
             "that is 1 + M: multiply by the features": 1 + mask,
             "send the logits through a sigmoid first": (1 + logits) * features,
             "each pixel has a mask of its own: no soft-max, nothing competes": (
-                1 + logits.flatten(2).softmax(-1).reshape(logits.shape)
-            )
-            * features,
+                (1 + logits.flatten(2).softmax(-1).reshape(logits.shape)) * features
+            ),
         },
     )
     off, on = torch.full_like(logits, -60), torch.full_like(logits, 60)
@@ -44,7 +45,9 @@ def attend(student, generator):
 
 @exercise("principal_poses", chapter="residual_attention")
 def principal_poses(student, generator):
-    """principal_poses(poses (N, D), d) -> (mean (D,), components (d, D)): PCA, the widest direction first."""
+    """principal_poses(poses (N, D), d) -> (mean (D,), components (d, D)): PCA, the widest direction
+    first.
+    """
     n, size, d = 60, 9, int(torch.randint(2, 5, (1,), generator=generator))
     spread = torch.linspace(3, 0.2, size, dtype=torch.float64)
     turn = torch.linalg.qr(normal(generator, (size, size))).Q
@@ -80,9 +83,11 @@ def principal_poses(student, generator):
         hint = (
             "eigh sorts upwards: the last columns have the largest variance"
             if _same_span(components, narrowest)
-            else "subtract the mean before looking for directions"
-            if _same_span(components, about_zero)
-            else "take the directions of the largest variance"
+            else (
+                "subtract the mean before looking for directions"
+                if _same_span(components, about_zero)
+                else "take the directions of the largest variance"
+            )
         )
         holds(False, "another set of directions keeps more of the poses", hint)
     variance = (centred @ components.T).var(0)
@@ -100,7 +105,9 @@ def _same_span(rows, columns):
 
 @exercise("success_rates", chapter="residual_attention")
 def success_rates(student, generator):
-    """success_rates(errors (N, J), threshold) -> (share by the worst joint, share by the mean), in [0, 1]."""
+    """success_rates(errors (N, J), threshold) -> (share by the worst joint, share by the mean), in
+    [0, 1].
+    """
     errors = uniform(generator, (40, 7), 0, 20)
     errors[::3, 0] += 40
     threshold = 15.0
@@ -119,7 +126,10 @@ def success_rates(student, generator):
         found,
         torch.stack((worst, mean)),
         "the shares of frames are not right",
-        hint="one number per frame, its worst or its mean joint error; then the share of frames within",
+        hint=(
+            "one number per frame, its worst or its mean joint error; then the share of frames"
+            " within"
+        ),
         mistakes={
             "the order is worst, mean": torch.stack((mean, worst)),
             "shares lie in [0, 1]": 100 * torch.stack((worst, mean)),
@@ -127,8 +137,8 @@ def success_rates(student, generator):
             "that judges by the best joint: take the largest error of a frame": torch.stack(
                 ((errors.amin(1) <= threshold).double().mean(), mean)
             ),
-            "that is the share of joints: a frame counts only if its worst joint is within": torch.stack(
-                (joints, mean)
+            "that is the share of joints: a frame counts only if its worst joint is within": (
+                torch.stack((joints, mean))
             ),
         },
     )

@@ -9,7 +9,9 @@ __all__ = ["check", "require"]
 
 @exercise("convolution_cost", chapter="side_by_side")
 def convolution_cost(student, generator):
-    """convolution_cost(size, kernel, stride, channels_in, channels_out, dimensions) -> (parameters, multiply-adds)."""
+    """convolution_cost(size, kernel, stride, channels_in, channels_out, dimensions) ->
+    (parameters, multiply-adds).
+    """
     for size, kernel, stride, c, d, dimensions in (
         (24, 3, 1, 5, 7, 3),
         (48, 7, 2, 3, 4, 2),
@@ -26,7 +28,10 @@ def convolution_cost(student, generator):
             torch.tensor([float(value) for value in result], dtype=torch.float64),
             torch.tensor([weights + d, weights * side**dimensions], dtype=torch.float64),
             f"the counts of a {dimensions}-dimensional convolution are wrong",
-            hint="weights once for each pair of channels; multiply-adds once for each place of the output",
+            hint=(
+                "weights once for each pair of channels; multiply-adds once for each place of the"
+                " output"
+            ),
             mistakes={
                 name: torch.tensor(values, dtype=torch.float64)
                 for name, values in {
@@ -91,14 +96,15 @@ def on_front(student, generator):
         hint="compare every network with every other one, in both numbers",
         mistakes={
             "that is who is beaten: turn it round": ~expected,
-            "two that are equal in both do not beat each other: one of the two must be better": ~(
-                no_worse & others
-            ).any(0),
-            "a network that is as cheap and better, or as good and cheaper, beats as well": ~(
-                (cost[:, None] < cost) & (error[:, None] < error)
-            ).any(0),
-            "that is the best error alone: who is cheaper may stand beside it": error
-            == error.min(),
+            "two that are equal in both do not beat each other: one of the two must be better": (
+                ~(no_worse & others).any(0)
+            ),
+            "a network that is as cheap and better, or as good and cheaper, beats as well": (
+                ~((cost[:, None] < cost) & (error[:, None] < error)).any(0)
+            ),
+            "that is the best error alone: who is cheaper may stand beside it": (
+                error == error.min()
+            ),
             "that is the cheapest alone: who is better may stand beside it": cost == cost.min(),
             "no worse in one of the two is not enough: it has to be no worse in both": ~better.any(
                 0

@@ -18,7 +18,9 @@ __all__ = ["check", "require"]
 
 @exercise("bone_map", chapter="structure_aware_hourglass")
 def bone_map(student, generator):
-    """bone_map(start (3,), end (3,), size, sigma) -> (size, size, size) [z][y][x]: a bell of the distance to the segment."""
+    """bone_map(start (3,), end (3,), size, sigma) -> (size, size, size) [z][y][x]: a bell of the
+    distance to the segment.
+    """
     size, sigma = 10, 0.5 + float(uniform(generator, (), 0.5, 1.0))
     start = uniform(generator, (3,), 2, 4)
     end = start + uniform(generator, (3,), 1, 4) * torch.tensor(
@@ -60,7 +62,9 @@ def bone_map(student, generator):
 
 @exercise("weighted_top_k", chapter="structure_aware_hourglass")
 def weighted_top_k(student, generator):
-    """weighted_top_k(volume (D, H, W), k) -> place (3,) = (x, y, z): the k highest voxels, weighted by their heights (Eq. 3)."""
+    """weighted_top_k(volume (D, H, W), k) -> place (3,) = (x, y, z): the k highest voxels, weighted
+    by their heights (Eq. 3).
+    """
     depth, height, width, k = 4, 5, 6, 7
     volume = uniform(generator, (depth, height, width), -1.0, 0.2)
     chosen = torch.randperm(volume.numel(), generator=generator)[:k]
@@ -112,7 +116,9 @@ def _mean_of_all(volume):
 
 @exercise("bone_length_off", chapter="structure_aware_hourglass")
 def bone_length_off(student, generator):
-    """bone_length_off(predicted (N, J, 3), joints (N, J, 3), bones ((child, parent), …)) -> (M,) mean |length − true length|."""
+    """bone_length_off(predicted (N, J, 3), joints (N, J, 3), bones ((child, parent), …)) -> (M,)
+    mean |length − true length|.
+    """
     bones = ((1, 0), (2, 1), (3, 2), (4, 0))
     joints = 30 * normal(generator, (12, 5, 3))
     predicted = joints + 8 * normal(generator, (12, 5, 3))
@@ -128,15 +134,15 @@ def bone_length_off(student, generator):
         found,
         off.abs().mean(0),
         "a bone's figure is not the mean, over frames, of how far its length is from the true one",
-        hint="length of the predicted bone minus length of the true one, without sign, then the mean",
+        hint=(
+            "length of the predicted bone minus length of the true one, without sign, then the mean"
+        ),
         mistakes={
             "too long and too short must not cancel: drop the sign before the mean": off.mean(0),
             "drop the sign before the mean, not after it": off.mean(0).abs(),
             "that is the length of the difference of two bones: turning a bone does not make it longer": (
-                vector - true
-            )
-            .norm(dim=-1)
-            .mean(0),
+                (vector - true).norm(dim=-1).mean(0)
+            ),
             "that is the mean of the squares": off.square().mean(0),
             "that is the root of the mean of the squares": off.square().mean(0).sqrt(),
         },

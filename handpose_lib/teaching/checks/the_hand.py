@@ -19,7 +19,9 @@ __all__ = ["check", "require"]
 
 @exercise("bone_lengths", chapter="the_hand")
 def bone_lengths(student, generator):
-    """bone_lengths(joints (B, J, 3), parents) -> (B, number of bones) mm, in the order of the children."""
+    """bone_lengths(joints (B, J, 3), parents) -> (B, number of bones) mm, in the order of the
+    children.
+    """
     for name in ("msra21", "nyu14"):  # NYU's root comes last, MSRA's first
         skeleton = skeletons.get(name)
         joints = uniform(generator, (4, len(skeleton), 3), -90, 90)
@@ -41,11 +43,11 @@ def bone_lengths(student, generator):
             mistakes={
                 "that is the squared length": bones.square().sum(-1),
                 "measure to the parent, not to the root": (joints[:, child] - root).norm(dim=-1),
-                "the parent of joint j is parents[j], not the joint before it in the list": joints.diff(
-                    dim=1
-                ).norm(dim=-1),
-                "a length is the root of a sum of squares, not a sum of absolute values": bones.abs().sum(
-                    -1
+                "the parent of joint j is parents[j], not the joint before it in the list": (
+                    joints.diff(dim=1).norm(dim=-1)
+                ),
+                "a length is the root of a sum of squares, not a sum of absolute values": (
+                    bones.abs().sum(-1)
                 ),
                 "a bone has three coordinates: include z": bones[..., :2].norm(dim=-1),
             },
@@ -59,7 +61,9 @@ def bone_lengths(student, generator):
 
 @exercise("bend_finger", chapter="the_hand")
 def bend_finger(student, generator):
-    """bend_finger(lengths (3,), angles (3,) rad) -> joints (4, 2) mm: knuckle at the origin, straight along +x."""
+    """bend_finger(lengths (3,), angles (3,) rad) -> joints (4, 2) mm: knuckle at the origin,
+    straight along +x.
+    """
     lengths = uniform(generator, (3,), 15, 45)
     zero = torch.zeros(3, dtype=torch.float64)
     straight = torch.stack(

@@ -11,7 +11,9 @@ __all__ = ["check", "require"]
 
 @exercise("one_cycle", chapter="train_jgr_p2o")
 def one_cycle(student, generator):
-    """one_cycle(step, steps, climb, start) -> factor of the rate: start → 1 → 0, both ways by half a cosine."""
+    """one_cycle(step, steps, climb, start) -> factor of the rate: start → 1 → 0, both ways by half
+    a cosine.
+    """
     steps, climb, start = (
         _draw(generator, 80, 200),
         _draw(generator, 15, 40),
@@ -115,7 +117,10 @@ def _hint(found, step, size, frames, orders):
         ].tolist()
     ):
         return "that drops the frames left over at the end of an epoch"
-    return "place p = step · size + k belongs to epoch p // frames, and is number p % frames in its order"
+    return (
+        "place p = step · size + k belongs to epoch p // frames, and is number p % frames in its"
+        " order"
+    )
 
 
 def _draw(generator, low, high):

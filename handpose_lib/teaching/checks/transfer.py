@@ -9,7 +9,9 @@ __all__ = ["check", "require"]
 
 @exercise("covered", chapter="transfer")
 def covered(student, generator):
-    """covered(points, start, end, within) -> share of the points (P, 3) that are within so many mm of a bone from start to end (M, 3)."""
+    """covered(points, start, end, within) -> share of the points (P, 3) that are within so many mm
+    of a bone from start to end (M, 3).
+    """
     start, end, points = (uniform(generator, (count, 3), -60, 60) for count in (6, 6, 400))
     within = 20.0
     along = end - start
@@ -24,7 +26,10 @@ def covered(student, generator):
         _number(student(points, start, end, within)),
         _number((near.amin(1) <= within).double().mean()),
         "covered is not the share of points near a bone",
-        hint="for each point the nearest place on each bone, for each point the nearest bone, then count the points",
+        hint=(
+            "for each point the nearest place on each bone, for each point the nearest bone, then"
+            " count the points"
+        ),
         mistakes={
             "a bone ends at its joints: keep the place along it between 0 and 1": _number(
                 (apart(share).amin(1) <= within).double().mean()
@@ -62,7 +67,9 @@ def covered(student, generator):
 
 @exercise("helps", chapter="transfer")
 def helps(student, generator):
-    """helps(base, switched) -> bool, from the base's seeds (S, M) and one training (M,) by M measures of which more is better."""
+    """helps(base, switched) -> bool, from the base's seeds (S, M) and one training (M,) by M
+    measures of which more is better.
+    """
     cases = [
         (
             base := uniform(generator, (3, 3), 0, 1),

@@ -18,7 +18,9 @@ __all__ = ["check", "require"]
 
 @exercise("authors_decode", chapter="v2v_posenet")
 def authors_decode(student, generator):
-    """authors_decode(m (J, 3), centre (3,), cube, size) -> (J, 3) mm: the middle of input voxel 2m, of `size` per side."""
+    """authors_decode(m (J, 3), centre (3,), cube, size) -> (J, 3) mm: the middle of input voxel 2m,
+    of `size` per side.
+    """
     size, cube = (
         8 * int(torch.randint(3, 12, (1,), generator=generator)),
         float(uniform(generator, (), 150, 300)),
@@ -36,17 +38,21 @@ def authors_decode(student, generator):
         student(m, centre, cube, size),
         expected,
         "the places are not the middles of the input voxels 2m",
-        hint="input voxel i reaches from i to i + 1 in steps of cube / size, counted from centre − cube / 2",
+        hint=(
+            "input voxel i reaches from i to i + 1 in steps of cube / size, counted from centre −"
+            " cube / 2"
+        ),
         mistakes={
-            "that is the port's decode, the middle of output voxel m: half an input voxel away": decode(
-                (4 * m + 2) / size - 1
+            "that is the port's decode, the middle of output voxel m: half an input voxel away": (
+                decode((4 * m + 2) / size - 1)
             ),
             "that is the corner of the voxel: its middle lies half an input voxel on": decode(
                 4 * m / size - 1
             ),
             "m counts output voxels, and input voxel 2m is meant": decode((2 * m + 1) / size - 1),
-            "the cube reaches half its side to each side of the centre": centre
-            + cube * ((4 * m + 1) / size - 1),
+            "the cube reaches half its side to each side of the centre": (
+                centre + cube * ((4 * m + 1) / size - 1)
+            ),
             "add the centre of the cube": expected - centre,
         },
     )
@@ -54,7 +60,9 @@ def authors_decode(student, generator):
 
 @exercise("two_losses", chapter="v2v_posenet")
 def two_losses(student, generator):
-    """two_losses(found, target), both (B, J, D, H, W) -> (Eq. 2, averaged over the frames; the mean over everything)."""
+    """two_losses(found, target), both (B, J, D, H, W) -> (Eq. 2, averaged over the frames; the mean
+    over everything).
+    """
     shape = (3, 4, 5, 6, 7)
     found, target = normal(generator, shape), uniform(generator, shape, 0, 1)
     result = student(found, target)
@@ -70,7 +78,10 @@ def two_losses(student, generator):
         answer,
         torch.stack((frame, everything)),
         "the two losses are not right",
-        hint="both are squared differences: summed over joints and voxels of a frame, or averaged over everything",
+        hint=(
+            "both are squared differences: summed over joints and voxels of a frame, or averaged"
+            " over everything"
+        ),
         mistakes={
             "the order is sum, mean": torch.stack((everything, frame)),
             "Eq. 2 is for one frame: average over the frames of the batch": torch.stack(
@@ -92,7 +103,9 @@ def two_losses(student, generator):
 
 @exercise("frames_per_second", chapter="v2v_posenet")
 def frames_per_second(student, generator):
-    """frames_per_second(prepare_ms, forward_ms, read_out_ms, networks): the input is made once, for all networks."""
+    """frames_per_second(prepare_ms, forward_ms, read_out_ms, networks): the input is made once, for
+    all networks.
+    """
     prepare, forward, read_out = uniform(generator, (3,), 1, 30).tolist()
     networks = int(torch.randint(2, 12, (1,), generator=generator))
 
@@ -127,7 +140,9 @@ def frames_per_second(student, generator):
 
 @exercise("palm_pitch", chapter="v2v_posenet")
 def palm_pitch(student, generator):
-    """palm_pitch(wrist (N, 3), knuckle (N, 3)) -> (N,) rad: how far the knuckle is tipped towards the camera."""
+    """palm_pitch(wrist (N, 3), knuckle (N, 3)) -> (N,) rad: how far the knuckle is tipped towards
+    the camera.
+    """
     wrist = uniform(generator, (9, 3), -60, 60) + torch.tensor(
         [0.0, 0.0, 500.0], dtype=torch.float64
     )
@@ -143,8 +158,8 @@ def palm_pitch(student, generator):
         mistakes={
             "towards the camera is a smaller z, and counts as positive": -expected,
             "the result is in radians": expected.rad2deg(),
-            "that is the angle to the camera's axis: the pitch is measured from the image plane": torch.acos(
-                -way[:, 2] / way.norm(dim=-1)
+            "that is the angle to the camera's axis: the pitch is measured from the image plane": (
+                torch.acos(-way[:, 2] / way.norm(dim=-1))
             ),
             "that is the sine of it": -way[:, 2] / way.norm(dim=-1),
             "divide by the distance in space: with y alone the angle changes when the picture is turned": torch.atan2(

@@ -19,7 +19,8 @@ def occupy(student, generator):
     centre = uniform(generator, (3,), -60, 60) + torch.tensor(
         [0.0, 0.0, 500.0], dtype=torch.float64
     )
-    # Not near the walls of voxels, where rounding would decide; with points that share a voxel, and some outside.
+    # Not near the walls of voxels, where rounding would decide; with points that share a voxel, and
+    # some outside.
     voxel = torch.randint(0, size, (30, 3), generator=generator)
     inside = voxel + uniform(generator, voxel.shape, 0.1, 0.9)
     inside = torch.cat((inside, inside[:5]))
@@ -56,8 +57,10 @@ def occupy(student, generator):
         mixed.double(),
         expected,
         "a point outside the cube must fill nothing",
-        hint="keep only the points whose three indices are all in 0 … size − 1: a negative index counts from the end, "
-        "and one that is moved to the border invents a wall",
+        hint=(
+            "keep only the points whose three indices are all in 0 … size − 1: a negative index"
+            " counts from the end, and one that is moved to the border invents a wall"
+        ),
     )
     holds(
         float(student(to_mm(outside), centre, cube, size).double().sum()) == 0,
@@ -66,7 +69,9 @@ def occupy(student, generator):
 
 
 def _filled(voxel, size, accumulate=False):
-    """(size, size, size) with a 1 in each of these voxels (N, 3) of x, y, z; or with how often each is named."""
+    """(size, size, size) with a 1 in each of these voxels (N, 3) of x, y, z; or with how often each
+    is named.
+    """
     volume = torch.zeros((size,) * 3, dtype=torch.float64)
     return volume.index_put_(
         tuple(voxel.flip(-1).T), torch.ones(len(voxel), dtype=torch.float64), accumulate
@@ -75,7 +80,9 @@ def _filled(voxel, size, accumulate=False):
 
 @exercise("voxel_places", chapter="voxels")
 def voxel_places(student, generator):
-    """voxel_places(points (N, 3), centre (3,), cube, size) -> (N, 3) in voxels; the middle of voxel k is k."""
+    """voxel_places(points (N, 3), centre (3,), cube, size) -> (N, 3) in voxels; the middle of voxel
+    k is k.
+    """
     size, cube = (
         int(torch.randint(8, 90, (1,), generator=generator)),
         float(uniform(generator, (), 150, 300)),
@@ -92,14 +99,15 @@ def voxel_places(student, generator):
         hint="count from the near corner, centre − cube / 2, in voxels of cube / size",
         mistakes={
             "the corner of voxel 0 must be −1/2, not 0: its middle is 0": expected + 0.5,
-            "the middle of voxel k lies half a voxel after its corner: subtract 1/2, do not add it": expected
-            + 1,
+            "the middle of voxel k lies half a voxel after its corner: subtract 1/2, do not add it": (
+                expected + 1
+            ),
             "that is the number of the voxel: leave the place real-valued": (
-                expected + 0.5
-            ).floor(),
-            "count from the corner of the cube, not from its centre": (points - centre)
-            / cube
-            * size,
+                (expected + 0.5).floor()
+            ),
+            "count from the corner of the cube, not from its centre": (
+                (points - centre) / cube * size
+            ),
             "subtract the centre of the cube first": (points / cube + 0.5) * size - 0.5,
         },
     )
@@ -107,7 +115,9 @@ def voxel_places(student, generator):
 
 @exercise("bell", chapter="voxels")
 def bell(student, generator):
-    """bell(place (3,), size, sigma) -> (size, size, size): exp(−|v − place|² / 2σ²), stored [z][y][x]."""
+    """bell(place (3,), size, sigma) -> (size, size, size): exp(−|v − place|² / 2σ²), stored
+    [z][y][x].
+    """
     size, sigma = (
         int(torch.randint(7, 12, (1,), generator=generator)),
         float(uniform(generator, (), 0.8, 2.0)),
@@ -127,11 +137,11 @@ def bell(student, generator):
             "the bell has height 1: do not divide by its sum": expected / expected.sum(),
             "the distance enters with its square": (-square.sqrt() / (2 * sigma**2)).exp(),
             "the middle of voxel k is k, so that steps are whole numbers": (
-                -_square(place - 0.5, size) / (2 * sigma**2)
-            ).exp(),
+                (-_square(place - 0.5, size) / (2 * sigma**2)).exp()
+            ),
             "do not round the place: the bell is what tells where in its voxel a joint lies": (
-                -_square(place.round(), size) / (2 * sigma**2)
-            ).exp(),
+                (-_square(place.round(), size) / (2 * sigma**2)).exp()
+            ),
             "that is the sum of three bells: multiply them": sum(
                 _along((-(torch.arange(size) - p).square() / (2 * sigma**2)).exp(), axis)
                 for axis, p in enumerate(place)
@@ -155,7 +165,9 @@ def _along(profile, axis):
 
 @exercise("top_k", chapter="voxels")
 def top_k(student, generator):
-    """top_k(volume (D, H, W), k) -> (3,) x, y, z: the mean of the k highest voxels, weighted by their height."""
+    """top_k(volume (D, H, W), k) -> (3,) x, y, z: the mean of the k highest voxels, weighted by
+    their height.
+    """
     sides, k = (6, 7, 8), int(torch.randint(4, 20, (1,), generator=generator))
     volume = uniform(generator, sides, 0, 1).square()
     order = volume.flatten().argsort(descending=True)[:k]
@@ -173,8 +185,8 @@ def top_k(student, generator):
             "that is the highest voxel alone": places[0],
             "divide by the sum of the heights": (height * places).sum(0),
             "that is the soft-max of the heights: the weights are the heights over their sum": (
-                height.softmax(0) * places
-            ).sum(0),
+                (height.softmax(0) * places).sum(0)
+            ),
         },
     )
     equal(student(volume, 1), places[0], "with k = 1 it must be the highest voxel")
@@ -190,7 +202,9 @@ def top_k(student, generator):
 
 @exercise("fitted_cube", chapter="voxels")
 def fitted_cube(student, generator):
-    """fitted_cube(points (N, 3)) -> (centre (3,), side): the middle of the points' box, and its largest extent."""
+    """fitted_cube(points (N, 3)) -> (centre (3,), side): the middle of the points' box, and its
+    largest extent.
+    """
     points = uniform(generator, (50, 3), -1, 1).pow(3) * uniform(
         generator, (3,), 40, 120
     ) + uniform(generator, (3,), 100, 500)
@@ -211,9 +225,9 @@ def fitted_cube(student, generator):
             "the mean lies where most points are, and would leave some outside: take the middle of lowest and highest": points.mean(
                 0
             ),
-            "the median lies where most points are, and would leave some outside: take the middle of lowest and highest": points.median(
-                0
-            ).values,
+            "the median lies where most points are, and would leave some outside: take the middle of lowest and highest": (
+                points.median(0).values
+            ),
             "add half of the extent to the lowest corner": low,
             "take half of the sum": low + high,
         },

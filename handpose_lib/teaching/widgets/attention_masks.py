@@ -18,15 +18,17 @@ def liveliest(mask):
 
 
 def picture(x, masks, module=0, first=0, row=0):
-    """Six masks of one module over frame `row`, from the `first` of the liveliest on; bright pixels are strengthened.
+    """Six masks of one module over frame `row`, from the `first` of the liveliest on; bright pixels
+    are strengthened.
 
-    `x` (B, 1, S, S): the network's images; `masks`: of each module (B, C, h, w) in [0, 1]. Errors: no such module, or a
-    `first` beyond its channels.
+    `x` (B, 1, S, S): the network's images; `masks`: of each module (B, C, h, w) in [0, 1]. Errors:
+    no such module, or a `first` beyond its channels.
     """
     mask = masks[one_of("module", module, range(len(masks)))][row]
     if not 0 <= first < len(mask):
         raise HandPoseError(
-            f"first channel {first}: accepted are 0 to {len(mask) - 1}, the channels of module {module}"
+            f"first channel {first}: accepted are 0 to {len(mask) - 1}, the channels of module"
+            f" {module}"
         )
     chosen = liveliest(mask)[first : first + SHOWN]
     figure = figures.heat_maps(

@@ -1,4 +1,6 @@
-"""Small figures that are drawn fast: panels at fixed places, outside of pyplot, so that there is nothing to lay out and to close."""
+"""Small figures that are drawn fast: panels at fixed places, outside of pyplot, so that there is
+nothing to lay out and to close.
+"""
 
 import matplotlib.pyplot as plt
 import torch
@@ -11,7 +13,9 @@ TITLE, GAP, TICKS, LABEL = 0.5, 0.2, 0.65, 0.55
 
 
 def panels(*widths, height=3.0, numbered=()):
-    """A figure and its axes, side by side, `widths` and `height` in inches; `numbered`: which of them have ticks and labels."""
+    """A figure and its axes, side by side, `widths` and `height` in inches; `numbered`: which of
+    them have ticks and labels.
+    """
     lefts, x = [], 0.05
     for place, width in enumerate(widths):
         x += TICKS if place in numbered else 0
@@ -35,7 +39,9 @@ def title(axes, text, **look):
 
 
 def words(axes, *named):
-    """Pairs of a text and its colour, one below the other at the upper left: in a fifth of the time that a legend takes."""
+    """Pairs of a text and its colour, one below the other at the upper left: in a fifth of the time
+    that a legend takes.
+    """
     for row, (text, colour) in enumerate(named):
         axes.text(
             0.03,
@@ -57,7 +63,9 @@ def crop_image(axes, image):
 
 
 def over(axes, heat, above, high=None):
-    """A map (h, w) laid over the backdrop where it is more than `above`; brightest at `high`, or at its highest place."""
+    """A map (h, w) laid over the backdrop where it is more than `above`; brightest at `high`, or at
+    its highest place.
+    """
     axes.imshow(
         heat.where(heat > above, torch.nan).numpy(),
         cmap="inferno",

@@ -13,7 +13,9 @@ from handpose_lib.teaching.widgets.live import Live, number
 
 
 def moved(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0)) -> Crops:
-    """The crops of `rendered` frames (`synth.Rendered`) in cubes of `side` mm, `offset` mm (x, y, z) off their `centre` (B, 3) mm."""
+    """The crops of `rendered` frames (`synth.Rendered`) in cubes of `side` mm, `offset` mm
+    (x, y, z) off their `centre` (B, 3) mm.
+    """
     centre = centre + torch.as_tensor(offset, dtype=centre.dtype)
     return prepare.crop(
         rendered.depth, rendered.camera, centre, side, rendered.joints, rendered.hands, rendered.ids
@@ -26,7 +28,8 @@ def outside(crops: Crops) -> torch.Tensor:
 
 
 def picture(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0), row=0, size=96, joints="msra21"):
-    """The cube of frame `row` in the camera's image, and what a network of `size` pixels sees of it; other arguments as of `moved`.
+    """The cube of frame `row` in the camera's image, and what a network of `size` pixels sees of
+    it; other arguments as of `moved`.
 
     The share of joints outside counts over all frames.
     """
@@ -41,11 +44,13 @@ def picture(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0), row=0, size=96
     canvas.crop_image(right, prepare.image(one, size)[0, 0])
     canvas.title(
         right,
-        f"{outside(crops).mean():.1%} of all joints lie outside;\none pixel is {side / size:.1f} mm wide",
+        f"{outside(crops).mean():.1%} of all joints lie outside;\none pixel is {side / size:.1f} mm"
+        " wide",
     )
     figures.bones(prepare.to_view(one.joints, one)[0, :, :2], bones, right)
     figure.set_label(
-        f"a synthetic hand with the square of a cube of {side:.0f} mm around it, and the network's view of that cube with the skeleton"
+        f"a synthetic hand with the square of a cube of {side:.0f} mm around it, and the network's"
+        " view of that cube with the skeleton"
     )
     return figure
 

@@ -1,4 +1,6 @@
-"""A hand to pose: 26 sliders, the hand as the camera sees it, its skeleton, and what a trained network says of it."""
+"""A hand to pose: 26 sliders, the hand as the camera sees it, its skeleton, and what a trained
+network says of it.
+"""
 
 import functools
 import math
@@ -21,15 +23,17 @@ RESTING = torch.tensor([0.0, 60.0, 400.0] + [0.0] * 23)
 
 
 def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=None):
-    """A posed hand as the camera sees it, with its skeleton, and dashed with that of a `network` (`pretrained.Pretrained`).
+    """A posed hand as the camera sees it, with its skeleton, and dashed with that of a `network`
+    (`pretrained.Pretrained`).
 
-    `pose` (26,) as in `synth.hand.DOF`, mm and rad; `subject` the number of a person. The network's cube sits at the mean
-    of the true joints. Returns a matplotlib figure.
+    `pose` (26,) as in `synth.hand.DOF`, mm and rad; `subject` the number of a person. The network's
+    cube sits at the mean of the true joints. Returns a matplotlib figure.
     """
     pose = torch.as_tensor(pose, dtype=torch.float32)
     if pose.shape != (len(hand.DOF),):
         raise HandPoseError(
-            f"pose of shape {tuple(pose.shape)}: accepted is ({len(hand.DOF)},), mm and rad as in hand.DOF"
+            f"pose of shape {tuple(pose.shape)}: accepted is ({len(hand.DOF)},), mm and rad as in"
+            " hand.DOF"
         )
     lens = cameras.preset(camera)
     posed = hand.posed(hand.subject(subject), pose[None], forearm=forearm)
@@ -49,8 +53,9 @@ def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=
 def live(pose=None, subject=0, camera="msra"):
     """Sliders for the 26 degrees of freedom, in their groups, beside the hand that they pose.
 
-    `pose` (26,): the first one, mm and rad. The menu of gestures sets the twenty angles of the fingers; the menu of networks
-    holds those that come with the book. Its `arguments["pose"]` is the present pose, its `gesture` the menu.
+    `pose` (26,): the first one, mm and rad. The menu of gestures sets the twenty angles of the
+    fingers; the menu of networks holds those that come with the book. Its `arguments["pose"]` is
+    the present pose, its `gesture` the menu.
     """
     pose = RESTING if pose is None else torch.as_tensor(pose, dtype=torch.float32)
     sliders = {}

@@ -1,4 +1,6 @@
-"""A pure picture behind controls, in a running notebook: `Live`, and the controls that the book's figures are made of."""
+"""A pure picture behind controls, in a running notebook: `Live`, and the controls that the book's
+figures are made of.
+"""
 
 import contextlib
 import html
@@ -15,12 +17,15 @@ DPI = 72
 
 
 class Live(ipywidgets.HBox):
-    """Controls beside the picture that they turn: `picture(**values)` is drawn again whenever one of them changes.
+    """Controls beside the picture that they turn: `picture(**values)` is drawn again whenever one
+    of them changes.
 
-    `picture`: a pure function that returns a matplotlib figure. `controls`: ipywidgets by the names of its arguments.
-    `panel`: the widget that holds them, if not one below the other. `read`: from the controls' values by name to the
-    arguments of `picture`, where they are not the same. What `picture` refuses with a `HandPoseError` stands as text
-    above the last picture. `arguments` is what was drawn last; `held`, whether it waits (`together`).
+    `picture`: a pure function that returns a matplotlib figure. `controls`: ipywidgets by the names
+    of its arguments.
+    `panel`: the widget that holds them, if not one below the other. `read`: from the controls'
+    values by name to the arguments of `picture`, where they are not the same. What `picture`
+    refuses with a `HandPoseError` stands as text above the last picture. `arguments` is what was
+    drawn last; `held`, whether it waits (`together`).
     """
 
     def __init__(self, picture, controls, panel=None, read=dict):
@@ -67,7 +72,9 @@ class Live(ipywidgets.HBox):
         self.draw()
 
     def close(self):
-        """Dispose of the figure: every widget that it is made of, their layouts and styles included."""
+        """Dispose of the figure: every widget that it is made of, their layouts and styles
+        included.
+        """
         for widget in list(_inside(self, set())):
             widget.unobserve_all()
             ipywidgets.Widget.close(widget)
@@ -100,7 +107,9 @@ def count(name, value, low, high):
 
 
 def choice(name, options, value=None):
-    """A menu; `options` are values, or pairs of a text and a value. The first one is chosen if `value` is None."""
+    """A menu; `options` are values, or pairs of a text and a value. The first one is chosen if
+    `value` is None.
+    """
     options = [*options]
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
     return ipywidgets.Dropdown(

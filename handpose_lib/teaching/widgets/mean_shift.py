@@ -18,13 +18,16 @@ SEEN = 0.05
 
 
 def path(votes, weights, sigma=40.0, steps=10, start=None):
-    """(steps + 1, 3) mm: from `start` (3,), or the densest vote, one step of mean shift after the other.
+    """(steps + 1, 3) mm: from `start` (3,), or the densest vote, one step of mean shift after the
+    other.
 
-    `votes` (K, 3) mm and `weights` (K,), `sigma` mm as of `nets.mean_shift`, with which it ends at the same place.
+    `votes` (K, 3) mm and `weights` (K,), `sigma` mm as of `nets.mean_shift`, with which it ends at
+    the same place.
     """
     if votes.ndim != 2 or weights.shape != votes.shape[:1]:
         raise HandPoseError(
-            f"votes of shape {tuple(votes.shape)} with weights {tuple(weights.shape)}: accepted are (K, 3) and (K,)"
+            f"votes of shape {tuple(votes.shape)} with weights {tuple(weights.shape)}: accepted are"
+            " (K, 3) and (K,)"
         )
     way = [mean_shift(votes, weights, sigma, 0, start)]
     for _ in range(steps):
@@ -33,17 +36,21 @@ def path(votes, weights, sigma=40.0, steps=10, start=None):
 
 
 def at_the_edge(votes, weights):
-    """(3,) of the votes (K, 3) that weigh at least a tenth of the heaviest, the one farthest to the right: from there it has to walk."""
+    """(3,) of the votes (K, 3) that weigh at least a tenth of the heaviest, the one farthest to the
+    right: from there it has to walk.
+    """
     heavy = votes[weights >= weights.max() / 10]
     return heavy[heavy[:, 0].argmax()]
 
 
 def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, step=10):
-    """The fields around one joint of frame `row`, and the first `step` steps of mean shift from the edge of its votes.
+    """The fields around one joint of frame `row`, and the first `step` steps of mean shift from the
+    edge of its votes.
 
-    `method` a DenseReg, `stage` what it says of `crops` (or its targets). Left: the 3D heat map over the crop, and the
-    directions of the points near the joint. Right, in mm from the centre of the cube: `candidates` votes, the larger the
-    heavier, and the way, with the kernel of `sigma` mm around its end.
+    `method` a DenseReg, `stage` what it says of `crops` (or its targets). Left: the 3D heat map
+    over the crop, and the directions of the points near the joint. Right, in mm from the centre of
+    the cube: `candidates` votes, the larger the heavier, and the way, with the kernel of `sigma` mm
+    around its end.
     """
     one, rows = crops.index(slice(row, row + 1)), slice(row, row + 1)
     stage = stage._replace(
@@ -97,8 +104,8 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
         ("× true joint", figures.BLACK),
     )
     figure.set_label(
-        f"DenseReg's 3D heat map and directions for the {method.skeleton.joints[joint]} over the crop of a hand; "
-        f"{candidates} votes for it and {step} steps of mean shift"
+        f"DenseReg's 3D heat map and directions for the {method.skeleton.joints[joint]} over the"
+        f" crop of a hand; {candidates} votes for it and {step} steps of mean shift"
     )
     return figure
 

@@ -1,10 +1,12 @@
-"""What a page carries: points in space, pictures behind a slider. Neither a kernel nor a network is needed.
+"""What a page carries: points in space, pictures behind a slider. Neither a kernel nor a network is
+needed.
 
 * `space` draws points and skeletons to be turned with the mouse, as a plotly figure.
 * `slider` puts several such figures behind one slider.
 * `flip_book` puts matplotlib figures behind one slider.
-* `show` displays a plotly figure: as plotly's own JSON where the front end can draw it (JupyterLab, VS Code),
-  and as HTML that loads the book's copy of plotly, `_static/plotly.min.js`, on a published page.
+* `show` displays a plotly figure: as plotly's own JSON where the front end can draw it
+  (JupyterLab, VS Code), and as HTML that loads the book's copy of plotly, `_static/plotly.min.js`,
+  on a published page.
 """
 
 import base64
@@ -25,14 +27,15 @@ from handpose_lib.teaching import figures
 FONT = {"size": 14, "color": "#222222"}
 
 
-# -- points in space ----------------------------------------------------------------------------------------
+# -- points in space
+# ----------------------------------------------------------------------------------------
 
 
 def space(clouds, joints=None, skeleton=None, title="", alt="", height=480, size=2.0):
     """A plotly figure of points in space, upright and first seen from the camera.
 
-    `clouds`: points (N, 3) mm, or name → points; `joints` (J, 3) mm with their `skeleton`. `alt` describes
-    the figure for people who cannot see it.
+    `clouds`: points (N, 3) mm, or name → points; `joints` (J, 3) mm with their `skeleton`. `alt`
+    describes the figure for people who cannot see it.
     """
     clouds = clouds if isinstance(clouds, dict) else {"": clouds}
     figure = go.Figure()
@@ -95,13 +98,16 @@ def space(clouds, joints=None, skeleton=None, title="", alt="", height=480, size
 
 
 def slider(steps, labels, name="", alt=""):
-    """One plotly figure out of several, which a slider exchanges; the first one gives title and axes.
+    """One plotly figure out of several, which a slider exchanges; the first one gives title and
+    axes.
 
-    In space the axes grow to hold every step, so that things stay where they are while the slider moves.
+    In space the axes grow to hold every step, so that things stay where they are while the slider
+    moves.
     """
     if not steps or len(steps) != len(labels):
         raise HandPoseError(
-            f"{len(steps)} steps with {len(labels)} labels: accepted is one label for each of at least one"
+            f"{len(steps)} steps with {len(labels)} labels: accepted is one label for each of at"
+            " least one"
         )
     figure = go.Figure(layout=steps[0].layout)
     figure.layout.meta = {"alt": alt or (steps[0].layout.meta or {}).get("alt", "")}
@@ -182,14 +188,15 @@ def to_html(figure) -> str:
 </script>"""
 
 
-# -- pictures behind a slider -------------------------------------------------------------------------------
+# -- pictures behind a slider
+# -------------------------------------------------------------------------------
 
 
 def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
     """Matplotlib figures behind one slider, as HTML that needs neither kernel nor library.
 
-    `pictures` may be a generator: each figure is closed as soon as it is turned into a PNG. `labels` name the
-    pictures beside the slider; `start` is the one that is shown first.
+    `pictures` may be a generator: each figure is closed as soon as it is turned into a PNG.
+    `labels` name the pictures beside the slider; `start` is the one that is shown first.
     """
     sources = [
         "data:image/png;base64," + base64.b64encode(png(picture)).decode() for picture in pictures
@@ -221,7 +228,9 @@ def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
 
 
 def png(figure, dpi=90, quick=False) -> bytes:
-    """A matplotlib figure as PNG with a white, opaque background; the figure is closed. `quick`: hardly compressed, in less time."""
+    """A matplotlib figure as PNG with a white, opaque background; the figure is closed. `quick`:
+    hardly compressed, in less time.
+    """
     buffer = io.BytesIO()
     figure.savefig(
         buffer,
@@ -235,7 +244,8 @@ def png(figure, dpi=90, quick=False) -> bytes:
     return buffer.getvalue()
 
 
-# -- helpers ------------------------------------------------------------------------------------------------
+# -- helpers
+# ------------------------------------------------------------------------------------------------
 
 
 def _script(value):

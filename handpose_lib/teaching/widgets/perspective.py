@@ -1,4 +1,6 @@
-"""Viewpoint and distance: what perspective makes of one and the same pose, and which crop undoes how much of it."""
+"""Viewpoint and distance: what perspective makes of one and the same pose, and which crop undoes
+how much of it.
+"""
 
 import math
 from dataclasses import replace
@@ -22,13 +24,14 @@ CAMERA, HAND, CUBE, WINDOW = cameras.preset("msra"), skeleton.get("msra21"), 250
 def scene(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5") -> tuple[torch.Tensor, Crops]:
     """The depth image (240, 320) mm of a hand, and its crop.
 
-    The mean of its joints is `distance` mm in front of the camera and `aside` degrees to the right of its axis; its pose
-    is one of `poses.POSES`, turned by `yaw` and `pitch` degrees: another viewpoint. Errors: a distance that is not above
-    0, an angle of 90° and more to the side.
+    The mean of its joints is `distance` mm in front of the camera and `aside` degrees to the right
+    of its axis; its pose is one of `poses.POSES`, turned by `yaw` and `pitch` degrees: another
+    viewpoint. Errors: a distance that is not above 0, an angle of 90° and more to the side.
     """
     if not 0 < distance < math.inf or not -90 < aside < 90:
         raise HandPoseError(
-            f"distance {distance} mm, {aside}° aside: accepted are a distance above 0 and angles between −90° and 90°"
+            f"distance {distance} mm, {aside}° aside: accepted are a distance above 0 and angles"
+            " between −90° and 90°"
         )
     turn = [torch.tensor([math.radians(angle)]) for angle in (yaw, pitch, 0.0)]
     angles, wanted = (
@@ -49,7 +52,8 @@ def scene(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5") -> tuple[t
 
 
 def distortion(crops: Crops) -> torch.Tensor:
-    """(B,) mm, the mean distance of where the image shows a joint from where it is in the cube, across the view.
+    """(B,) mm, the mean distance of where the image shows a joint from where it is in the cube,
+    across the view.
 
     Source: the two maps of `prepare.view`; without perspective they are one.
     """
@@ -58,7 +62,8 @@ def distortion(crops: Crops) -> torch.Tensor:
 
 
 def picture(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5"):
-    """The camera's image, the same number of pixels around the hand, and the same cube around it; arguments as of `scene`.
+    """The camera's image, the same number of pixels around the hand, and the same cube around it;
+    arguments as of `scene`.
 
     In the cube, full lines join the joints where the image shows them, dashed ones where they are.
     """
@@ -80,8 +85,9 @@ def picture(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5"):
     figures.bones(prepare.to_view(crops.joints, crops)[0, :, :2], HAND, cube)
     figures.bones(prepare.xyz_to_cube(crops.joints, crops)[0, :, :2], HAND, cube, "dashed")
     figure.set_label(
-        f"a synthetic hand {distance:.0f} mm from the camera and {aside:.0f} degrees aside: its depth image, a window of fixed pixels "
-        "and a window of the fixed cube around it, with the skeleton in the image and, dashed, without perspective"
+        f"a synthetic hand {distance:.0f} mm from the camera and {aside:.0f} degrees aside: its"
+        " depth image, a window of fixed pixels and a window of the fixed cube around it, with the"
+        " skeleton in the image and, dashed, without perspective"
     )
     return figure
 

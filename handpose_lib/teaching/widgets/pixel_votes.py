@@ -9,7 +9,8 @@ from handpose_lib.teaching.widgets.live import Live, choice, count
 
 
 def picture(method, stage, crops, row=0, joint=0):
-    """Left the weights of one joint of frame `row` over its crop, 1 in sum; right each pixel's proposal, the larger the more it counts.
+    """Left the weights of one joint of frame `row` over its crop, 1 in sum; right each pixel's
+    proposal, the larger the more it counts.
 
     `method` a JGR-P2O with offsets, `stage` what it says of `crops`.
     """
@@ -53,7 +54,8 @@ def picture(method, stage, crops, row=0, joint=0):
     )
     right.legend(loc="lower left", fontsize=9, frameon=True)
     figure.set_label(
-        f"JGR-P2O's voting weights for the {name} over the crop of a hand, and the places that the pixels propose"
+        f"JGR-P2O's voting weights for the {name} over the crop of a hand, and the places that the"
+        " pixels propose"
     )
     return figure
 

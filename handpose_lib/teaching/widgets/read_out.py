@@ -1,4 +1,6 @@
-"""Likelihoods and what a read-out makes of them: size of the voxels, width of the bell, noise, and how many voxels are asked."""
+"""Likelihoods and what a read-out makes of them: size of the voxels, width of the bell, noise, and
+how many voxels are asked.
+"""
 
 import functools
 
@@ -16,7 +18,8 @@ SHARPNESS = 20.0
 
 
 def volumes(n, size=44, sigma=1.7, noise=0.0):
-    """(1, J, size, size, size): a bell around each of the places `n` (J, 3) in [-1, 1]³, and `noise` times a normal draw, always the same one.
+    """(1, J, size, size, size): a bell around each of the places `n` (J, 3) in [-1, 1]³, and
+    `noise` times a normal draw, always the same one.
 
     Errors: places of another shape, and as of `likelihood.bells`.
     """
@@ -49,9 +52,11 @@ def errors(n, cube, size=44, sigma=1.7, k=27, noise=0.0) -> dict[str, torch.Tens
 
 
 def picture(n, cube, size=44, sigma=1.7, k=27, noise=0.0, joint=0):
-    """The likelihood of one joint around its peak with what the read-outs say, and their mean error over all joints, in mm.
+    """The likelihood of one joint around its peak with what the read-outs say, and their mean error
+    over all joints, in mm.
 
-    `n` (J, 3): the joints in the cube of `cube` mm, in [-1, 1]³; other arguments as of `volumes` and `places`.
+    `n` (J, 3): the joints in the cube of `cube` mm, in [-1, 1]³; other arguments as of `volumes`
+    and `places`.
     """
     volume = volumes(n, size, sigma, noise)
     true, found = voxels.to_voxels(n, size), places(volume, k)
@@ -82,13 +87,16 @@ def picture(n, cube, size=44, sigma=1.7, k=27, noise=0.0, joint=0):
             0.02, row - 0.36, name, transform=right.get_yaxis_transform(), va="center", fontsize=10
         )
     figure.set_label(
-        f"the likelihood of a joint in {size}³ voxels with the true place and three read-outs, and bars of their mean error in mm"
+        f"the likelihood of a joint in {size}³ voxels with the true place and three read-outs, and"
+        " bars of their mean error in mm"
     )
     return figure
 
 
 def live(joints, centre, skeleton):
-    """Cube, voxels, bell, noise and K of `picture`, for joints (J, 3) mm in cubes around `centre` (3,) mm."""
+    """Cube, voxels, bell, noise and K of `picture`, for joints (J, 3) mm in cubes around `centre`
+    (3,) mm.
+    """
     controls = {
         "cube": number("cube (mm)", 250, 120, 400, 10),
         "size": count("voxels along a side", 44, 8, 48),

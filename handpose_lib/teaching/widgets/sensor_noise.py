@@ -1,4 +1,6 @@
-"""Sensor noise against error: what a depth camera does to a frame, and what a trained network then says."""
+"""Sensor noise against error: what a depth camera does to a frame, and what a trained network then
+says.
+"""
 
 import functools
 
@@ -21,7 +23,8 @@ SEED = 3
 
 
 def measured(rendered, sensor="time of flight", strength=1.0, rows=slice(None)):
-    """The exact depth of the hands of `rendered` frames (B, H, W) mm as `sensor` measures it, one of `sensors.SENSORS`; itself at strength 0.
+    """The exact depth of the hands of `rendered` frames (B, H, W) mm as `sensor` measures it, one
+    of `sensors.SENSORS`; itself at strength 0.
 
     `rows`: of some frames only, which have the same noise alone and among all.
     """
@@ -35,14 +38,18 @@ def measured(rendered, sensor="time of flight", strength=1.0, rows=slice(None)):
 
 
 def roughness(clean, noisy):
-    """(B,) mm: the root of the mean square by which depth (B, H, W) differs where both have measured something."""
+    """(B,) mm: the root of the mean square by which depth (B, H, W) differs where both have
+    measured something.
+    """
     both = (clean > 0) & (noisy > 0)
     squares = ((noisy - clean).square() * both).sum((1, 2)) / both.sum((1, 2)).clamp_min(1)
     return squares.sqrt()
 
 
 def curve(rendered, sensor="time of flight", network=None, strengths=STRENGTHS):
-    """(S,) mm: over `strengths`, the mean joint error of a `network` (`pretrained.Pretrained`), or without one the mean roughness of the depth."""
+    """(S,) mm: over `strengths`, the mean joint error of a `network` (`pretrained.Pretrained`), or
+    without one the mean roughness of the depth.
+    """
     values = []
     for strength in strengths:
         depth = measured(rendered, sensor, strength)
@@ -64,7 +71,8 @@ def picture(
     known=None,
     strengths=STRENGTHS,
 ):
-    """Frame `row` as measured, with the true skeleton and dashed the network's; beside it `curve`, with the present strength marked.
+    """Frame `row` as measured, with the true skeleton and dashed the network's; beside it `curve`,
+    with the present strength marked.
 
     `known`: the curve, where it was computed before.
     """
@@ -96,11 +104,13 @@ def picture(
     )
     canvas.title(
         right,
-        f"{'joint error' if network else 'roughness of the depth'} (mm),\nmean of {len(rendered.joints)} synthetic frames",
+        f"{'joint error' if network else 'roughness of the depth'} (mm),\nmean of"
+        f" {len(rendered.joints)} synthetic frames",
     )
     right.grid(True)
     figure.set_label(
-        f"a synthetic hand as {sensor} of strength {strength:.1f} measures it, and a curve of the error over the strength"
+        f"a synthetic hand as {sensor} of strength {strength:.1f} measures it, and a curve of the"
+        " error over the strength"
     )
     return figure
 

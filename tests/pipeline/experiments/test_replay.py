@@ -34,7 +34,9 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(root, tmp_path_factory):
-    """The folder of a record of a training of seconds, with the digest of code that is no longer there."""
+    """The folder of a record of a training of seconds, with the digest of code that is no longer
+    there.
+    """
     train, test = (
         datasets.open("msra", root, split=split, subject=8) for split in ("train", "test")
     )

@@ -1,4 +1,6 @@
-"""The evaluations with one knob: what is turned, and that nothing else is; the kept record and its code."""
+"""The evaluations with one knob: what is turned, and that nothing else is; the kept record and its
+code.
+"""
 
 import itertools
 
@@ -53,7 +55,9 @@ def test_a_moved_hand_keeps_pose_direction_and_depth(cut):
 
 
 def test_a_turned_hand_keeps_its_side_and_distance(cut):
-    """Seen along the way to it, every joint is where it was: the same distances among the joints and the camera, no other."""
+    """Seen along the way to it, every joint is where it was: the same distances among the joints
+    and the camera, no other.
+    """
     straight, *others = cut["turned"].values()
     for crops in others:
         with_camera = [

@@ -1,4 +1,6 @@
-"""One switch at a time: what is turned and that nothing else is, what is trained again, what follows; the kept record and its code."""
+"""One switch at a time: what is turned and that nothing else is, what is trained again, what
+follows; the kept record and its code.
+"""
 
 import ast
 import copy
@@ -227,7 +229,8 @@ def test_measures_are_those_of_the_joints_that_are_kept(made, real):
     )
 
 
-# What is refused ------------------------------------------------------------------------------------
+# What is refused
+# ------------------------------------------------------------------------------------
 
 
 def test_without_real_frames_nothing_begins(tmp_path, monkeypatch, nothing_is_trained):
@@ -249,7 +252,8 @@ def test_bad_arguments_get_one_error(real, tmp_path, arguments, message, nothing
         transfer.main([*arguments, "--work", str(tmp_path), "--out", str(tmp_path)])
 
 
-# What follows -----------------------------------------------------------------------------------------
+# What follows
+# -----------------------------------------------------------------------------------------
 
 
 def invented(real: dict[str, tuple[float, float, float]]):
@@ -358,9 +362,10 @@ def test_together_takes_the_best_of_each_knob():
             }
         )
     )
-    assert said["together"] == ["no_forearm", "left"], (
-        "in the order of the switches, without all of WIDE"
-    )
+    assert said["together"] == [
+        "no_forearm",
+        "left",
+    ], "in the order of the switches, without all of WIDE"
     assert (
         said["helps"] == ["left", "long_forearm", "no_forearm", "wide"] and said["best"] == "wide"
     )
@@ -377,7 +382,9 @@ def test_seeds_that_agree_are_apart_by_what_can_be_told():
 
 
 def lie(work, real, made, changed=()):
-    """Results of all settings as if each had been trained: those of the base, `changed` ones with another measure."""
+    """Results of all settings as if each had been trained: those of the base, `changed` ones with
+    another measure.
+    """
     base, weights = made[1], storage.read_tensors(made[0] / "base" / "weights.safetensors")
     for name, setting in transfer.settings(
         {
@@ -479,7 +486,8 @@ def test_some_settings_alone_make_no_record(made, real, tmp_path, nothing_is_tra
     )
 
 
-# The record that the chapter reads ---------------------------------------------------------------------------
+# The record that the chapter reads
+# ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,9 @@ def run_notebook(notebook, tmp_path, monkeypatch):
 
 
 def test_a_student_version_runs_to_its_first_exercise(handout, tmp_path, monkeypatch):
-    """In a kernel; that the cells before the exercises of every chapter run is what building the book shows."""
+    """In a kernel; that the cells before the exercises of every chapter run is what building the
+    book shows.
+    """
     notebook = student_version(handout, SMALL)
     with pytest.raises(CellExecutionError, match=assignment.ASKS):
         run_notebook(notebook, tmp_path, monkeypatch)
@@ -193,7 +195,9 @@ class Work:
 
 
 def write_class(handout, folder, outside):
-    """The submissions of a class, one of every kind. Returns what each is worth: points, and a word of its status."""
+    """The submissions of a class, one of every kind. Returns what each is worth: points, and a word
+    of its status.
+    """
 
     def hand_in(student, work, name="depth_cameras.ipynb"):
         work.save(folder / student / name)
@@ -231,12 +235,14 @@ def write_class(handout, folder, outside):
     hand_in("Zoë O'Neil + 1", Work(handout).fill(RIGHT))
 
     work = Work(handout).back(
-        "return stacked((columns(depth) - u0) * depth / fx, (rows(depth) - v0) * depth / fy, depth) * ONE"
+        "return stacked((columns(depth) - u0) * depth / fx, (rows(depth) - v0) * depth / fy, depth)"
+        " * ONE"
     )
     work.add(0, "ONE = 1\nx = 1 / 0\ndef stacked(*parts):\n    return torch.stack(parts, -1)")
     work.add(
         5,
-        "%matplotlib inline\nrows = lambda depth: torch.arange(depth.shape[0])[:, None]\ndef columns(depth):\n    return torch.arange(depth.shape[1])",
+        "%matplotlib inline\nrows = lambda depth: torch.arange(depth.shape[0])[:, None]\ndef"
+        " columns(depth):\n    return torch.arange(depth.shape[1])",
     )
     hand_in("own helpers", work)
 
@@ -455,7 +461,8 @@ def test_an_earlier_grading_is_not_overwritten(graded, tmp_path, capsys):
     assert "choose a new folder" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------------- every solution, judged like an answer
+# ---------------------------------------------------------------------- every solution, judged like
+# an answer
 
 
 @pytest.fixture(scope="module")
@@ -494,7 +501,8 @@ def test_the_solution_passes_when_it_is_judged_from_outside(model_student, label
     assert outcome.status == "right" and not outcome.attempts, f"{outcome.line} {outcome.attempts}"
 
 
-# ---------------------------------------------------------------------- chapters that are not as they should be
+# ---------------------------------------------------------------------- chapters that are not as
+# they should be
 
 
 def notebook_of(*cells):
@@ -517,7 +525,10 @@ BEGIN, END = (
 def test_helpers_of_a_solution_move_into_the_function():
     solution = (
         "code",
-        'def twice(x):\n    return x + x\n\n\ndef double(x):\n    # by hand\n    return twice(x)\n\n\nchecks.require("double", double)\nassert True',
+        (
+            "def twice(x):\n    return x + x\n\n\ndef double(x):\n    # by hand\n    return"
+            ' twice(x)\n\n\nchecks.require("double", double)\nassert True'
+        ),
     )
     (exercise,) = exercises.parse(notebook_of(ASKED, STUB, BEGIN, solution, END), "c").exercises
     space = {}

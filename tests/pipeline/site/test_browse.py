@@ -1,6 +1,8 @@
-"""The look at the pages in a browser: a good page is left alone, and each planted fault is named, alone and as what it is.
+"""The look at the pages in a browser: a good page is left alone, and each planted fault is named,
+alone and as what it is.
 
-The pages are made up; formulas and 3D figures in them are drawn by the MathJax and the plotly that the site carries.
+The pages are made up; formulas and 3D figures in them are drawn by the MathJax and the plotly that
+the site carries.
 """
 
 import base64
@@ -117,11 +119,18 @@ def test_a_good_page_is_left_alone(chromium, site):
             "a link to a place that is not there: other.html#nowhere",
         ),
         (
-            '<div><img src="pixel.png" alt="still"><label>size <input type="range" min="0" max="3" value="1"></label></div>',
+            (
+                '<div><img src="pixel.png" alt="still"><label>size <input type="range" min="0"'
+                ' max="3" value="1"></label></div>'
+            ),
             "the slider 'size' does not change the picture",
         ),
         (
-            '<div><img src="pixel.png" alt="still"><input type="range" min="0" max="1" oninput="this.previousSibling.src = [\'pixel.png\', \'pixel.png?\'][this.value]"></div>',
+            (
+                '<div><img src="pixel.png" alt="still"><input type="range" min="0" max="1"'
+                " oninput=\"this.previousSibling.src = ['pixel.png',"
+                " 'pixel.png?'][this.value]\"></div>"
+            ),
             "a slider has no name",
         ),
         (
@@ -155,7 +164,10 @@ def test_a_planted_fault_is_named(chromium, site, planted, words):
             "plotly did not draw a figure: a figure without its script",
         ),
         (
-            '<div class="js-plotly-plot" aria-label="nothing"><canvas width="50" height="50"></canvas></div>',
+            (
+                '<div class="js-plotly-plot" aria-label="nothing"><canvas width="50"'
+                ' height="50"></canvas></div>'
+            ),
             "nothing is drawn in space: nothing",
         ),
         (in_space(50.0, 50.0), "a slider of plotly does not change the picture: Two points"),

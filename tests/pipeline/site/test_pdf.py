@@ -1,4 +1,6 @@
-"""The book as one page and on paper: links lead within it, nothing is lost or doubled, and nothing moves any more."""
+"""The book as one page and on paper: links lead within it, nothing is lost or doubled, and nothing
+moves any more.
+"""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -17,7 +19,9 @@ NAMES = ["book/index.html", "book/one/first.html", "book/two.html"]
 
 @pytest.fixture
 def site(tmp_path):
-    """Three pages; two of them call their first section the same, and each loads what sets formulas."""
+    """Three pages; two of them call their first section the same, and each loads what sets
+    formulas.
+    """
     maths = '<script defer src="{}_static/mathjax/tex-svg-full.js?v=2"></script>'
     figure = widgets.to_html(
         widgets.space(
@@ -32,15 +36,17 @@ def site(tmp_path):
         NAMES[0],
         "../",
         maths.format("../"),
-        '<section id="start"><a href="one/first.html#start">go</a> <a href="two.html">two</a></section>',
+        '<section id="start"><a href="one/first.html#start">go</a> <a'
+        ' href="two.html">two</a></section>',
     )
     write(
         tmp_path,
         NAMES[1],
         "../../",
         maths.format("../../"),
-        '<section id="start"><a href="#start">here</a> <a href="../index.html#start">back</a> <span class="math">\\(a\\)</span>'
-        '<img src="../../_images/a%20b.png" alt="a"> <a href="https://example.org/x#y">away</a></section>',
+        '<section id="start"><a href="#start">here</a> <a href="../index.html#start">back</a> <span'
+        ' class="math">\\(a\\)</span><img src="../../_images/a%20b.png" alt="a"> <a'
+        ' href="https://example.org/x#y">away</a></section>',
     )
     write(
         tmp_path,

@@ -1,4 +1,6 @@
-"""The pipeline: what is executed again and what is not, what a failing cell does, what the page check sees."""
+"""The pipeline: what is executed again and what is not, what a failing cell does, what the page
+check sees.
+"""
 
 import json
 import os
@@ -17,7 +19,9 @@ from pipeline.site import check, execute, site_sources
 
 # Two modules that load no torch: the kernels start quickly.
 CHAPTERS = {
-    "foundations/one": 'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__',
+    "foundations/one": (
+        'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__'
+    ),
     "foundations/two": "from handpose_lib import provenance\nprovenance.__name__",
 }
 
@@ -186,7 +190,9 @@ def due_runs(project, kept, *config):
 
 @pytest.fixture
 def recorded(project, tmp_path):
-    """A copy of the committed records of JGR-P2O under 'ablation', whose code is said to be today's."""
+    """A copy of the committed records of JGR-P2O under 'ablation', whose code is said to be
+    today's.
+    """
     kept = tmp_path / "records"
     shutil.copytree(
         project / "book" / "records" / "jgr_p2o" / "ablation", kept / "jgr_p2o" / "ablation"
@@ -253,7 +259,10 @@ def test_a_failing_cell_fails_and_leaves_no_result(tmp_path, monkeypatch, capsys
 
 
 def test_a_notebook_runs_in_its_own_folder_with_its_parameters(tmp_path, monkeypatch):
-    source = "import os, pathlib\nprint(pathlib.Path.cwd().name, seed + 1, rate, name, os.environ['OMP_NUM_THREADS'], os.environ.get('MALLOC_MMAP_MAX_'))"
+    source = (
+        "import os, pathlib\nprint(pathlib.Path.cwd().name, seed + 1, rate, name,"
+        " os.environ['OMP_NUM_THREADS'], os.environ.get('MALLOC_MMAP_MAX_'))"
+    )
     notebook = write_notebook(tmp_path / "somewhere" / "good.ipynb", source)
     output = tmp_path / "out.ipynb"
     assert (

@@ -1,4 +1,6 @@
-"""The checks of the exercises: right answers pass, however they are written, and typical mistakes meet the fitting hint."""
+"""The checks of the exercises: right answers pass, however they are written, and typical mistakes
+meet the fitting hint.
+"""
 
 import math
 

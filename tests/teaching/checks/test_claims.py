@@ -1,4 +1,6 @@
-"""The checks of the chapter that puts claims to the test: right answers pass, each typical mistake gets its hint."""
+"""The checks of the chapter that puts claims to the test: right answers pass, each typical mistake
+gets its hint.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""The checks of the chapter on what a millimetre depends on: right answers pass, each typical mistake gets its hint."""
+"""The checks of the chapter on what a millimetre depends on: right answers pass, each typical
+mistake gets its hint.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""The checks of the chapter on real depth images: right answers pass, each typical mistake gets its hint."""
+"""The checks of the chapter on real depth images: right answers pass, each typical mistake gets its
+hint.
+"""
 
 import math
 

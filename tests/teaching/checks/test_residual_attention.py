@@ -1,4 +1,6 @@
-"""The checks of the chapter on Residual Attention: right answers pass, each typical mistake gets its hint."""
+"""The checks of the chapter on Residual Attention: right answers pass, each typical mistake gets
+its hint.
+"""
 
 import pytest
 import torch
