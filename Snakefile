@@ -17,7 +17,8 @@ from pathlib import Path
 
 from handpose_lib import paths
 from handpose_lib.io import provenance
-from pipeline.site import browser, site_sources
+from handpose_lib.teaching import contents
+from pipeline.site import browser
 
 
 workdir: workflow.basedir
@@ -26,8 +27,8 @@ workdir: workflow.basedir
 BOOK, BUILD, DATA = Path("book"), Path("_build"), Path(os.path.relpath(paths.data()))
 EXECUTED = BUILD / "executed"
 
-PAGES = [f"{page}.md" for page in site_sources.toc() if Path(f"{page}.md").exists()]
-NOTEBOOKS = [page.removeprefix("book/") for page in site_sources.toc() if f"{page}.md" not in PAGES]
+PAGES = [f"{page}.md" for page in contents.pages() if Path(f"{page}.md").exists()]
+NOTEBOOKS = [page.removeprefix("book/") for page in contents.pages() if f"{page}.md" not in PAGES]
 TRAINING = [name for name in NOTEBOOKS if Path(name).name.startswith("train_")]
 METHODS = [Path(name).name.removeprefix("train_") for name in TRAINING]
 CHAPTERS = [name for name in NOTEBOOKS if name not in TRAINING]
@@ -87,7 +88,7 @@ def real_data(notebook):
 def ingredients(notebook):
     """Everything that decides what a notebook shows, apart from what the pipeline makes for it."""
     recorded = [content(BOOK / "records", BOOK / "tables")] if uses(notebook, "results") else []
-    asked = [content("_toc.yml", *(BOOK / f"{name}.ipynb" for name in NOTEBOOKS))] if uses(notebook, "teaching/exercises") else []
+    asked = [content("_toc.yml", *(BOOK / f"{name}.ipynb" for name in NOTEBOOKS))] if uses(notebook, "teaching/contents") else []
     return [content(notebook), provenance.digest(library(notebook)), *recorded, *asked, *real_data(notebook)]
 
 

@@ -1,11 +1,8 @@
 """Make a synthetic data set in the file format of a real one, for the same loader to read.
 
-    python data_scripts/make_synthetic.py --size smoke                    # MSRA's format, 2,448
-    frames, seconds
-    python data_scripts/make_synthetic.py --size laptop                   # 20,043 frames, some
-    minutes, about 1 GB
-    python data_scripts/make_synthetic.py --protocol nyu --size smoke     # another set's format and
-    camera
+    python data_scripts/make_synthetic.py --size smoke           # MSRA's format: 2,448 frames, seconds
+    python data_scripts/make_synthetic.py --size laptop          # 20,043 frames, minutes, about 1 GB
+    python data_scripts/make_synthetic.py --format nyu           # another set's format and camera
 
 What each format holds is told in its module of `formats/`. In every set `synthetic.json` holds
 everything that determines the content. The folder appears under its name only when it is complete;
@@ -37,10 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--protocol",
+        "--format",
         choices=formats.names(),
         default="msra",
-        help="whose format, camera and skeleton",
+        help="which set's format, camera and skeleton",
     )
     parser.add_argument("--size", choices=SIZES, default="smoke", help="how many frames")
     parser.add_argument(
@@ -60,55 +57,55 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder to make (default: synthetic/PROTOCOL-SIZE in the data folder)",
+        help="folder to make (default: synthetic/FORMAT-SIZE in the data folder)",
     )
     parser.add_argument(
         "--force", action="store_true", help="replace a synthetic set made with other settings"
     )
     chosen = parser.parse_args(arguments)
-    protocol = formats.get(chosen.protocol)
-    out = (chosen.out or paths.data() / "synthetic" / f"{chosen.protocol}-{chosen.size}").resolve()
-    frames = protocol.sizes[chosen.size] if chosen.frames is None else chosen.frames
+    target = formats.get(chosen.format)
+    out = (chosen.out or paths.data() / "synthetic" / f"{chosen.format}-{chosen.size}").resolve()
+    frames = target.sizes[chosen.size] if chosen.frames is None else chosen.frames
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)
     )  # so that being stopped cleans up as well
     try:
-        wanted = settings(protocol, frames, chosen.distribution, chosen.seed)
+        wanted = settings(target, frames, chosen.distribution, chosen.seed)
         made = make(out, wanted, chosen.force)
     except HandPoseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(
-        f"{out}: {'made' if made else 'already there'}, {protocol.total(wanted):,} images"
-        f" ({frames:,} {protocol.counted})"
+        f"{out}: {'made' if made else 'already there'}, {target.total(wanted):,} images"
+        f" ({frames:,} {target.counted})"
     )
     return 0
 
 
-def settings(protocol: formats.Protocol, frames: int, distribution: str, seed: int) -> dict:
+def settings(target: formats.Format, frames: int, distribution: str, seed: int) -> dict:
     """Everything that determines the content, as `synthetic.json` keeps it. Errors: a number that
     does not fit.
     """
-    if not 1 <= frames <= protocol.limit:
+    if not 1 <= frames <= target.limit:
         raise HandPoseError(
-            f"{frames} {protocol.counted}: accepted are 1 to {protocol.limit}, as the format's file"
+            f"{frames} {target.counted}: accepted are 1 to {target.limit}, as the format's file"
             " names can count"
         )
-    drawn = formats.distribution(distribution, protocol.left, protocol.changes)
+    drawn = formats.distribution(distribution, target.left, target.changes)
     return {
         "synthetic": True,
-        "protocol": protocol.name,
-        **protocol.facts(frames),
-        "hands": "both" if protocol.left else "right",
+        "protocol": target.name,
+        **target.facts(frames),
+        "hands": "both" if target.left else "right",
         "seed": seed,
         "distribution": {"name": distribution, **dataclasses.asdict(drawn)},
-        "code": provenance.digest(code(protocol.name)),
+        "code": provenance.digest(code(target.name)),
     }
 
 
 def code(name: str) -> list[Path]:
-    """The files that draw a set of this protocol. Those that write and read it back are held to
-    each other by tests.
+    """The files that draw a set in this format. Tests hold those that write and read it back
+    to each other.
     """
     module = Path(__file__).resolve().parent / "formats" / f"{name}.py"
     drawing = [
@@ -145,12 +142,12 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
 
 
 def write(root: Path, wanted: dict) -> None:
-    """Render every frame into `root`, in the protocol's layout, and say what they are in
+    """Render every frame into `root`, in the format's layout, and say what they are in
     `synthetic.json`.
     """
-    protocol = formats.get(wanted["protocol"])
-    with tqdm(total=protocol.total(wanted), desc="rendering", unit="frame", smoothing=0.1) as bar:
-        protocol.write(root, wanted, bar.update)
+    target = formats.get(wanted["protocol"])
+    with tqdm(total=target.total(wanted), desc="rendering", unit="frame", smoothing=0.1) as bar:
+        target.write(root, wanted, bar.update)
     text = json.dumps(wanted, indent=1, ensure_ascii=False)
     (root / SYNTHETIC).write_text(text + "\n", encoding="utf-8", newline="\n")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.errors import HandPoseError
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,6 @@ class Camera:
         """(4,) tensor [fx, fy, u0, v0], of the type and on the device of `like`."""
         values = [self.fx, self.fy, self.u0, self.v0]
         return torch.tensor(values) if like is None else like.new_tensor(values)
-
-
-CAMERAS = {
-    "msra": Camera(241.42, 241.42, 160.0, 120.0, 320, 240),
-    "nyu": Camera(588.036865, 587.075073, 320.0, 240.0, 640, 480),
-    "icvl": Camera(241.42, 241.42, 160.0, 120.0, 320, 240),
-    "hands17": Camera(475.065948, 475.065857, 315.944855, 245.287079, 640, 480),
-    "itop": Camera(1 / 0.0035, 1 / 0.0035, 160.0, 120.0, 320, 240),
-    "sr305": Camera(476.007, 476.007, 313.683, 242.755, 640, 480),
-}
-"""The cameras of the five data sets and of the SR305 frames, as their published loaders use them.
-"""
-
-
-def preset(name: str) -> Camera:
-    """The camera of a data set; an unknown name is an error that lists the known ones."""
-    return CAMERAS[one_of("camera", name, CAMERAS)]
 
 
 def xyz_to_uvd(

@@ -1,37 +1,45 @@
-"""The skeletons of the five data sets: joint names, parents, colours and left-right pairs.
+"""The skeletons of the data sets: joint names, parents, colours, the palm and left-right pairs.
 
 Sources: the loaders and drawing codes of the data sets; see the chapter on the hand. Each data set
-keeps its own joint order: MSRA finger by finger with the thumb last, NYU tip first, ICVL thumb
-first, HANDS2017 level by level.
+keeps its own joint order: MSRA finger by finger with the thumb last, NYU tip first, ICVL and DexYCB
+finger by finger with the thumb first, HANDS2017 level by level.
 """
 
 from dataclasses import dataclass
 
 from handpose_lib.errors import one_of
 
-THUMB, INDEX, MIDDLE, RING, LITTLE = "thumb", "index", "middle", "ring", "little"
+FINGERS = THUMB, INDEX, MIDDLE, RING, LITTLE = "thumb", "index", "middle", "ring", "little"
 
 # From root to tip, light to full; a bone has the colour of its child joint.
-SHADES = {
+SHADES: dict[str, tuple[tuple[int, int, int], ...]] = {
     THUMB: ((255, 153, 153), (255, 102, 102), (255, 51, 51), (255, 0, 0)),
     INDEX: ((153, 255, 153), (102, 255, 102), (51, 255, 51), (0, 255, 0)),
     MIDDLE: ((255, 204, 153), (255, 178, 102), (255, 153, 51), (255, 128, 0)),
     RING: ((153, 204, 255), (102, 178, 255), (51, 153, 255), (0, 128, 255)),
     LITTLE: ((255, 153, 255), (255, 102, 255), (255, 51, 255), (255, 0, 255)),
 }
-PALM_COLOUR = (230, 230, 0)
-WRIST_COLOUR = (153, 255, 204)
+PALM_COLOUR: tuple[int, int, int] = (230, 230, 0)
+WRIST_COLOUR: tuple[int, int, int] = (153, 255, 204)
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Joints in a data set's order. `parents[j]` is the index of joint j's parent, −1 for the root."""
+    """Joints in a data set's order. `parents[j]` is the index of joint j's parent, −1 for the root.
+
+    palm    joints that are fixed to the palm: its end at the wrist, and the knuckles from the index
+            to the little finger; empty where the labels have no knuckles
+    centre  the joint by which DeepPrior++ places its cube; None for a body
+    pairs   indices of left and right joints of a body
+    """
 
     name: str
     joints: tuple[str, ...]
     parents: tuple[int, ...]
     colours: tuple[tuple[int, int, int], ...]
     pairs: tuple[tuple[int, int], ...] = ()
+    palm: tuple[str, ...] = ()
+    centre: str | None = None
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -69,37 +77,47 @@ def get(name: str) -> Skeleton:
     return SKELETONS[one_of("skeleton", name, SKELETONS)]
 
 
-def _msra21() -> Skeleton:
-    joints, parents, colours = ["wrist"], [-1], [PALM_COLOUR]
-    for finger in (INDEX, MIDDLE, RING, LITTLE, THUMB):
-        for level, part in enumerate(("mcp", "pip", "dip", "tip")):
+def _finger_by_finger(
+    name: str, root: str, fingers: tuple[str, ...], parts: tuple[str, ...], centre: str
+) -> Skeleton:
+    joints, parents, colours = [root], [-1], [PALM_COLOUR]
+    for finger in fingers:
+        for level, part in enumerate(parts):
             parents.append(0 if level == 0 else len(joints) - 1)
             joints.append(f"{finger} {part}")
             colours.append(SHADES[finger][level])
-    return Skeleton("msra21", tuple(joints), tuple(parents), tuple(colours))
+    palm = (root, *(f"{finger} {parts[0]}" for finger in (INDEX, MIDDLE, RING, LITTLE)))
+    return Skeleton(name, tuple(joints), tuple(parents), tuple(colours), palm=palm, centre=centre)
+
+
+def _msra21() -> Skeleton:
+    fingers, parts = (INDEX, MIDDLE, RING, LITTLE, THUMB), ("mcp", "pip", "dip", "tip")
+    return _finger_by_finger("msra21", "wrist", fingers, parts, "middle mcp")
 
 
 def _icvl16() -> Skeleton:
-    joints, parents, colours = ["palm"], [-1], [PALM_COLOUR]
-    for finger in (THUMB, INDEX, MIDDLE, RING, LITTLE):
-        for level, part in enumerate(("root", "mid", "tip")):
-            parents.append(0 if level == 0 else len(joints) - 1)
-            joints.append(f"{finger} {part}")
-            colours.append(SHADES[finger][level])
-    return Skeleton("icvl16", tuple(joints), tuple(parents), tuple(colours))
+    # Its root is the middle of the palm, which lies on the line from the wrist to the knuckles.
+    return _finger_by_finger("icvl16", "palm", FINGERS, ("root", "mid", "tip"), "palm")
+
+
+def _dexycb21() -> Skeleton:
+    parts = ("mcp", "pip", "dip", "tip")
+    return _finger_by_finger("dexycb21", "wrist", FINGERS, parts, "middle mcp")
 
 
 def _hands17_21() -> Skeleton:
-    fingers = (THUMB, INDEX, MIDDLE, RING, LITTLE)
-    joints = ["wrist"] + [f"{finger} mcp" for finger in fingers]
+    joints = ["wrist"] + [f"{finger} mcp" for finger in FINGERS]
     parents = [-1] + [0] * 5
-    colours = [PALM_COLOUR] + [SHADES[finger][0] for finger in fingers]
-    for number, finger in enumerate(fingers):
+    colours = [PALM_COLOUR] + [SHADES[finger][0] for finger in FINGERS]
+    palm = ("wrist", *joints[2:])
+    for number, finger in enumerate(FINGERS):
         for level, part in enumerate(("pip", "dip", "tip"), start=1):
             parents.append(1 + number if level == 1 else len(joints) - 1)
             joints.append(f"{finger} {part}")
             colours.append(SHADES[finger][level])
-    return Skeleton("hands17_21", tuple(joints), tuple(parents), tuple(colours))
+    return Skeleton(
+        "hands17_21", tuple(joints), tuple(parents), tuple(colours), palm=palm, centre="middle mcp"
+    )
 
 
 # NYU's 36 points: six per finger from the tip down (F1 is the little finger), then the palm.
@@ -138,7 +156,7 @@ def _nyu14() -> Skeleton:
     joints += ["thumb tip", "thumb mid", "thumb root", "wrist back", "wrist", "palm"]
     parents += [9, 10, 13, 13, 13, -1]
     colours += [*SHADES[THUMB][2::-1], WRIST_COLOUR, WRIST_COLOUR, PALM_COLOUR]
-    return Skeleton("nyu14", tuple(joints), tuple(parents), tuple(colours))
+    return Skeleton("nyu14", tuple(joints), tuple(parents), tuple(colours), centre="palm")
 
 
 def _itop15() -> Skeleton:
@@ -183,5 +201,6 @@ def _itop15() -> Skeleton:
 
 
 SKELETONS = {
-    s.name: s for s in (_msra21(), _nyu14(), _nyu36(), _icvl16(), _hands17_21(), _itop15())
+    s.name: s
+    for s in (_msra21(), _nyu14(), _nyu36(), _icvl16(), _hands17_21(), _itop15(), _dexycb21())
 }

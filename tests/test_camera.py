@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handpose_lib import camera
+from handpose_lib.dataset_specs import CAMERAS, preset
 from handpose_lib.errors import HandPoseError
 
 
@@ -19,11 +20,11 @@ def points(dtype, seed=0, frames=4, count=50):
     )
 
 
-@pytest.mark.parametrize("name", camera.CAMERAS)
+@pytest.mark.parametrize("name", CAMERAS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_projection_and_back_projection_are_inverse(name, dtype):
     """uvd_to_xyz undoes xyz_to_uvd up to the rounding of a pixel coordinate."""
-    xyz, cam = points(dtype), camera.preset(name)
+    xyz, cam = points(dtype), preset(name)
     back = camera.uvd_to_xyz(camera.xyz_to_uvd(xyz, cam), cam)
     # A pixel coordinate near 600 is rounded by 600 eps; times z / f that many millimetres, twice
     # over.
@@ -32,19 +33,19 @@ def test_projection_and_back_projection_are_inverse(name, dtype):
 
 
 def test_the_optical_axis_meets_the_principal_point():
-    cam = camera.preset("nyu")
+    cam = preset("nyu")
     uvd = camera.xyz_to_uvd(torch.tensor([0.0, 0.0, 500.0]), cam)
     assert uvd.tolist() == [cam.u0, cam.v0, 500.0]
 
 
 def test_right_and_down_are_right_and_down():
-    cam = camera.preset("msra")
+    cam = preset("msra")
     u, v, _ = camera.xyz_to_uvd(torch.tensor([10.0, 20.0, 241.42]), cam).tolist()
     assert (u, v) == pytest.approx((170, 140), abs=1e-4)
 
 
 def test_a_batch_of_cameras_equals_one_by_one():
-    cams = [camera.preset(name) for name in ("msra", "nyu", "itop")]
+    cams = [preset(name) for name in ("msra", "nyu", "itop")]
     xyz = points(torch.float64, frames=3)
     stacked = torch.stack([cam.intrinsics(xyz) for cam in cams])
     together = camera.xyz_to_uvd(xyz, stacked)
@@ -67,7 +68,7 @@ def test_depth_image_back_projects_to_its_own_pixels():
 @given(scale=st.floats(0.1, 10))
 @settings(max_examples=25, deadline=None)
 def test_a_point_moves_along_its_ray_without_leaving_its_pixel(scale):
-    cam = camera.preset("icvl")
+    cam = preset("icvl")
     xyz = points(torch.float64, count=5)
     assert torch.allclose(
         camera.xyz_to_uvd(xyz * scale, cam)[..., :2], camera.xyz_to_uvd(xyz, cam)[..., :2]
@@ -77,14 +78,14 @@ def test_a_point_moves_along_its_ray_without_leaving_its_pixel(scale):
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: camera.preset("kinect9"), "kinect9.*msra, nyu, icvl"),
+        (lambda: preset("kinect9"), "kinect9.*msra, nyu, icvl"),
         (
-            lambda: camera.xyz_to_uvd(torch.zeros(3, 2), camera.preset("msra")),
+            lambda: camera.xyz_to_uvd(torch.zeros(3, 2), preset("msra")),
             r"\(3, 2\).*\(\.\.\., 3\)",
         ),
-        (lambda: camera.xyz_to_uvd(torch.zeros(3, 3), camera.preset("msra")), "above 0"),
+        (lambda: camera.xyz_to_uvd(torch.zeros(3, 3), preset("msra")), "above 0"),
         (
-            lambda: camera.uvd_to_xyz(torch.full((1, 3), float("nan")), camera.preset("msra")),
+            lambda: camera.uvd_to_xyz(torch.full((1, 3), float("nan")), preset("msra")),
             "above 0",
         ),
         (
@@ -92,10 +93,10 @@ def test_a_point_moves_along_its_ray_without_leaving_its_pixel(scale):
             r"camera of shape \(3, 4\)",
         ),
         (
-            lambda: camera.depth_to_points(torch.full((2, 2), -1.0), camera.preset("msra")),
+            lambda: camera.depth_to_points(torch.full((2, 2), -1.0), preset("msra")),
             "negative",
         ),
-        (lambda: camera.depth_to_points(torch.ones(3), camera.preset("msra")), r"\(\.\.\., H, W\)"),
+        (lambda: camera.depth_to_points(torch.ones(3), preset("msra")), r"\(\.\.\., H, W\)"),
         (lambda: camera.Camera(0, 1, 0, 0, 2, 2), "focal"),
         (lambda: camera.Camera(1, 1, 0, 0, 0, 2), "image size"),
         (lambda: camera.Camera(1, 1, float("nan"), 0, 2, 2), "principal point"),

@@ -1,4 +1,6 @@
-"""The two containers say at once what does not fit."""
+"""The two containers refuse what does not fit."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ CAMERA = Camera(100, 100, 2, 2, 5, 4)
 def test_a_frame_refuses_what_does_not_fit():
     depth = torch.zeros(4, 5)
     DepthFrame(depth, CAMERA, joints=torch.zeros(21, 3), centre=torch.zeros(3))
+    right: dict[str, Any] = {"depth": depth, "camera": CAMERA, "id": "7"}
     for wrong in (
         dict(depth=depth.T),
         dict(depth=depth - 1),
@@ -23,7 +26,7 @@ def test_a_frame_refuses_what_does_not_fit():
         dict(hand="both"),
     ):
         with pytest.raises(HandPoseError):
-            DepthFrame(**({"depth": depth, "camera": CAMERA, "id": "7"} | wrong))
+            DepthFrame(**(right | wrong))
 
 
 def test_rows_of_a_batch_keep_their_names():
@@ -46,5 +49,6 @@ def test_rows_of_a_batch_keep_their_names():
         torch.tensor([True, False, False, True, False]),
     ):
         chosen = crops.index(rows)
+        assert chosen.joints is not None and crops.joints is not None
         assert torch.equal(chosen.joints, crops.joints[rows]) and len(chosen) == len(chosen.ids)
         assert [crops.ids.index(i) for i in chosen.ids] == torch.arange(n)[rows].tolist()

@@ -1,23 +1,24 @@
 """The file formats in which a synthetic data set can be made: one module for each, found by its
 file.
 
-A module offers `PROTOCOL`, and `make_synthetic.py` does what all have in common: settings,
+A module offers `FORMAT`, and `make_synthetic.py` does what all have in common: settings,
 progress, a folder that appears only when it is complete. Only the module itself and the reader and
 writer in `handpose_lib.datasets` know the format.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from handpose_lib import synth
 from handpose_lib.errors import one_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Protocol:
+class Format:
     """How the set of one format is made.
 
     name     of the set and of its module in `handpose_lib.datasets`
@@ -37,35 +38,36 @@ class Protocol:
     counted: str
     sizes: Mapping[str, int]
     limit: int
-    facts: Callable[[int], dict]
-    total: Callable[[dict], int]
-    write: Callable[[Path, dict, Callable[[int], None]], None]
+    facts: Callable[[int], dict[str, Any]]
+    total: Callable[[dict[str, Any]], int]
+    write: Callable[[Path, dict[str, Any], Callable[[int], None]], None]
     left: bool = False
     changes: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 def names() -> list[str]:
-    """Every protocol there is."""
+    """Return the names of all formats."""
     return sorted(
         path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
     )
 
 
-def get(name: str) -> Protocol:
-    """The protocol of that name. Errors: an unknown name."""
-    return import_module(f"{__name__}.{one_of('protocol', name, names())}").PROTOCOL
+def get(name: str) -> Format:
+    """Return the format of that name. Errors: an unknown name."""
+    return import_module(f"{__name__}.{one_of('format', name, names())}").FORMAT
 
 
 def distribution(
     name: str, left: bool, changes: Mapping[str, object] = MappingProxyType({})
 ) -> synth.Distribution:
-    """The distribution of that name with some changes; without left hands where a format could not
-    name them.
+    """Return the distribution of that name with some changes, and without left hands where a format
+    cannot name them.
     """
     chosen = synth.DISTRIBUTIONS[one_of("distribution", name, synth.DISTRIBUTIONS)]
-    return dataclasses.replace(chosen, **({} if left else {"left": 0.0}), **changes)
+    only_right: dict[str, Any] = {} if left else {"left": 0.0}
+    return dataclasses.replace(chosen, **only_right, **changes)
 
 
-def batches(count: int, size: int):
-    """The numbers 0 … count − 1 in ranges of at most `size`."""
+def batches(count: int, size: int) -> Iterator[range]:
+    """Yield the numbers 0 … count − 1 in ranges of at most `size`."""
     return (range(start, min(start + size, count)) for start in range(0, count, size))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from data_scripts.formats import Protocol, batches, distribution
+from data_scripts.formats import Format, batches, distribution
 from handpose_lib import synth
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.datasets import centres, hands17
@@ -68,7 +68,7 @@ def render(indices: list[int], part: str, settings: dict) -> synth.Rendered:
     return synth.frames(
         indices,
         seed=settings["seed"],
-        protocol="hands17",
+        setup="hands17",
         subjects=PERSONS[part],
         distribution=distribution(settings["distribution"]["name"], False, CHANGES),
     )
@@ -83,7 +83,7 @@ def boxes(joints: torch.Tensor) -> torch.Tensor:
     return torch.cat([low, high - low], -1)
 
 
-PROTOCOL = Protocol(
+FORMAT = Format(
     "hands17",
     "training frames and a fourth as many test frames",
     {"smoke": 480, "laptop": 8000},

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from data_scripts.formats import Protocol, batches, distribution
+from data_scripts.formats import Format, batches, distribution
 from handpose_lib import synth
 from handpose_lib.datasets import centres, icvl
 
@@ -121,7 +121,7 @@ def render(indices: list[int], person: int, settings: dict) -> synth.Rendered:
     return synth.frames(
         indices,
         seed=settings["seed"],
-        protocol="icvl",
+        setup="icvl",
         subjects=[person],
         distribution=distribution(settings["distribution"]["name"], False, CHANGES),
     )
@@ -154,7 +154,7 @@ def rotated_image(depth: torch.Tensor, degrees: float) -> torch.Tensor:
     return depth[row.clamp(0, height - 1), column.clamp(0, width - 1)] * inside
 
 
-PROTOCOL = Protocol(
+FORMAT = Format(
     "icvl",
     "originals with a rotated copy each, and a fourth as many test frames",
     {"smoke": 480, "laptop": 8000},

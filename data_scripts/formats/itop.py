@@ -12,7 +12,7 @@ V2V-PoseNet's centre files. Point clouds and pictures, which no loader here read
 from collections.abc import Callable
 from pathlib import Path
 
-from data_scripts.formats import Protocol, batches
+from data_scripts.formats import Format, batches
 from handpose_lib.datasets import itop
 from handpose_lib.synth.bodies import body
 
@@ -64,7 +64,7 @@ def render(indices: list[int], view: str, person: int, settings: dict) -> body.R
     return body.frames(indices, seed=settings["seed"], view=view, subjects=[person], clean=clean)
 
 
-PROTOCOL = Protocol(
+FORMAT = Format(
     "itop",
     "frames of each person and view",
     {"smoke": 24, "laptop": 125},

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from data_scripts.formats import Protocol, batches, distribution
+from data_scripts.formats import Format, batches, distribution
 from handpose_lib import synth
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.datasets import msra
@@ -67,7 +67,7 @@ def render(indices: list[int], subject: int, gesture: str, settings: dict) -> sy
     return synth.frames(
         indices,
         seed=settings["seed"],
-        protocol="msra",
+        setup="msra",
         subjects=[subject],
         gesture=gesture,
         distribution=distribution(settings["distribution"]["name"], left=False),
@@ -89,7 +89,7 @@ def keep_window(depth: torch.Tensor, joints: torch.Tensor, camera) -> torch.Tens
     return depth * (inside & (depth <= centre[:, 2, None, None] + WINDOW_MM / 2))
 
 
-PROTOCOL = Protocol(
+FORMAT = Format(
     "msra",
     "frames for each gesture of a subject",
     {"smoke": 16, "laptop": 131},

@@ -19,20 +19,18 @@ is our choice. So the 14 evaluated joints are those of the skeleton `nyu14`, and
 between or beside them.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from data_scripts.formats import Protocol, batches, distribution
+from data_scripts.formats import Format, batches, distribution
 from handpose_lib import synth
-from handpose_lib.camera import CAMERAS
 from handpose_lib.datasets import centres as centre_files
 from handpose_lib.datasets import nyu
 from handpose_lib.synth import hashing
-from handpose_lib.synth.scene import raycast, sensors, surroundings
+from handpose_lib.synth.scene import orbit, raycast, sensors, surroundings
 
 CHANGES = {
     "sensors": {"structured light": 1.0},
@@ -111,12 +109,12 @@ def render(
     """Depth (B, 480, 640) mm of each view, joints (3, B, 36, 3) mm in each camera's frame, centres
     (B, 3) in view 1.
     """
-    camera, drawn = CAMERAS["nyu"], distribution(settings["distribution"]["name"], False, CHANGES)
+    camera, drawn = nyu.CAMERA, distribution(settings["distribution"]["name"], False, CHANGES)
     # The generator poses the hand; the room and the sensor are this set's own, as three cameras
     # have to see them.
     bare = replace(drawn, sensors={"ideal": 1.0}, wall=0.0, person=0.0, holes=0.0)
     posed = synth.frames(
-        indices, seed=settings["seed"], protocol="nyu", distribution=bare, subjects=[person]
+        indices, seed=settings["seed"], setup="nyu", distribution=bare, subjects=[person]
     )
     key = hashing.keys(settings["seed"], indices)
     wall, body = room(posed.posed.spheres, key, drawn)
@@ -127,11 +125,13 @@ def render(
     share = drawn.holes * hashing.uniform(key, "holes share")[:, 0].square()
     depth, joints = [], []
     for view, degrees in enumerate(VIEWS_DEGREES):
-        hand = seen_from(posed.posed, degrees)
-        solids = raycast.join([hand.solids(), raycast.Solids(turned_cones(body, degrees))])
+        hand = orbit.seen_from(posed.posed, degrees, PIVOT_MM)
+        solids = raycast.join(
+            [hand.solids(), raycast.Solids(orbit.turned_cones(body, degrees, PIVOT_MM))]
+        )
         exact = surroundings.merge(
             raycast.depth(solids, camera),
-            surroundings.plane_depth(turned_planes(wall, degrees), camera),
+            surroundings.plane_depth(orbit.turned_planes(wall, degrees, PIVOT_MM), camera),
         )
         own = hashing.split(key, f"view {view}")
         measured = sensors.structured_light(
@@ -155,46 +155,6 @@ def room(
     )
 
 
-# --- The other views: the camera goes round the pivot, so the scene turns about it the other way
-# ---------------
-
-
-def seen_from(hand, degrees: float):
-    """The same hands in the frame of a camera `degrees` to the right."""
-    spheres = torch.cat([turned(hand.spheres[..., :3], degrees), hand.spheres[..., 3:]], -1)
-    return replace(hand, spheres=spheres, keypoints=turned(hand.keypoints, degrees))
-
-
-def turned(points: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Points (..., 3) of the first camera's frame in that of the other."""
-    x, y, z = directed(points - points.new_tensor([0.0, 0.0, PIVOT_MM]), degrees).unbind(-1)
-    return torch.stack([x, y, z + PIVOT_MM], -1)
-
-
-def directed(vectors: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Directions (..., 3) of the first camera's frame in that of the other, spelled out so that
-    rows keep their bits.
-    """
-    (x, y, z), c, s = (
-        vectors.unbind(-1),
-        math.cos(math.radians(degrees)),
-        math.sin(math.radians(degrees)),
-    )
-    return torch.stack([c * x + s * z, y, c * z - s * x], -1)
-
-
-def turned_cones(cones: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Round cones (B, N, 8) in the other frame."""
-    a, b = turned(cones[..., :3], degrees), turned(cones[..., 4:7], degrees)
-    return torch.cat([a, cones[..., 3:4], b, cones[..., 7:]], -1)
-
-
-def turned_planes(planes: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Planes (B, 4), n.p = d, in the other frame: n'.p' = d + n'.c - n.c with the pivot c."""
-    normal = directed(planes[:, :3], degrees)
-    return torch.cat([normal, planes[:, 3:] + PIVOT_MM * (normal[:, 2:] - planes[:, 2:3])], -1)
-
-
 def joints36(keypoints: torch.Tensor) -> torch.Tensor:
     """NYU's 36 points (B, 36, 3) from the 24 of a hand (`synth.hand.Hand.keypoints`)."""
     fingers = keypoints[:, :20].unflatten(1, (5, 4))
@@ -207,7 +167,7 @@ def joints36(keypoints: torch.Tensor) -> torch.Tensor:
     return torch.stack(points, 1)
 
 
-PROTOCOL = Protocol(
+FORMAT = Format(
     "nyu",
     "training frames, and a test frame for four of them, in three views",
     {"smoke": 120, "laptop": 1600},

@@ -1,8 +1,7 @@
-"""Obtaining public files one by one: verified by hash, kept in the data folder, whole or not at
-all.
+"""Download of public files into the data folder, each verified by its hash.
 
-A file that is there and whole is left alone; one that is damaged is replaced. pooch downloads to a
-temporary file, hashes it, and renames it only when the hash is right.
+A complete file is left as it is, and a damaged one is replaced. pooch downloads to a temporary
+file, hashes it, and renames it only if the hash is right.
 """
 
 import argparse
@@ -10,10 +9,12 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 import pooch
 import requests
+from pooch.typing import Downloader
 from tqdm.auto import tqdm
 
 from handpose_lib import paths
@@ -24,7 +25,7 @@ SERVER = "https://raw.githubusercontent.com"
 
 @dataclass(frozen=True)
 class Remote:
-    """One file: its place below the data folder, where it comes from, and its SHA-256."""
+    """One file: its path below the data folder, its path on GitHub, and its SHA-256."""
 
     place: str
     repository: str
@@ -33,29 +34,38 @@ class Remote:
     sha256: str
 
     def url(self, server: str = SERVER) -> str:
+        """Return the address of the file."""
         return "/".join((server, self.repository, self.commit, quote(self.path)))
 
     def is_whole(self, data: Path) -> bool:
+        """Return whether the file is in the data folder and has the right hash."""
         target = data / self.place
         return target.is_file() and pooch.file_hash(str(target)) == self.sha256
 
 
-def table(repository: str, commit: str, text: str) -> list[Remote]:
-    """The files of one repository from lines of 'sha256  path there  place here'."""
+def table(repository: str, commit: str, source: str, target: str, text: str) -> list[Remote]:
+    """Return the files of one folder of a repository.
+
+    `source`: the folder in the repository, '' for its root; `target`: the folder below the data
+    folder; `text`: one line 'sha256  name' for each file.
+    """
     rows = (line.split() for line in text.strip().splitlines())
-    return [Remote(place, repository, commit, path, sha256) for sha256, path, place in rows]
+    return [
+        Remote(f"{target}/{name}", repository, commit, f"{source}/{name}".lstrip("/"), sha256)
+        for sha256, name in rows
+    ]
 
 
-def run(description: str, files: list[Remote], arguments: list[str] | None = None) -> int:
-    """The command line of a fetching script; returns its exit code."""
+def run(description: str | None, files: list[Remote], arguments: list[str] | None = None) -> int:
+    """Run the command line of a script that downloads `files`; return its exit code."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--check", action="store_true", help="only verify what is there, obtain nothing"
+        "--check", action="store_true", help="only verify the files, download nothing"
     )
     parser.add_argument(
-        "--out", type=Path, help="data folder (default: data/, or what HANDPOSE_DATA says)"
+        "--out", type=Path, help="data folder (default: data/, or the variable HANDPOSE_DATA)"
     )
     parser.add_argument(
         "--server", default=SERVER, help="address before OWNER/REPOSITORY/COMMIT/PATH (%(default)s)"
@@ -67,21 +77,22 @@ def run(description: str, files: list[Remote], arguments: list[str] | None = Non
         for file in lacking:
             state = "damaged" if (data / file.place).exists() else "missing"
             print(f"{state}: {data / file.place}", file=sys.stderr)
-        print(f"{len(files) - len(lacking)} of {len(files)} files are there and whole in {data}")
+        print(f"{len(files) - len(lacking)} of {len(files)} files are complete in {data}")
         return 1 if lacking else 0
     try:
-        for file in tqdm(lacking, desc="fetching", unit="file", disable=not lacking):
+        for file in tqdm(lacking, desc="downloading", unit="file", disable=not lacking):
             fetch(file, data, chosen.server)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{len(files)} files are there and whole in {data} ({len(lacking)} obtained now)")
+    print(f"{len(files)} files are complete in {data} ({len(lacking)} downloaded now)")
     return 0
 
 
 def fetch(file: Remote, data: Path, server: str = SERVER) -> Path:
-    """Obtain one file. Errors: `DataError` naming the address and what went wrong; nothing is left
-    behind.
+    """Download one file, and return its path.
+
+    Errors: `DataError` naming the address and what went wrong; then nothing is left.
     """
     target, url = data / file.place, file.url(server)
     pooch.get_logger().setLevel(logging.ERROR)
@@ -92,18 +103,19 @@ def fetch(file: Remote, data: Path, server: str = SERVER) -> Path:
             f"sha256:{file.sha256}",
             fname=target.name,
             path=str(target.parent),
-            downloader=pooch.HTTPDownloader(timeout=30),
+            # pooch's own class names its parameters differently from pooch's protocol.
+            downloader=cast(Downloader, pooch.HTTPDownloader(timeout=30)),
         )
     except requests.RequestException as error:
         _remove_empty(made)
         raise DataError(
-            f"{url} cannot be reached ({type(error).__name__}); accepted is a network that reaches "
-            f"{server}, or the file put at {target} by hand"
+            f"{url} cannot be reached ({type(error).__name__}); accepted is a network that reaches"
+            f" {server}, or the file placed at {target} by hand"
         ) from error
     except ValueError as error:
         _remove_empty(made)
         raise DataError(
-            f"{url} sent other bytes than the file whose SHA-256 is {file.sha256}; nothing was"
+            f"{url} sent other bytes than the file with the SHA-256 {file.sha256}; nothing was"
             " kept, try again"
         ) from error
     except OSError as error:
@@ -116,7 +128,7 @@ def fetch(file: Remote, data: Path, server: str = SERVER) -> Path:
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    """Take back the folders made for a file that did not come, from the deepest up."""
+    """Remove the folders made for a file that could not be downloaded, the deepest first."""
     for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from handpose_lib import dataset_specs, paths
 from handpose_lib.camera import Camera
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.frames import DepthFrame
@@ -24,7 +26,8 @@ class Dataset:
 
     name      of the set, 'msra'
     root      its folder
-    camera    of all its images
+    camera    of all its images; if its views have cameras of their own, one of them, and each
+              frame carries that of its view
     skeleton  of its labels, or None without labels
     protocol  what an evaluation has to state: split, held-out subject, view, …
     """
@@ -65,7 +68,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change when the content of the set does, whatever the split."""
+        """16 hexadecimal digits that change when the set's content does, whatever the split."""
         return digest(self.settings()) if self.synthetic else self._label_digest()[:16]
 
     def settings(self) -> dict:
@@ -83,7 +86,7 @@ class Dataset:
 
 
 def read_settings(root: Path) -> dict:
-    """The content of `synthetic.json` in a set's folder. Errors: a file that is not a JSON object."""
+    """Return the content of a set's `synthetic.json`. Errors: the file is not a JSON object."""
     path = Path(root) / SYNTHETIC
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -102,9 +105,11 @@ def digest(settings: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def need_share(share, split: str, of: str, name: str = "validation") -> None:
-    """Errors: a `share` called `name` that is none of the frames called `of`, or is missing for the
-    split of its name.
+def need_share(share: float | None, split: str, of: str, name: str = "validation") -> None:
+    """Check the option `name`, which sets a share of some frames aside, such as 5 % for validation.
+
+    `of` says in the message which frames are shared out. Errors: the share is not between 0 and 1,
+    or it is None although `split` asks for the frames that it sets aside.
     """
     if (share is not None or split == name) and not (isinstance(share, float) and 0 < share < 1):
         raise HandPoseError(
@@ -112,13 +117,54 @@ def need_share(share, split: str, of: str, name: str = "validation") -> None:
         )
 
 
-def all_or_none(values: list[torch.Tensor | None]) -> torch.Tensor | None:
-    """The parts of a set's values as one, or None where a part has none."""
-    return None if any(value is None for value in values) else torch.cat(values)
+def need_size(depth: np.ndarray, camera: Camera) -> None:
+    """Errors: `depth` is not an image (H, W) of the camera's size."""
+    if depth.shape != (camera.height, camera.width):
+        raise HandPoseError(
+            f"depth of shape {depth.shape}: accepted is {(camera.height, camera.width)}"
+        )
+
+
+def stated(**facts) -> dict:
+    """Return what an evaluation has to state: the facts that are not None, with blanks in their
+    names.
+    """
+    return {name.replace("_", " "): fact for name, fact in facts.items() if fact is not None}
+
+
+def all_or_none(values: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """Return the parts of a set's values as one tensor, or None if a part has none."""
+    there = [value for value in values if value is not None]
+    return torch.cat(there) if len(there) == len(values) else None
+
+
+def find(name: str, root: Path | str | None) -> Path:
+    """Return the folder of a data set: `root`, or its place in the data folder if that is None.
+
+    Errors: it is missing; the message says what it needs and how to make a synthetic one.
+    """
+    spec = dataset_specs.get(name)
+    return folder(
+        default_root(name) if root is None else Path(root),
+        spec.title,
+        f"{spec.files}, see data_scripts/{name}.py; `python data_scripts/make_synthetic.py --format"
+        f" {name}` makes a synthetic one",
+    )
+
+
+def default_root(name: str) -> Path:
+    """Return the real set's folder if the data folder has it, else that of the largest synthetic
+    one that is there.
+    """
+    places = [
+        paths.data() / place
+        for place in (name, f"synthetic/{name}-laptop", f"synthetic/{name}-smoke")
+    ]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def folder(root: Path, name: str, how: str) -> Path:
-    """`root` if it is a folder. Errors: it is missing; the message says `how` to get it."""
-    if not Path(root).is_dir():
+    """Return `root` if it is a folder. Errors: it is missing; the message says `how` to get it."""
+    if not root.is_dir():
         raise DataError(f"{root}: no such folder; {name} needs {how}")
-    return Path(root)
+    return root

@@ -23,20 +23,29 @@ import numpy as np
 import torch
 from PIL import Image
 
-from handpose_lib import paths, skeleton
-from handpose_lib.camera import CAMERAS
+from handpose_lib import skeleton
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.datasets import centres as centre_files
-from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib.datasets.base import (
+    SPLITS,
+    Dataset,
+    all_or_none,
+    find,
+    need_share,
+    need_size,
+    stated,
+)
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 from handpose_lib.io import png
 
 JOINTS = 21
-CAMERA = CAMERAS["hands17"]
+SPEC = SPECS["hands17"]
+CAMERA = SPEC.camera
 PARTS = {"train": "training", "test": "frame"}
 LABELS = {"train": "Training_Annotation.txt", "test": "Test_Annotation.txt"}
 BOXES = "BoundingBox.txt"
-COUNTS = {"train": 957_032, "test": 295_510}
+COUNTS = SPEC.counts
 """Lines of the release's two files."""
 CENTRES = centre_files.OWN
 TO_MM = np.ones(3)
@@ -61,59 +70,51 @@ class Hands17(Dataset):
     camera = CAMERA
     skeleton = skeleton.get("hands17_21")
 
-    def __init__(self, root=None, split="train", validation=None, held_out=None, centres=None):
+    def __init__(
+        self,
+        root: Path | str | None = None,
+        split: str = "train",
+        validation: float | None = None,
+        held_out: float | None = None,
+        centres: Path | str | None = None,
+    ):
         one_of("split", split, SPLITS)
         need_share(validation, split, "training")
         need_share(held_out, "", "training", "held_out")
-        self.root = folder(
-            default_root() if root is None else root,
-            "HANDS2017",
-            "the folders `training` and `frame`, see data_scripts/hands17.py; `python "
-            "data_scripts/make_synthetic.py --protocol hands17` makes a synthetic one",
-        )
-        parts = (
-            tuple(PARTS)
-            if split == "all"
-            else ("test",)
-            if split == "test" and held_out is None
-            else ("train",)
-        )
-        self._images, self._joints, points, boxes, missing = [], [], [], [], 0
+        self.root, missing = find("hands17", root), 0
+        own_test = split == "test" and held_out is None
+        parts = tuple(PARTS) if split == "all" else ("test",) if own_test else ("train",)
+        self._images, labels, points, boxes = [], [], [], []
         for part in parts:
             place = self.root / PARTS[part]
             names, joints, part_boxes = read_part(self.root, part)
             own = place / CENTRES if self.synthetic else None
             centre = centre_files.of_part(part, own, centres, len(names), TO_MM)
-            keep = (
-                torch.ones(len(names), dtype=torch.bool)
-                if centre is None
-                else centre.isfinite().all(1)
-            )
+            keep = torch.ones(len(names), dtype=torch.bool)
+            if centre is not None:
+                keep = centre.isfinite().all(1)
             there = _images(place / "images")
             present = torch.tensor([name in there for name in names], dtype=torch.bool)
             missing += int((keep & ~present).sum())
-            rows = torch.nonzero(_of_split(keep & present, split, validation, held_out))[:, 0]
+            rows = _of_split(keep & present, split, validation, held_out).nonzero()[:, 0]
             self._images += [place / "images" / names[i] for i in rows.tolist()]
-            self._joints.append(None if joints is None else joints[rows])
+            labels.append(None if joints is None else joints[rows])
             points.append(None if centre is None else centre[rows])
             boxes.append(None if part_boxes is None else part_boxes[rows])
-        self._joints, self._centres, self.boxes = (
-            all_or_none(values) for values in (self._joints, points, boxes)
-        )
-        self.protocol = {"split": split}
-        if validation is not None:
-            self.protocol["validation"] = validation
-        if held_out is not None:
-            self.protocol["held out"] = held_out
-        if missing:
-            self.protocol["listed without an image"] = missing
-        if centres is not None:
-            self.protocol["centres"] = "published"
         if not self._images:
             raise DataError(
                 f"{self.root}: none of the listed images is there; accepted are"
                 f" {PARTS[parts[0]]}/images/*.png"
             )
+        self._joints, self._centres = all_or_none(labels), all_or_none(points)
+        self.boxes = all_or_none(boxes)
+        self.protocol = stated(
+            split=split,
+            validation=validation,
+            held_out=held_out,
+            listed_without_an_image=missing or None,
+            centres="published" if centres is not None else None,
+        )
 
     def __len__(self) -> int:
         return len(self._images)
@@ -150,15 +151,6 @@ class Hands17(Dataset):
                 with path.open("rb") as file:
                     content.update(hashlib.file_digest(file, "sha256").digest())
         return content.hexdigest()
-
-
-def default_root() -> Path:
-    """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [
-        paths.data() / place
-        for place in ("hands17", "synthetic/hands17-laptop", "synthetic/hands17-smoke")
-    ]
-    return next((place for place in places if place.is_dir()), places[0])
 
 
 def read_part(root: Path, part: str) -> tuple[list[str], torch.Tensor | None, torch.Tensor | None]:
@@ -224,10 +216,7 @@ def read_frame(path: Path) -> np.ndarray:
 
 def write_frame(path: Path, depth: np.ndarray) -> None:
     """Write an image (480, 640) in mm, in whole millimetres."""
-    if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(
-            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
-        )
+    need_size(depth, CAMERA)
     whole = np.clip(np.round(depth), 0, 65535).astype(np.uint16)
     Image.fromarray(whole).save(path, format="PNG", compress_level=1)
 

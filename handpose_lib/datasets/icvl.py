@@ -24,19 +24,29 @@ import numpy as np
 import torch
 from PIL import Image
 
-from handpose_lib import paths, skeleton
-from handpose_lib.camera import CAMERAS, uvd_to_xyz, xyz_to_uvd
+from handpose_lib import skeleton
+from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.datasets import centres as centre_files
-from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib.datasets.base import (
+    SPLITS,
+    Dataset,
+    all_or_none,
+    find,
+    need_share,
+    need_size,
+    stated,
+)
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 from handpose_lib.io import png
 
 JOINTS = 16
-CAMERA = CAMERAS["icvl"]
+SPEC = SPECS["icvl"]
+CAMERA = SPEC.camera
 FOLDERS = {"train": "Training", "test": "Testing"}
 LABELS = {"train": ("labels.txt",), "test": ("test_seq_1.txt", "test_seq_2.txt")}
-COUNTS = {"labels.txt": 331_006, "test_seq_1.txt": 702, "test_seq_2.txt": 894}
+COUNTS = SPEC.counts
 """Lines of the release's label files."""
 ORIGINAL = "2014"
 """How the folder of an image begins that is no rotated copy."""
@@ -68,69 +78,50 @@ class Icvl(Dataset):
     camera = CAMERA
     skeleton = skeleton.get("icvl16")
 
-    def __init__(self, root=None, split="train", rotated=False, validation=None, centres=None):
+    def __init__(
+        self,
+        root: Path | str | None = None,
+        split: str = "train",
+        rotated: bool = False,
+        validation: float | None = None,
+        centres: Path | str | None = None,
+    ):
         one_of("split", split, SPLITS)
         need_share(validation, split, "original")
-        self.root = folder(
-            default_root() if root is None else root,
-            "ICVL",
-            "the folders `Training` and `Testing`, see data_scripts/icvl.py; `python "
-            "data_scripts/make_synthetic.py --protocol icvl` makes a synthetic one",
-        )
-        self._names, labels, points, sequences, missing = [], [], [], [], 0
+        self.root, missing = find("icvl", root), 0
+        self._names, labels, points, sequences = [], [], [], []
         for part in FOLDERS if split == "all" else (split,) if split == "test" else ("train",):
             listed = [
                 read_labels(self.root / FOLDERS[part] / name, part == "train" and not rotated)
                 for name in LABELS[part]
             ]
             names = [name for file in listed for name in file.names]
-            rows = np.concatenate(
-                [file.lines + before for file, before in zip(listed, _before(listed))]
-            )
-            own = self.root / FOLDERS[part] / CENTRES if self.synthetic else None
-            centre = centre_files.of_part(
-                part, own, centres, sum(file.count for file in listed), SIGNS
-            )
-            usable = (
-                torch.ones(len(names), dtype=torch.bool)
-                if centre is None
-                else centre[rows].isfinite().all(1)
-            )
-            there = are_there(self.root / FOLDERS[part] / "Depth", names)
-            if part == "test" and not there.all():
-                raise DataError(
-                    f"{self.root / FOLDERS[part] / 'Depth' / names[int((~there).nonzero()[0])]}:"
-                    f" missing, and {int((~there).sum()) - 1} others; accepted is an image for each"
-                    " line of the test labels"
-                )
+            centre = self._centres_of(part, listed, centres)
+            usable = torch.ones(len(names), dtype=torch.bool)
+            if centre is not None:
+                usable = centre.isfinite().all(1)
+            there = self._there(part, names)
             missing += int((usable & ~there).sum())
-            usable &= there & _of_split(names, split, validation)
-            chosen = usable.nonzero()[:, 0]
-            self._names += [(part, names[i]) for i in chosen.tolist()]
-            labels.append(torch.cat([file.joints for file in listed])[chosen])
-            points.append(None if centre is None else centre[rows][chosen])
-            numbers = [
-                number if part == "test" else 0
-                for number, file in enumerate(listed, 1)
-                for _ in file.names
-            ]
-            sequences.append(torch.tensor(numbers)[chosen])
-        self._joints, self.sequences = torch.cat(labels), torch.cat(sequences)
-        self._centres = all_or_none(points)
-        self.protocol = {"split": split}
-        if split != "test":
-            self.protocol["training frames"] = "with rotated copies" if rotated else "originals"
-        if validation is not None:
-            self.protocol["validation"] = validation
-        if missing:
-            self.protocol["listed without an image"] = missing
-        if centres is not None:
-            self.protocol["centres"] = "published"
+            rows = (usable & there & _of_split(names, split, validation)).nonzero()[:, 0]
+            self._names += [(part, names[i]) for i in rows.tolist()]
+            labels.append(torch.cat([file.joints for file in listed])[rows])
+            points.append(None if centre is None else centre[rows])
+            sequences.append(_sequences(part, listed)[rows])
         if not self._names:
             raise DataError(
                 f"{self.root}: none of the listed images is there; accepted are"
                 " Training/Depth/*/*.png"
             )
+        self._joints, self.sequences = torch.cat(labels), torch.cat(sequences)
+        self._centres = all_or_none(points)
+        training = "with rotated copies" if rotated else "originals"
+        self.protocol = stated(
+            split=split,
+            training_frames=None if split == "test" else training,
+            validation=validation,
+            listed_without_an_image=missing or None,
+            centres="published" if centres is not None else None,
+        )
 
     def __len__(self) -> int:
         return len(self._names)
@@ -148,6 +139,30 @@ class Icvl(Dataset):
             id=name.removesuffix(".png"),
             centre=None if self._centres is None else self._centres[i],
         )
+
+    def _centres_of(
+        self, part: str, listed: list["Labels"], published: Path | str | None
+    ) -> torch.Tensor | None:
+        """The stored points of the frames that were read; files of points count all frames."""
+        own = self.root / FOLDERS[part] / CENTRES if self.synthetic else None
+        counts = [file.count for file in listed]
+        points = centre_files.of_part(part, own, published, sum(counts), SIGNS)
+        if points is None:
+            return None
+        before = [sum(counts[:i]) for i in range(len(counts))]
+        return points[np.concatenate([file.lines + start for file, start in zip(listed, before)])]
+
+    def _there(self, part: str, names: list[str]) -> torch.Tensor:
+        """(N,) which of the images are there. Errors: a test image is missing."""
+        place = self.root / FOLDERS[part] / "Depth"
+        there = are_there(place, names)
+        if part == "test" and not there.all():
+            raise DataError(
+                f"{place / names[int((~there).nonzero()[0])]}: missing, and"
+                f" {int((~there).sum()) - 1} others; accepted is an image for each line of the test"
+                " labels"
+            )
+        return there
 
     def _label_digest(self) -> str:
         content = hashlib.sha256()
@@ -168,14 +183,6 @@ class Labels:
 
     def __init__(self, names: list[str], joints: torch.Tensor, lines: np.ndarray, count: int):
         self.names, self.joints, self.lines, self.count = names, joints, lines, count
-
-
-def default_root() -> Path:
-    """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [
-        paths.data() / place for place in ("icvl", "synthetic/icvl-laptop", "synthetic/icvl-smoke")
-    ]
-    return next((place for place in places if place.is_dir()), places[0])
 
 
 def read_labels(path: Path, originals: bool = False) -> Labels:
@@ -275,10 +282,7 @@ def write_labels(path: Path, names: list[str], joints: np.ndarray) -> None:
 
 def write_frame(path: Path, depth: np.ndarray) -> None:
     """Write an image (240, 320) in mm, in whole millimetres; 32,001 where nothing was measured."""
-    if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(
-            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
-        )
+    need_size(depth, CAMERA)
     whole = np.clip(np.round(depth), 0, NOTHING_FROM - 1).astype(np.uint16)
     Image.fromarray(np.where(whole > 0, whole, np.uint16(MARKER))).save(
         path, format="PNG", compress_level=1
@@ -325,9 +329,10 @@ def _numbers(path: Path, before: int, kept: list[int], rows: list[list[bytes]]) 
     return np.stack(values) if values else np.zeros((0, wanted))
 
 
-def _before(listed: list[Labels]) -> list[int]:
-    """How many frames the files before each hold."""
-    return [sum(file.count for file in listed[:i]) for i in range(len(listed))]
+def _sequences(part: str, listed: list[Labels]) -> torch.Tensor:
+    """(N,) the test sequence of each frame, 1 or 2; 0 for training frames."""
+    numbers = range(1, 1 + len(listed)) if part == "test" else [0] * len(listed)
+    return torch.tensor([n for n, file in zip(numbers, listed) for _ in file.names])
 
 
 def _of_split(names: list[str], split: str, validation: float | None) -> torch.Tensor:

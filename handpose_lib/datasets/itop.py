@@ -17,16 +17,19 @@ Depth and coordinates are 16-bit floats: at 3 m their steps are 2 mm.
 import hashlib
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
-from handpose_lib import paths, skeleton
-from handpose_lib.camera import CAMERAS
+from handpose_lib import skeleton
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.datasets import centres as centre_files
-from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder
+from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, find, stated
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 from handpose_lib.io import hdf5
@@ -35,8 +38,9 @@ VIEWS = {"front": "side", "top": "top"}
 """What papers call a view, and what the files call it."""
 PARTS = ("train", "test")
 JOINTS = 15
-CAMERA = CAMERAS["itop"]
-COUNTS = {"train": 39_795, "test": 10_501}
+SPEC = SPECS["itop"]
+CAMERA = SPEC.camera
+COUNTS = SPEC.counts
 """Frames of the release, valid or not, in each view."""
 PERSONS = {"train": 16, "test": 4}
 FAR_M = 100.0
@@ -66,29 +70,27 @@ class Itop(Dataset):
     skeleton = skeleton.get("itop15")
 
     def __init__(
-        self, root=None, split="train", view="front", validation=None, valid_only=True, centres=None
+        self,
+        root: Path | str | None = None,
+        split: str = "train",
+        view: str = "front",
+        validation: int | Iterable[int] | None = None,
+        valid_only: bool = True,
+        centres: Path | str | None = None,
     ):
         one_of("split", split, SPLITS)
-        self.root = folder(
-            default_root() if root is None else root,
-            "ITOP",
-            "the files that `python data_scripts/itop.py` obtains; `python"
-            " data_scripts/make_synthetic.py --protocol itop` makes synthetic ones",
-        )
+        self.root = find("itop", root)
         self._view = VIEWS[one_of("view of ITOP", view, VIEWS)]
         self._handles = _Handles()
         parts = PARTS if split == "all" else ("test",) if split == "test" else ("train",)
         loaded = [self._part(part, valid_only, centres) for part in parts]
-        where, joints, persons, visible, points, names = zip(*loaded)
-        self._where = [place for part in where for place in part]
-        self._joints, self.persons, self.visible = (
-            torch.cat(joints),
-            torch.cat(persons),
-            torch.cat(visible),
-        )
-        self._centres = all_or_none(points)
-        self._names = [name for part in names for name in part]
-        self.protocol = {"split": split, "view": view, "frames": "valid" if valid_only else "all"}
+        self._where = [place for part in loaded for place in part.where]
+        self._names = [name for part in loaded for name in part.names]
+        self._joints = torch.cat([part.joints for part in loaded])
+        self.persons = torch.cat([part.persons for part in loaded])
+        self.visible = torch.cat([part.visible for part in loaded])
+        self._centres = all_or_none([part.centres for part in loaded])
+        self.protocol = stated(split=split, view=view, frames="valid" if valid_only else "all")
         if validation is not None or split == "validation":
             self._set_aside(split, validation)
         if centres is not None:
@@ -122,10 +124,8 @@ class Itop(Dataset):
     def _path(self, part: str, kind: str) -> Path:
         return self.root / f"ITOP_{self._view}_{part}_{kind}.h5"
 
-    def _part(self, part: str, valid_only: bool, centres):
-        """Places, joints, persons, visibility, reference points and names of the frames of one
-        part.
-        """
+    def _part(self, part: str, valid_only: bool, centres: Path | str | None) -> "_Part":
+        """The frames of 'train' or 'test'."""
         path = self._path(part, "labels")
         labels = read_labels(path)
         count, depth = len(labels["id"]), self._path(part, "depth_map")
@@ -156,20 +156,18 @@ class Itop(Dataset):
             )
         rows = np.flatnonzero(keep)
         names = [name.decode() for name in labels["id"][rows].tolist()]
-        return (
-            [(part, int(row)) for row in rows],
-            torch.from_numpy(joints[rows]),
-            torch.tensor([int(name.split("_")[0]) for name in names], dtype=torch.int64),
-            torch.from_numpy(labels["visible_joints"][rows] > 0),
-            None if points is None else points[rows],
-            names,
+        return _Part(
+            where=[(part, int(row)) for row in rows],
+            names=names,
+            joints=torch.from_numpy(joints[rows]),
+            persons=torch.tensor([int(name.split("_")[0]) for name in names], dtype=torch.int64),
+            visible=torch.from_numpy(labels["visible_joints"][rows] > 0),
+            centres=None if points is None else points[rows],
         )
 
-    def _set_aside(self, split: str, validation) -> None:
+    def _set_aside(self, split: str, validation: int | Iterable[int] | None) -> None:
         """Keep the persons of 'validation', or all others."""
-        chosen = (
-            [validation] if isinstance(validation, int) or validation is None else list(validation)
-        )
+        chosen = list(validation) if isinstance(validation, Iterable) else [validation]
         known = sorted(set(self.persons.tolist())) if split in ("train", "validation") else None
         for person in chosen:
             one_of("validation person of ITOP", person, known if known is not None else chosen)
@@ -200,12 +198,15 @@ class Itop(Dataset):
         return content.hexdigest()
 
 
-def default_root() -> Path:
-    """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [
-        paths.data() / place for place in ("itop", "synthetic/itop-laptop", "synthetic/itop-smoke")
-    ]
-    return next((place for place in places if place.is_dir()), places[0])
+class _Part(NamedTuple):
+    """Frames of one part: rows of its files, names, labels, and reference points or None."""
+
+    where: list[tuple[str, int]]
+    names: list[str]
+    joints: torch.Tensor
+    persons: torch.Tensor
+    visible: torch.Tensor
+    centres: torch.Tensor | None
 
 
 def read_labels(path: Path) -> dict[str, np.ndarray]:
@@ -283,12 +284,12 @@ class Writer:
         self,
         first: int,
         names: list[str],
-        depth,
-        joints,
-        visible,
-        segmentation,
-        centres=None,
-        valid=None,
+        depth: ArrayLike,
+        joints: ArrayLike,
+        visible: ArrayLike,
+        segmentation: ArrayLike,
+        centres: ArrayLike | None = None,
+        valid: ArrayLike | None = None,
     ) -> None:
         """Frames `first` and following: depth (B, 240, 320) mm, joints (B, 15, 3) mm and centres
         (B, 3) mm in the camera frame, visible (B, 15), segmentation (B, 240, 320) with −1 for the
@@ -300,14 +301,15 @@ class Writer:
             1,
             -1,
         ]
-        self._depth["data"][rows] = np.asarray(depth, np.float32) / 1000
+        _fill(self._depth, "data", rows, np.asarray(depth, np.float32) / 1000)
         for file in (self._depth, self._labels):
-            file["id"][rows] = np.array(names, "S8")
-        self._labels["is_valid"][rows] = 1 if valid is None else np.asarray(valid)
-        self._labels["visible_joints"][rows] = np.asarray(visible)
-        self._labels["image_coordinates"][rows] = np.clip(np.round(uv), -32768, 32767)
-        self._labels["real_world_coordinates"][rows] = metres
-        self._labels["segmentation"][rows] = np.asarray(segmentation)
+            _fill(file, "id", rows, np.array(names, "S8"))
+        usable = np.ones(len(names)) if valid is None else np.asarray(valid)
+        _fill(self._labels, "is_valid", rows, usable)
+        _fill(self._labels, "visible_joints", rows, np.asarray(visible))
+        _fill(self._labels, "image_coordinates", rows, np.clip(np.round(uv), -32768, 32767))
+        _fill(self._labels, "real_world_coordinates", rows, metres)
+        _fill(self._labels, "segmentation", rows, np.asarray(segmentation))
         if centres is not None:
             self._centres.append(np.asarray(centres))
 
@@ -320,6 +322,13 @@ class Writer:
         if self._centres:
             path = self._stem.with_name(f"{self._stem.name}_{CENTRES}")
             centre_files.write(path, np.concatenate(self._centres), TO_MM)
+
+
+def _fill(file: h5py.File, name: str, rows: slice, values: np.ndarray) -> None:
+    """Write rows of a data set of the file."""
+    data = file[name]
+    assert isinstance(data, h5py.Dataset)
+    data[rows] = values
 
 
 class _Handles:

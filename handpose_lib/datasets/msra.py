@@ -13,16 +13,26 @@ The set exists in two releases that differ in frames; `RELEASES` tells them apar
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from handpose_lib import paths, skeleton
-from handpose_lib.camera import CAMERAS
+from handpose_lib import skeleton
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.datasets import centres as centre_files
-from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder
+from handpose_lib.datasets.base import (
+    SPLITS,
+    Dataset,
+    all_or_none,
+    find,
+    folder,
+    need_size,
+    stated,
+)
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 
@@ -49,7 +59,7 @@ SUBJECTS = tuple(range(9))
 JOINTS = 21
 CENTRES = "centre.txt"
 HEADER = struct.Struct("<6i")
-CAMERA = CAMERAS["msra"]
+CAMERA = SPECS["msra"].camera
 
 RELEASES = {
     "older, 76,375 frames": (8499, 8492, 8412, 8488, 8500, 8497, 8497, 8498, 8492),
@@ -92,60 +102,43 @@ class Msra(Dataset):
 
     def __init__(
         self,
-        root=None,
-        split="train",
-        subject=8,
-        validation=None,
-        gestures=None,
-        skip_faulty=True,
-        centres=None,
+        root: Path | str | None = None,
+        split: str = "train",
+        subject: int = 8,
+        validation: int | None = None,
+        gestures: Iterable[str] | None = None,
+        skip_faulty: bool = True,
+        centres: Path | str | None = None,
     ):
         one_of("split", split, SPLITS)
         one_of("subject", subject, SUBJECTS)
         if validation is not None or split == "validation":
             one_of("validation subject", validation, [s for s in SUBJECTS if s != subject])
-        chosen = (
-            GESTURES
-            if gestures is None
-            else tuple(one_of("gesture", g, GESTURES) for g in gestures)
-        )
-        self.root = folder(
-            default_root() if root is None else root,
-            "MSRA",
-            "the folder with P0 to P8; `python data_scripts/make_synthetic.py` makes a"
-            " synthetic one",
-        )
-        wanted = {
+        chosen = GESTURES
+        if gestures is not None:
+            chosen = tuple(one_of("gesture", gesture, GESTURES) for gesture in gestures)
+        self.root = find("msra", root)
+        self._skip_faulty = skip_faulty
+        self._published = self._folds(Path(centres), split, subject) if centres else None
+        members = {
             "train": [s for s in SUBJECTS if s not in (subject, validation)],
             "validation": [validation],
             "test": [subject],
             "all": SUBJECTS,
         }[split]
-        published = None if centres is None else self._published(Path(centres), split, subject)
-        self._paths, labels, subjects, points = [], [], [], []
-        for number in wanted:
-            for gesture in chosen:
-                files, joints = read_gesture(self.root / f"P{number}" / gesture)
-                keep = self._usable(number, gesture, len(files), skip_faulty)
-                if published is None:
-                    centre = read_centres(self.root / f"P{number}" / gesture, len(files))
-                else:
-                    centre = published[number, gesture]
-                    keep = [i for i in keep if bool(centre[i].isfinite().all())]
-                self._paths += [files[i] for i in keep]
-                labels.append(joints[keep])
-                subjects += [number] * len(keep)
-                points.append(None if centre is None else centre[keep])
-        self._joints = torch.cat(labels)
-        self._centres = all_or_none(points)
-        self.subjects = torch.tensor(subjects)
-        self.protocol = {"split": split, "subject": subject, "release": self.release}
-        if validation is not None:
-            self.protocol["validation"] = validation
-        if gestures is not None:
-            self.protocol["gestures"] = list(chosen)
-        if centres is not None:
-            self.protocol["centres"] = "published"
+        parts = [self._part(member, gesture) for member in members for gesture in chosen]
+        self._paths = [path for part in parts for path in part.paths]
+        self._joints = torch.cat([part.joints for part in parts])
+        self._centres = all_or_none([part.centres for part in parts])
+        self.subjects = torch.tensor([part.subject for part in parts for _ in part.paths])
+        self.protocol = stated(
+            split=split,
+            subject=subject,
+            release=self.release,
+            validation=validation,
+            gestures=None if gestures is None else list(chosen),
+            centres="published" if centres else None,
+        )
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -162,8 +155,8 @@ class Msra(Dataset):
             sum(count for (number, _), count in self._counts().items() if number == s)
             for s in SUBJECTS
         )
-        known = {frames: name for name, frames in RELEASES.items()}
-        return known.get(counts, f"unknown, {sum(counts):,} frames")
+        unknown = f"unknown, {sum(counts):,} frames"
+        return next((name for name, known in RELEASES.items() if known == counts), unknown)
 
     def _frame(self, i: int) -> DepthFrame:
         path = self._paths[i]
@@ -177,13 +170,29 @@ class Msra(Dataset):
             centre=None if self._centres is None else self._centres[i],
         )
 
-    def _usable(self, number: int, gesture: str, count: int, skip_faulty: bool) -> list[int]:
-        faulty = FAULTY.get((number, gesture), ()) if skip_faulty and not self.synthetic else ()
-        return [i for i in range(count) if i not in faulty]
+    def _part(self, subject: int, gesture: str) -> "_Part":
+        """The usable frames of one gesture of one subject."""
+        place = self.root / f"P{subject}" / gesture
+        files, joints = read_gesture(place)
+        if self._published is None:
+            centres = read_centres(place, len(files))
+        else:
+            centres = self._published[subject, gesture]
+        keep = torch.ones(len(files), dtype=torch.bool)
+        if self._skip_faulty and not self.synthetic:
+            faulty = [i for i in FAULTY.get((subject, gesture), ()) if i < len(files)]
+            keep[faulty] = False
+        if self._published is not None and centres is not None:
+            keep &= centres.isfinite().all(1)
+        rows = keep.nonzero()[:, 0]
+        return _Part(
+            subject,
+            [files[i] for i in rows.tolist()],
+            joints[rows],
+            None if centres is None else centres[rows],
+        )
 
-    def _published(
-        self, place: Path, split: str, subject: int
-    ) -> dict[tuple[int, str], torch.Tensor]:
+    def _folds(self, place: Path, split: str, subject: int) -> dict[tuple[int, str], torch.Tensor]:
         """V2V-PoseNet's reference points of every gesture, (N, 3) mm, NaN for invalid frames; one
         file per fold.
         """
@@ -221,12 +230,13 @@ class Msra(Dataset):
         return content.hexdigest()
 
 
-def default_root() -> Path:
-    """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [
-        paths.data() / place for place in ("msra", "synthetic/msra-laptop", "synthetic/msra-smoke")
-    ]
-    return next((place for place in places if place.is_dir()), places[0])
+class _Part(NamedTuple):
+    """Frames of one subject: their files, joints (N, 21, 3) and centres (N, 3) in mm or None."""
+
+    subject: int
+    paths: list[Path]
+    joints: torch.Tensor
+    centres: torch.Tensor | None
 
 
 def read_gesture(place: Path) -> tuple[list[Path], torch.Tensor]:
@@ -335,12 +345,10 @@ def read_frame(path: Path) -> np.ndarray:
 
 
 def write_frame(path: Path, depth: np.ndarray) -> None:
-    """Write an image (240, 320) in mm; the stored window is the bounding box of what was measured."""
-    if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(
-            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
-        )
-    (top, bottom), (left, right) = (_extent((depth > 0).any(axis)) for axis in (1, 0))
+    """Write an image (240, 320) in mm: of it the bounding box of what was measured."""
+    need_size(depth, CAMERA)
+    measured = depth > 0
+    (top, bottom), (left, right) = (_extent(np.any(measured, axis)) for axis in (1, 0))
     window = np.ascontiguousarray(depth[top:bottom, left:right], "<f4")
     header = HEADER.pack(CAMERA.width, CAMERA.height, left, top, right, bottom)
     Path(path).write_bytes(header + window.tobytes())

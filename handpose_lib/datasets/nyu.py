@@ -20,23 +20,32 @@ import numpy as np
 import torch
 from PIL import Image
 
-from handpose_lib import paths, skeleton
-from handpose_lib.camera import CAMERAS, xyz_to_uvd
+from handpose_lib import skeleton
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.datasets import centres as centre_files
-from handpose_lib.datasets.base import SPLITS, Dataset, all_or_none, folder, need_share
+from handpose_lib.datasets.base import (
+    SPLITS,
+    Dataset,
+    all_or_none,
+    find,
+    need_share,
+    need_size,
+    stated,
+)
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 from handpose_lib.io import matlab, png
 from handpose_lib.skeleton import NYU_EVALUATED, NYU_NAMES
 
-VIEWS = (1, 2, 3)
+SPEC = SPECS["nyu"]
+CAMERA, VIEWS = SPEC.camera, SPEC.views
 PARTS = ("train", "test")
-COUNTS = {"train": 72_757, "test": 8_252}
+COUNTS = SPEC.counts
 """Frames of each view in the release."""
 TRAINING_SUBJECT = 2_440
 """So many test frames at the beginning show the subject of the training set."""
 SUBJECTS = ("training", "new")
-CAMERA = CAMERAS["nyu"]
 LABELS = "joint_data.mat"
 CENTRES = centre_files.OWN
 """A synthetic set's are those of view 1."""
@@ -64,13 +73,13 @@ class Nyu(Dataset):
 
     def __init__(
         self,
-        root=None,
-        split="train",
-        view=1,
-        joints=14,
-        subject=None,
-        validation=None,
-        centres=None,
+        root: Path | str | None = None,
+        split: str = "train",
+        view: int = 1,
+        joints: int = 14,
+        subject: str | None = None,
+        validation: float | None = None,
+        centres: Path | str | None = None,
     ):
         one_of("split", split, SPLITS)
         one_of("view", view, VIEWS)
@@ -82,39 +91,29 @@ class Nyu(Dataset):
             raise HandPoseError(
                 f"centres for view {view}: accepted is view 1, for which they were published"
             )
-        self.root = folder(
-            default_root() if root is None else root,
-            "NYU",
-            "the folders `train` and `test`, see data_scripts/nyu.py; `python "
-            "data_scripts/make_synthetic.py --protocol nyu` makes a synthetic one",
-        )
-        self.view, self._rows, labels, points, subjects = view, [], [], [], []
+        self.root, self.view = find("nyu", root), view
+        self._rows, labels, points, subjects = [], [], [], []
         for part in PARTS if split == "all" else (split,) if split == "test" else ("train",):
             xyz = read_joints(self.root / part / LABELS, view)
-            own = self.root / part / CENTRES if self.synthetic and view == 1 else None
-            centre = centre_files.of_part(part, own, centres, len(xyz), LABEL_SIGNS)
+            centre = self._centres_of(part, centres, len(xyz))
             rows = self._rows_of(split, part, len(xyz), subject, validation)
             if centre is not None:
                 rows = rows[centre[rows].isfinite().all(1)]
+            new = self._first_new(part, len(xyz))
             self._rows += [(part, i) for i in rows.tolist()]
             labels.append(xyz[rows] if joints == 36 else xyz[rows][:, list(NYU_EVALUATED)])
             points.append(None if centre is None else centre[rows])
-            new = self._first_new(part, len(xyz))
             subjects.append(None if new is None else (rows >= new).long())
-        self._joints, self._centres, self.subjects = (
-            all_or_none(values) for values in (labels, points, subjects)
+        self._joints = torch.cat(labels)
+        self._centres, self.subjects = all_or_none(points), all_or_none(subjects)
+        self.protocol = stated(
+            split=split,
+            view=view,
+            joints="36" if joints == 36 else "14 of 36",
+            subject=(subject or "both") if split == "test" else None,
+            validation=validation,
+            centres="published" if centres is not None else None,
         )
-        self.protocol = {
-            "split": split,
-            "view": view,
-            "joints": "36" if joints == 36 else "14 of 36",
-        }
-        if split == "test":
-            self.protocol["subject"] = subject or "both"
-        if validation is not None:
-            self.protocol["validation"] = validation
-        if centres is not None:
-            self.protocol["centres"] = "published"
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -132,6 +131,13 @@ class Nyu(Dataset):
             id=f"{part}/{path.stem}",
             centre=None if self._centres is None else self._centres[i],
         )
+
+    def _centres_of(
+        self, part: str, published: Path | str | None, count: int
+    ) -> torch.Tensor | None:
+        """The stored reference points of a part; those of a synthetic set are of view 1."""
+        own = self.root / part / CENTRES if self.synthetic and self.view == 1 else None
+        return centre_files.of_part(part, own, published, count, LABEL_SIGNS)
 
     def _rows_of(
         self, split: str, part: str, count: int, subject: str | None, validation: float | None
@@ -169,14 +175,6 @@ class Nyu(Dataset):
                         f"{part} ".encode() + hashlib.file_digest(file, "sha256").digest()
                     )
         return content.hexdigest()
-
-
-def default_root() -> Path:
-    """The real set if the data folder has it, else the largest synthetic one that is there."""
-    places = [
-        paths.data() / place for place in ("nyu", "synthetic/nyu-laptop", "synthetic/nyu-smoke")
-    ]
-    return next((place for place in places if place.is_dir()), places[0])
 
 
 def read_joints(path: Path, view: int = 1) -> torch.Tensor:
@@ -247,10 +245,7 @@ def write_joints(path: Path, joints: np.ndarray) -> None:
 
 def write_frame(path: Path, depth: np.ndarray) -> None:
     """Write an image (480, 640) in mm, in whole millimetres."""
-    if depth.shape != (CAMERA.height, CAMERA.width):
-        raise HandPoseError(
-            f"depth of shape {depth.shape}: accepted is {(CAMERA.height, CAMERA.width)}"
-        )
+    need_size(depth, CAMERA)
     whole = np.clip(np.round(depth), 0, 65535).astype(np.uint16)
     colours = np.stack((np.zeros_like(whole), whole >> 8, whole & 255), -1).astype(np.uint8)
     Image.fromarray(colours).save(path, format="PNG", compress_level=1)

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from handpose_lib import paths
-from handpose_lib.camera import CAMERAS, Camera
+from handpose_lib.camera import Camera
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.datasets.base import Dataset, folder
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.frames import DepthFrame
@@ -28,13 +29,13 @@ class Sr305(Dataset):
     """The frames in `root`/<recording>/<number>.png, in order. Errors: see `datasets.open`."""
 
     name = "sr305"
-    camera = CAMERAS["sr305"]
+    camera = SPECS["sr305"].camera
     skeleton = None
 
-    def __init__(self, root=None):
+    def __init__(self, root: Path | str | None = None):
         place = paths.data() / "real_frames" / "sr305" if root is None else root
         self.root = folder(
-            place, "sr305", "the frames that `python data_scripts/fetch_sr305.py` obtains"
+            Path(place), "sr305", "the frames that `python data_scripts/fetch_sr305.py` obtains"
         )
         self._paths = sorted(
             self.root.glob("*/*.png"),

@@ -4,7 +4,7 @@ Everything rests on one array, the distance of each joint to where it should be,
 The measures differ only in what they do with it:
 
 ====================  ==========================================================================
-mean joint error      its mean over joints and frames (all five papers)
+mean joint error      its mean over joints and frames (all papers of this book)
 per joint             its mean over frames, one figure per joint
 success rate, worst   share of frames whose *worst* joint is within a threshold
 success rate, mean    share of frames whose *mean* over the joints is within a threshold

@@ -21,18 +21,10 @@ from collections.abc import Sequence
 import torch
 
 from handpose_lib.errors import HandPoseError, one_of
-from handpose_lib.skeleton import Skeleton
+from handpose_lib.skeleton import SKELETONS, Skeleton
 
-_FINGERS = ("index", "middle", "ring", "little")
-PALMS = {
-    "msra21": ("wrist", *(f"{finger} mcp" for finger in _FINGERS)),
-    "hands17_21": ("wrist", *(f"{finger} mcp" for finger in _FINGERS)),
-    "icvl16": ("palm", *(f"{finger} root" for finger in _FINGERS)),
-}
-"""Joints that are fixed to the palm: its end at the wrist, and the knuckles from the index to the
-little finger.
-
-ICVL's root is the middle of the palm, which lies on the same line. NYU's 14 joints have no
+PALMS = {name: known.palm for name, known in SKELETONS.items() if known.palm}
+"""The skeletons with knuckles, and their joints that are fixed to the palm. NYU's 14 joints have no
 knuckles.
 """
 

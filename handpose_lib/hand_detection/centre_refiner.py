@@ -1,10 +1,9 @@
 """Refining the reference point: a small network that moves a crude centre to the middle of the
 joints.
 
-    refine = localisation.load()                                    # the trained one of the book's
-    records
+    refine = trained.load("centre_refiner")                         # the book's
     centre = prepare.locate(depth, camera, refine=refine)           # (B, 3) mm
-    localisation.summary(localisation.misses(refine))               # how far off, crude and refined
+    centre_refiner.summary(centre_refiner.centre_errors(refine))    # how far off, in mm
 
 After V2V-PoseNet (section 3.1), which follows DeepPrior++ here: a crude centre is found by simple
 means, a 2D network sees the crop around it and says how far from there the mean of the true joints
@@ -17,19 +16,16 @@ optical axis the hand is.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm.auto import tqdm
 
-from handpose_lib import evaluation, paths, prepare, synth, training
-from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib import evaluation, prepare, synth, training
+from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
-from handpose_lib.io import provenance
+from handpose_lib.hand_detection.learning import learn
 from handpose_lib.io.background import in_background
-from handpose_lib.io.storage import read_json, read_tensors, write_json, write_tensors
 from handpose_lib.prepare.locate import METHODS, as_cameras
 
 NETWORKS = {
@@ -55,8 +51,8 @@ class Config:
     """A `network` of `NETWORKS` on crops of `cube` mm; `width` of the two hidden layers, `dropout`
     behind each.
 
-    The book's network is narrow, so that its weights can be kept beside the text; `PAPER` is the
-    published one.
+    The book's network is narrow, so that its weights can be kept beside the text; the published one
+    has a width of 1024, and dropout of a share that its paper does not say.
     """
 
     network: str = "three windows"
@@ -74,13 +70,7 @@ class Config:
             raise HandPoseError(f"dropout {self.dropout!r}: accepted is a share from 0 to below 1")
 
 
-PAPER = Config(width=1024, dropout=0.5)
-"""DeepPrior++'s width, and the dropout of V2V-PoseNet's Figure 4, which does not say how much: half
-is the custom.
-"""
-
-
-class Refiner(nn.Module):
+class CentreRefiner(nn.Module):
     """Depth images, their cameras and crude centres to better ones, as `prepare.locate` asks of
     `refine`.
     """
@@ -118,9 +108,7 @@ class Refiner(nn.Module):
         return prepare.from_view(self.offsets(crops)[:, None], crops)[:, 0]
 
     def offsets(self, crops: Crops) -> torch.Tensor:
-        """(B, 3) where in the view, in halves of the cube from its middle, the mean of the joints
-        is said to be.
-        """
+        """The predicted centre of the joints (B, 3) in the view, in half cube sides."""
         image = prepare.image(crops, SIZE)
         return self.head(
             torch.cat(
@@ -136,8 +124,7 @@ class Refiner(nn.Module):
         """Scalars 'total', and 'error_mm', the mean distance from the true centre, for crops with
         joints.
 
-        A crop in which the true centre is not even in the cube is none that could be refined, and
-        does not count.
+        Crops whose cube misses the true centre do not count.
         """
         said, true = self.offsets(crops), prepare.true_centre(crops.joints)
         wanted = prepare.to_view(true[:, None], crops)[:, 0]
@@ -175,11 +162,11 @@ def _middle(image: torch.Tensor, side: int) -> torch.Tensor:
     return image[..., start : start + side, start : start + side]
 
 
-# ── Training ─────────────────────────────────────────────────────────────────────────────────────
+# --- Training -----------------------------------------------------------------
 
 
 def train(
-    refiner: Refiner,
+    refiner: CentreRefiner,
     frames: int = 8_000,
     *,
     seed: int = 0,
@@ -187,7 +174,7 @@ def train(
     views: int = 2,
     rate: float = 1e-3,
     method: str = "mass",
-    protocol: str = "msra",
+    setup: str = "msra",
     distribution="wide_view",
     device="auto",
     progress: bool = True,
@@ -202,19 +189,15 @@ def train(
     no longer a number.
     """
     one_of("method to locate a hand", method, METHODS)
-    place = evaluation.find_device(device)
-    refiner.to(place).train()
-    optimiser = torch.optim.AdamW(refiner.parameters(), lr=rate, weight_decay=1e-4, fused=True)
+    device = evaluation.find_device(device)
+    refiner.to(device).train()
     steps = views * max(2, frames // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rate, total_steps=steps, pct_start=0.1
-    )
 
-    def render(number):
+    def render(number: int) -> Crops:
         given = synth.frames(
             range(number * batch, (number + 1) * batch),
             seed=training.mix(seed, "localisation", 0) % (1 << 31),
-            protocol=protocol,
+            setup=setup,
             distribution=distribution,
             subjects=SUBJECTS,
         )
@@ -230,51 +213,32 @@ def train(
         depth, joints = (torch.cat((values, values)) for values in (given.depth, given.joints))
         return prepare.crop(depth, given.camera, centre, refiner.config.cube, joints)
 
-    batches = in_background(render, range(steps // views))
-    seen = (crops for crops in batches for _ in range(views))
-    curve, sums = [], 0
-    for step, crops in enumerate(
-        tqdm(seen, total=steps, desc="train refinement", unit="step", disable=not progress), start=1
-    ):
+    def loss(step: int, crops: Crops) -> dict[str, torch.Tensor]:
         torch.manual_seed(training.mix(seed, "network", step))
         crops = prepare.augment(crops, training.generator(seed, "augment", step), translation=0.0)
         flips = torch.randint(2, (len(crops),), generator=training.generator(seed, "mirror", step))
-        losses = refiner.loss(replace(crops, mirror=crops.mirror * (1 - 2 * flips)).to(place))
-        losses["total"].backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        schedule.step()
-        sums = sums + torch.stack([value.detach() for value in losses.values()])
-        if step % max(1, steps // 50) == 0 or step == steps:
-            entry = dict(
-                zip(
-                    losses,
-                    (sums / (step - (curve[-1]["step"] if curve else 0))).tolist(),
-                    strict=True,
-                )
-            )
-            if not all(map(torch.isfinite, map(torch.tensor, entry.values()))):
-                raise HandPoseError(
-                    f"training of the refinement diverged by step {step}; a rate below {rate:g} may"
-                    " help"
-                )
-            curve.append({"step": step, **entry})
-            sums = 0
+        return refiner.loss(replace(crops, mirror=crops.mirror * (1 - 2 * flips)).to(device))
+
+    batches = in_background(render, range(steps // views))
+    seen = (crops for crops in batches for _ in range(views))
+    curve = learn(
+        refiner, seen, loss, steps=steps, rate=rate, name="centre refiner", progress=progress
+    )
     refiner.eval()
     return curve
 
 
-# ── Evaluation ───────────────────────────────────────────────────────────────────────────────────
+# --- Evaluation ---------------------------------------------------------------
 
 
 @torch.no_grad()
-def misses(
+def centre_errors(
     refine,
     frames: int = 512,
     *,
     seed: int = 1,
     method: str = "mass",
-    protocol: str = "msra",
+    setup: str = "msra",
     distribution="wide_view",
     subjects=HELD_OUT,
     batch: int = 32,
@@ -287,7 +251,7 @@ def misses(
         given = synth.frames(
             range(start, min(start + batch, frames)),
             seed=seed,
-            protocol=protocol,
+            setup=setup,
             distribution=distribution,
             subjects=subjects,
         )
@@ -305,8 +269,8 @@ def misses(
 
 
 def summary(found: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Of what `misses` returns, as plain numbers: mean and median in mm, and the share of frames
-    that refining brings closer.
+    """Mean and median in mm of what `centre_errors` returns, and the share of frames that refining
+    brings closer.
     """
     measures = {
         f"{name}_{kind}_mm": getattr(apart, kind)().item()
@@ -316,7 +280,7 @@ def summary(found: dict[str, torch.Tensor]) -> dict[str, float]:
     return {**measures, "closer": (found["refined"] < found["crude"]).float().mean().item()}
 
 
-# ── In front of a data set ───────────────────────────────────────────────────────────────────────
+# --- In front of a data set ---------------------------------------------------
 
 
 class Located:
@@ -363,48 +327,3 @@ class Located:
 
     def describe(self):
         return f"{self._whole.describe()}, centres {self.protocol['centres']}"
-
-
-# ── Keeping ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def folder() -> Path:
-    """Where the book keeps its refinement: `record.json` and `weights.safetensors`."""
-    return paths.records() / "localisation"
-
-
-def save(refiner: Refiner, facts: dict, out=None) -> Path:
-    """Write weights in 16 bits and a record of `facts` into `out` (None: the book's)."""
-    out = Path(out or folder())
-    write_tensors(
-        out / "weights.safetensors",
-        {name: value.half() for name, value in refiner.state_dict().items()},
-    )
-    modules = (__name__,)
-    record = {
-        "config": vars(refiner.config),
-        "parameters": sum(p.numel() for p in refiner.parameters()),
-        **facts,
-        "code": {
-            "modules": list(modules),
-            "digest": provenance.digest(provenance.closure(modules)),
-        },
-    }
-    write_json(out / "record.json", record)
-    return out
-
-
-def load(source=None) -> Refiner:
-    """The trained network in a folder (None: the book's), ready to use. Errors: none there,
-    damaged, of another network.
-    """
-    source = Path(source or folder())
-    record = read_json(source / "record.json")
-    try:
-        refiner = Refiner(Config(**record["config"]))
-        refiner.load_state_dict(read_tensors(source / "weights.safetensors"))
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise DataError(
-            f"{source} holds no refinement of this kind: {str(error).splitlines()[0]}"
-        ) from error
-    return refiner.eval()

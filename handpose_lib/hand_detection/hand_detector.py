@@ -1,11 +1,9 @@
 """Finding the hand among other things: a small hourglass that detects its joints in the whole
 image, and a second look.
 
-    detector = detection.load()                                     # the trained one of the book's
-    records
+    detector = trained.load("hand_detector")                        # the book's
     centre = prepare.locate(depth, camera, detector=detector)       # (B, 3) mm
-    detection.rates({"detector": detector, "mass": None})           # how often, on frames full of
-    other things
+    hand_detector.success_rates({"detector": detector, "mass": None})    # in cluttered frames
 
 After DenseReg (section 4.3), which finds the hands of NYU with a joint detector of one stack: a 2D
 heat map per joint of the image as a whole, and the median of their peaks is the hand. Two things
@@ -15,25 +13,24 @@ DeepPrior++ (section 3) corrects its reference points: it says which of the plac
 agree is the hand, and where in its cube the joints are, there in several views of it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import pi
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm.auto import tqdm
 
-from handpose_lib import evaluation, paths, prepare, synth, training
+from handpose_lib import evaluation, prepare, synth, training
 from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
-from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
-from handpose_lib.io import provenance
+from handpose_lib.hand_detection.learning import learn
 from handpose_lib.io.background import in_background
-from handpose_lib.io.storage import read_json, read_tensors, write_json, write_tensors
 from handpose_lib.nets.blocks import Conv, conv_bn_relu, initialise
-from handpose_lib.nets.bottleneck import Bottleneck, BottleneckHourglass
+from handpose_lib.nets.bottleneck import Bottleneck
 from handpose_lib.nets.heatmap import cones, peaks
+from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.prepare.locate import METHODS, NEAR, as_cameras
 
 FOCAL = 120.0
@@ -51,7 +48,7 @@ RADIUS = 2.5
 REACH = 200.0
 """mm that the hand's centre may be before or behind what a pixel shows."""
 SURE = 0.5
-"""A joint counts if its peak has this share of the highest one."""
+"""Minimum peak of a joint that counts, relative to the highest peak."""
 
 AGREE, PLACES = 120.0, 3
 """mm within which joints speak of one hand; how many places besides the median get a second look.
@@ -59,13 +56,12 @@ AGREE, PLACES = 120.0, 3
 CUBE, SIZE = 300.0, 64
 """Side in mm of the cube of a second look, and of its image in pixels."""
 VIEWS, ASIDE, PASSES = 8, 8.0, 3
-"""In how many ways the second network sees the place that it chose, turned, mirrored and so many mm
-aside along each axis; their median is the next place, so many times. A network that is in doubt
-stays near where it looks from: hence more than once.
+"""Views of a place at test time, turned, mirrored and shifted by up to `ASIDE` mm along each axis;
+their median is the next place, `PASSES` times. An unsure network stays near where it looks from.
 """
 ASTRAY, LOST = (30.0, 12.0), 75.0
-"""mm along each axis (standard deviation) by which cubes miss the hand, in turn, when a second look
-is learnt: as after a first look and as after a second; mm from which there is no hand in one.
+"""Jitter of the cubes when the second look is trained: standard deviation in mm along each axis,
+in turn as after a first and after a second look; mm from which a cube holds no hand.
 """
 
 CLUTTERED = replace(
@@ -121,7 +117,9 @@ class Detector(nn.Module):
             Bottleneck(c // 2, c),
         )
         self.hourglass = nn.Sequential(
-            BottleneckHourglass(c, config.depth), Bottleneck(c, c), conv_bn_relu(c, c)
+            Hourglass(Bottleneck, c, config.depth, up_first=True),
+            Bottleneck(c, c),
+            conv_bn_relu(c, c),
         )
         self.joints, self.behind = Conv(c, config.joints, bias=True), Conv(c, 1, bias=True)
         initialise(self, 0.02)
@@ -132,7 +130,7 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def forward(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
-        """(B, H, W) mm and (B, 4) → (B, 3) mm. Images may be of different cameras, if of one size."""
+        """(B, H, W) mm and (B, 4) → (B, 3) mm. Cameras may differ, the size of the images not."""
         rows = torch.arange(len(depth), device=depth.device)
         found, sure = self._seen(depth, cameras, torch.stack(self.places(depth, cameras), 1))
         place = found[rows, sure.argmax(1)]  # (B, 3)
@@ -366,7 +364,7 @@ def image(depth: torch.Tensor) -> torch.Tensor:
     return torch.cat((1 - away / FAR, ((around - away) / RELIEF).clamp(-1, 1)), 1)
 
 
-# ── Training ─────────────────────────────────────────────────────────────────────────────────────
+# --- Training -----------------------------------------------------------------
 
 
 def train(
@@ -421,18 +419,22 @@ def train_look(
 
 
 def _train(
-    detector, loss, frames, purpose, seed, batch, rate, distribution, device, progress
+    detector: Detector,
+    loss: Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]],
+    frames: int,
+    purpose: str,
+    seed: int,
+    batch: int,
+    rate: float,
+    distribution: synth.Distribution | str,
+    device: torch.device | str,
+    progress: bool,
 ) -> list[dict]:
-    place = evaluation.find_device(device)
-    detector.to(place)
-    part = detector.look if purpose == "second look" else detector
-    optimiser = torch.optim.AdamW(part.parameters(), lr=rate, weight_decay=1e-4, fused=True)
+    device = evaluation.find_device(device)
+    detector.to(device)
     steps = max(2, frames // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rate, total_steps=steps, pct_start=0.1
-    )
 
-    def render(step):
+    def render(step: int) -> synth.Rendered:
         return synth.frames(
             range(step * batch, (step + 1) * batch),
             seed=training.mix(seed, purpose, 0) % (1 << 31),
@@ -440,95 +442,75 @@ def _train(
             subjects=SUBJECTS,
         )
 
-    curve, sums = [], 0
-    for step, given in enumerate(
-        tqdm(
-            in_background(render, range(steps)),
-            total=steps,
-            desc=f"train {purpose}",
-            unit="step",
-            disable=not progress,
-        ),
-        start=1,
-    ):
-        depth, joints = given.depth.to(place), given.joints.to(place)
-        losses = loss(step, depth, as_cameras(given.camera, depth), joints)
-        losses["total"].backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        schedule.step()
-        sums = sums + torch.stack([value.detach() for value in losses.values()])
-        if step % max(1, steps // 50) == 0 or step == steps:
-            entry = dict(
-                zip(
-                    losses,
-                    (sums / (step - (curve[-1]["step"] if curve else 0))).tolist(),
-                    strict=True,
-                )
-            )
-            if not all(map(torch.isfinite, map(torch.tensor, entry.values()))):
-                raise HandPoseError(
-                    f"training of the {purpose} diverged by step {step}; a rate below {rate:g} may"
-                    " help"
-                )
-            curve.append({"step": step, **entry})
-            sums = 0
+    def of_batch(step: int, given: synth.Rendered) -> dict[str, torch.Tensor]:
+        depth, joints = given.depth.to(device), given.joints.to(device)
+        return loss(step, depth, as_cameras(given.camera, depth), joints)
+
+    curve = learn(
+        detector.look if purpose == "second look" else detector,
+        in_background(render, range(steps)),
+        of_batch,
+        steps=steps,
+        rate=rate,
+        name=purpose,
+        progress=progress,
+    )
     detector.eval()
     return curve
 
 
-# ── Evaluation ───────────────────────────────────────────────────────────────────────────────────
+# --- Evaluation ---------------------------------------------------------------
 
 
 @torch.no_grad()
-def misses(
-    ways: dict,
+def centre_errors(
+    locators: dict,
     frames: int = 512,
     *,
     seed: int = 1,
     distribution=CLUTTERED,
     subjects=HELD_OUT,
-    protocol: str = "msra",
+    setup: str = "msra",
     batch: int = 32,
 ) -> dict[str, torch.Tensor]:
-    """By name, how far (frames,) mm each way of finding the hand is from the mean of the joints.
+    """By name, how far (frames,) mm each locator is from the mean of the joints.
 
-    `ways`: name → a detector, or None for the method of `prepare.locate` of that name
+    `locators`: name → a detector, or None for the method of `prepare.locate` of that name
     ('mass', 'outline'). Frames are of persons that no training here has seen.
     """
-    for name, way in ways.items():
-        if way is None:
+    for name, locator in locators.items():
+        if locator is None:
             one_of("way to find a hand without a detector", name, METHODS)
-    found = {name: [] for name in ways}
+    found = {name: [] for name in locators}
     for start in range(0, frames, batch):
         given = synth.frames(
             range(start, min(start + batch, frames)),
             seed=seed,
-            protocol=protocol,
+            setup=setup,
             distribution=distribution,
             subjects=subjects,
         )
         true = prepare.true_centre(given.joints)
-        for name, way in ways.items():
-            owner = getattr(way, "__self__", way)  # of a detector's method
+        for name, locator in locators.items():
+            owner = getattr(locator, "__self__", locator)  # of a detector's method
             place = (
                 next(owner.parameters()).device
                 if isinstance(owner, nn.Module)
                 else given.depth.device
             )
-            method = name if way is None else "mass"
-            centre = prepare.locate(given.depth.to(place), given.camera, method, detector=way)
+            method = name if locator is None else "mass"
+            centre = prepare.locate(given.depth.to(place), given.camera, method, detector=locator)
             found[name].append((centre.to(true) - true).norm(dim=1))
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def rates(ways: dict, within: float = WITHIN, **options) -> dict[str, float]:
+def success_rates(locators: dict, within: float = WITHIN, **options) -> dict[str, float]:
     """The share of frames in which each way finds the hand `within` so many mm; `options` as of
-    `misses`.
+    `centre_errors`.
     """
     return {
         name: (apart <= within).float().mean().item()
-        for name, apart in misses(ways, **options).items()
+        for name, apart in centre_errors(locators, **options).items()
     }
 
 
@@ -539,55 +521,7 @@ def only(*things: str):
     return replace(CLUTTERED, **{thing: float(thing in things) for thing in THINGS})
 
 
-# ── Keeping ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def folder() -> Path:
-    """Where the book keeps its detector: `record.json` and `weights.safetensors`."""
-    return paths.records() / "detector"
-
-
-def save(detector: Detector, facts: dict, out=None) -> Path:
-    """Write weights in 16 bits (running statistics in 32) and a record of `facts` into `out`
-    (None: the book's).
-    """
-    out = Path(out or folder())
-    weights = {
-        name: value.half() if value.is_floating_point() and "running_" not in name else value
-        for name, value in detector.state_dict().items()
-    }
-    write_tensors(out / "weights.safetensors", weights)
-    modules = (__name__,)
-    record = {
-        "config": vars(detector.config),
-        "parameters": sum(p.numel() for p in detector.parameters()),
-        **facts,
-        "code": {
-            "modules": list(modules),
-            "digest": provenance.digest(provenance.closure(modules)),
-        },
-    }
-    write_json(out / "record.json", record)
-    return out
-
-
-def load(source=None) -> Detector:
-    """The trained detector in a folder (None: the book's), ready to use. Errors: none there,
-    damaged, of another network.
-    """
-    source = Path(source or folder())
-    record = read_json(source / "record.json")
-    try:
-        detector = Detector(Config(**record["config"]))
-        detector.load_state_dict(read_tensors(source / "weights.safetensors"))
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise DataError(
-            f"{source} holds no detector of this kind: {str(error).splitlines()[0]}"
-        ) from error
-    return detector.eval()
-
-
-# ── Helpers ──────────────────────────────────────────────────────────────────────────────────────
+# --- Helpers ------------------------------------------------------------------
 
 
 def _look(c: int, joints: int) -> nn.Sequential:

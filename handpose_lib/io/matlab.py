@@ -1,73 +1,67 @@
-"""MATLAB files of version 5: plain arrays of numbers and lists of texts, read with suspicion, and
-written.
+"""A size-checked reader and a writer of MATLAB files of version 5: numbers and lists of texts.
 
-    matlab.read(path, {"joint_xyz", "joint_names"})     # {'joint_xyz': (3, N, 36, 3),
-                                                        'joint_names': ['F1_KNU3_A', …]}
+    matlab.read(path, {"joint_xyz", "joint_names"})
+    # {'joint_xyz': (3, N, 36, 3), 'joint_names': ['F1_KNU3_A', …]}
 
-As the published format description lays it out, a file is a header of 128 bytes and elements: a tag
-(type, size) and so many bytes. An array is an element that holds others: flags, dimensions, name,
-numbers. It may be packed with zlib. No size is believed before it is held against the bytes that
-are there, and nothing but what was asked for is unpacked. Structures, objects, complex and sparse
-arrays are passed over.
+SciPy decodes the arrays. It trusts the sizes and types that a file states, so this module first
+walks the elements of the file: a tag (type, size) and as many bytes. An array is an element that
+holds others: flags, dimensions, name, numbers. It may be compressed. SciPy receives an array only
+if every size fits the bytes that are there. Only requested arrays are decompressed. Structures,
+objects, complex and sparse arrays are skipped.
 """
 
+import io
 import struct
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from math import prod
 from pathlib import Path
 
 import numpy as np
+from scipy.io import loadmat, savemat
 
 from handpose_lib.errors import DataError, HandPoseError
 
 HEADER = 128
 TITLE = b"MATLAB 5.0 MAT-file, written by the hand pose book"
 UNPACKED = 1 << 30
-"""Bytes that a file may hold, and unpack to, unless a reader says otherwise."""
+"""Bytes that a file may have, and decompress to, unless the caller sets another limit: 1 GiB."""
 
-INT8, UINT16, INT32, UINT32, DOUBLE, MATRIX, PACKED, UTF8 = 1, 4, 5, 6, 9, 14, 15, 16
-NUMBERS = {
-    1: "i1",
-    2: "u1",
-    3: "i2",
-    4: "u2",
-    5: "i4",
-    6: "u4",
-    7: "f4",
-    9: "f8",
-    12: "i8",
-    13: "u8",
-}
-"""Type of an element → how its numbers are stored; an array of doubles may be stored as whole
+MATRIX, COMPRESSED = 14, 15
+HEAD = (6, 5, 1)
+"""Types of the three elements with which an array begins."""
+NUMBERS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
+"""Type of an element → bytes of each of its numbers. An array of doubles may be stored as whole
 numbers.
 """
-TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
-"""Type of an element → how its letters are stored; `_array` adds the order of the bytes to utf-16.
-"""
-CELLS, LETTERS, DOUBLES, NUMERIC = 1, 4, 6, range(6, 16)
-"""Classes of arrays: lists, text, doubles, and all plain numbers from doubles to whole numbers of
-64 bits.
+TEXTS = (1, 2, 4, 16, 17)
+"""Types of elements that hold letters, of at least one byte each."""
+CELLS, LETTERS, NUMERIC = 1, 4, range(6, 16)
+"""Classes of arrays: lists, text, and all plain numbers from doubles to whole numbers of 64 bits.
 """
 COMPLEX = 0x0800
+DIMENSIONS = 32
+"""The most dimensions of an array."""
 NAME_BYTES = 512
-"""So much of a packed array is unpacked to learn its name."""
+"""Bytes of a compressed array that are decompressed to learn its name."""
+# What SciPy raises if the content of an array contradicts its dimensions or coding.
+FAULTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OSError)
+
+Arrays = dict[str, np.ndarray | list[str]]
 
 
 def is_one(content: bytes) -> bool:
-    """Whether the bytes begin as a MATLAB file of version 5 does."""
+    """Whether the bytes begin like a MATLAB file of version 5."""
     return len(content) >= HEADER and content[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
 
 
-def read(
-    path: Path, wanted: Collection[str] | None = None, limit: int = UNPACKED
-) -> dict[str, np.ndarray | list[str]]:
-    """The arrays of a file by name: numbers as they are stored, lists of texts as lists; all of
-    them without `wanted`.
+def read(path: Path, wanted: Collection[str] | None = None, limit: int = UNPACKED) -> Arrays:
+    """Return the arrays of a file by name: numbers as they are stored, lists of texts as lists.
 
-    Errors: a missing file, one of another kind or version, one that is larger than `limit` bytes or
-    unpacks to more, sizes that contradict each other.
+    `wanted`: names of the arrays to read, all by default. Errors: `DataError` for a missing file,
+    one of another kind or version, one that has or decompresses to more than `limit` bytes, and
+    sizes that contradict each other.
     """
     try:
         with open(path, "rb") as file:
@@ -90,42 +84,48 @@ def read(
     return arrays(content, str(path), limit, wanted)
 
 
-def arrays(
-    content: bytes, where: str, unpacked: int, wanted: Collection[str] | None = None
-) -> dict:
-    """As `read`, from bytes. Errors: `DataError` naming `where`; more than `unpacked` packed bytes."""
+def arrays(content: bytes, where: str, limit: int, wanted: Collection[str] | None = None) -> Arrays:
+    """Return the arrays of a file's content, as `read` does.
+
+    Errors: `DataError` that names `where`; also for arrays that decompress to more than `limit`
+    bytes together.
+    """
     order = "<" if content[126:128] == b"IM" else ">"
-    found, left = {}, unpacked
+    found: Arrays = {}
+    left = limit
     for kind, data in _elements(memoryview(content)[HEADER:], order, where):
-        if kind == PACKED:
-            if wanted is not None and _packed_name(data, order, where) not in wanted:
+        if kind == COMPRESSED:
+            if wanted is not None and _compressed_name(data, order, where) not in wanted:
                 continue
-            data = _unpack(data, left, where)
+            data = _decompressed(data, left, where)
             left -= len(data)
-            kind, data = next(_elements(data, order, where), (None, b""))
-        if kind == MATRIX:
-            name, values = _array(data, order, where)
-            if values is not None and (wanted is None or name in wanted):
-                found[name] = values
+            kind, data = next(_elements(data, order, where), (0, memoryview(b"")))
+        if kind != MATRIX:
+            continue
+        name, readable = _checked(data, order, where)
+        # SciPy keeps names that do not begin with a letter for itself, as MATLAB does.
+        if readable and name[:1].isalpha() and (wanted is None or name in wanted):
+            found[name] = _decoded(name, data, order, where)
     return found
 
 
 def write(
-    path: Path, values: Mapping[str, np.ndarray | Sequence[str]], packed: bool = True
+    path: Path, values: Mapping[str, np.ndarray | Sequence[str]], compressed: bool = True
 ) -> None:
-    """Write float64 arrays and lists of texts, each packed on its own as MATLAB does."""
-    content = TITLE.ljust(116, b" ") + bytes(8) + b"\x00\x01IM"
-    for name, value in values.items():
-        array = _doubles(name, value) if isinstance(value, np.ndarray) else _cells(name, value)
-        content += _tagged(PACKED, zlib.compress(array, 6), pad=False) if packed else array
-    Path(path).write_bytes(content)
+    """Write arrays as float64 and lists of texts, each compressed on its own as MATLAB does."""
+    content = io.BytesIO()
+    plain = {name: _plain(name, value) for name, value in values.items()}
+    savemat(content, plain, do_compression=compressed, oned_as="row")
+    content.seek(0)
+    content.write(TITLE.ljust(116))  # SciPy writes the time here: equal arrays, equal files
+    Path(path).write_bytes(content.getvalue())
 
 
-# --- reading -----------------------------------------------------------------------------------
+# --- checking -------------------------------------------------------------------
 
 
-def _elements(data, order: str, where: str):
-    """(type, bytes) of the elements one after the other."""
+def _elements(data: bytes | memoryview, order: str, where: str) -> Iterator[tuple[int, memoryview]]:
+    """Yield (type, bytes) of the elements, one after the other."""
     data, at = memoryview(data), 0
     while at + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}II", data, at)
@@ -136,7 +136,7 @@ def _elements(data, order: str, where: str):
                 raise DataError(f"{where}: damaged, an element of {size} bytes in a place of 4")
         else:
             start = at
-            at += size if kind == PACKED else size + -size % 8
+            at += size if kind == COMPRESSED else size + -size % 8
         if start + size > len(data):
             raise DataError(
                 f"{where}: damaged or cut off, an element of {size:,} bytes where"
@@ -147,56 +147,62 @@ def _elements(data, order: str, where: str):
         raise DataError(f"{where}: damaged, {len(data) - at} bytes after the last element")
 
 
-def _array(data, order: str, where: str):
-    """(name, numbers or texts) of one array; (name, None) if it is of another kind."""
+def _checked(data: memoryview, order: str, where: str) -> tuple[str, bool]:
+    """Return the name of an array, and whether it holds plain numbers or a list of texts.
+
+    Errors: `DataError` if its sizes contradict each other.
+    """
     elements = _elements(data, order, where)
     flags, shape, name = _head(elements, order, where)
     if flags & 0xFF == CELLS:
-        texts = [_text(part, order, where) for kind, part in elements if kind == MATRIX]
-        return name, None if None in texts else texts
+        parts = list(elements)
+        if prod(shape) != len(parts):
+            raise DataError(
+                f"{where}: damaged, list {name!r} of shape {shape} with {len(parts)} entries"
+            )
+        return name, all(kind == MATRIX and _is_text(part, order, where) for kind, part in parts)
     if flags & 0xFF not in NUMERIC or flags & COMPLEX:
-        return name, None
-    kind, numbers = next(elements, (None, b""))
+        return name, False
+    kind, numbers = next(elements, (0, b""))
     if kind not in NUMBERS or next(elements, None) is not None:
         raise DataError(
             f"{where}: damaged, array {name!r} holds elements of the unknown type {kind}, or too"
             " many"
         )
-    stored = np.dtype(order + NUMBERS[kind])
-    if min(shape, default=-1) < 0 or prod(shape) * stored.itemsize != len(numbers):
+    if prod(shape) * NUMBERS[kind] != len(numbers):
         raise DataError(
             f"{where}: damaged, array {name!r} of shape {shape} with {len(numbers):,} bytes of"
             " numbers"
         )
-    return name, np.frombuffer(numbers, stored).reshape(shape, order="F")
+    return name, True
 
 
-def _text(data, order: str, where: str) -> str | None:
-    """The letters of a row of text; None for anything else."""
+def _is_text(data: memoryview, order: str, where: str) -> bool:
+    """Whether an array is one row of text with as many letters as its dimensions state."""
     elements = _elements(data, order, where)
-    flags, _, _ = _head(elements, order, where)
-    kind, letters = next(elements, (None, b""))
-    if flags & 0xFF != LETTERS or kind not in TEXTS:
-        return None
-    coding = TEXTS[kind] + ({"<": "-le", ">": "-be"}[order] if TEXTS[kind] == "utf-16" else "")
-    return bytes(letters).decode(coding, errors="replace")
+    flags, shape, _ = _head(elements, order, where)
+    kind, letters = next(elements, (0, b""))
+    fits = len(shape) == 2 and shape[0] <= 1 and prod(shape) <= len(letters)
+    return flags & 0xFF == LETTERS and kind in TEXTS and fits and next(elements, None) is None
 
 
-def _head(elements, order: str, where: str) -> tuple[int, tuple[int, ...], str]:
-    """Flags, dimensions and name, with which every array begins."""
-    parts = [part for _, part in islice(elements, 3)]
-    if len(parts) < 3 or len(parts[0]) != 8 or len(parts[1]) % 4 or len(parts[1]) > 128:
+def _head(
+    elements: Iterator[tuple[int, memoryview]], order: str, where: str
+) -> tuple[int, tuple[int, ...], str]:
+    """Return the flags, dimensions and name with which every array begins."""
+    parts = list(islice(elements, 3))
+    kinds, data = tuple(kind for kind, _ in parts), [part for _, part in parts]
+    if kinds != HEAD or len(data[0]) != 8 or len(data[1]) % 4:
         raise DataError(f"{where}: damaged, an array without flags, dimensions and name")
-    (flags,) = struct.unpack_from(f"{order}I", parts[0])
-    return (
-        flags,
-        struct.unpack(f"{order}{len(parts[1]) // 4}i", parts[1]),
-        bytes(parts[2]).decode("latin-1"),
-    )
+    shape = struct.unpack(f"{order}{len(data[1]) // 4}i", data[1])
+    if not 1 <= len(shape) <= DIMENSIONS or min(shape) < 0:
+        raise DataError(f"{where}: damaged, an array of shape {shape[:4]}")
+    (flags,) = struct.unpack_from(f"{order}I", data[0])
+    return flags, shape, bytes(data[2]).decode("latin-1")
 
 
-def _packed_name(data, order: str, where: str) -> str | None:
-    """The name of a packed array from its first bytes; None where they hold no array."""
+def _compressed_name(data: memoryview, order: str, where: str) -> str | None:
+    """Return the name of a compressed array from its first bytes; None if they hold no array."""
     try:
         start = zlib.decompressobj().decompress(data, NAME_BYTES)
     except zlib.error as error:
@@ -206,45 +212,42 @@ def _packed_name(data, order: str, where: str) -> str | None:
     return _head(_elements(start[8:], order, where), order, where)[2]
 
 
-def _unpack(data, limit: int, where: str) -> bytes:
-    packed = zlib.decompressobj()
+def _decompressed(data: memoryview, limit: int, where: str) -> bytes:
+    decompressor = zlib.decompressobj()
     try:
-        unpacked = packed.decompress(data, limit + 1)
+        result = decompressor.decompress(data, limit + 1)
     except zlib.error as error:
         raise DataError(f"{where}: damaged, a packed part cannot be unpacked ({error})") from error
-    if len(unpacked) > limit:
+    if len(result) > limit:
         raise DataError(f"{where}: unpacks to more bytes than the {limit:,} that are accepted")
-    if not packed.eof:
+    if not decompressor.eof:
         raise DataError(f"{where}: cut off in a packed part")
-    return unpacked
+    return result
 
 
-# --- writing -----------------------------------------------------------------------------------
+# --- decoding -------------------------------------------------------------------
 
 
-def _doubles(name: str, values: np.ndarray) -> bytes:
-    numbers = np.asarray(values, "<f8").tobytes(order="F")
-    return _matrix(DOUBLES, values.shape, name, _tagged(DOUBLE, numbers))
+def _decoded(name: str, data: memoryview, order: str, where: str) -> np.ndarray | list[str]:
+    """Return the values of one checked array, which SciPy receives as a file of its own."""
+    version, coding = (b"\x00\x01IM", "utf-16-le") if order == "<" else (b"\x01\x00MI", "utf-16-be")
+    tag = struct.pack(f"{order}II", MATRIX, len(data))
+    file = io.BytesIO(b"".join((TITLE.ljust(124), version, tag, data)))
+    try:
+        values = loadmat(file, uint16_codec=coding)[name]
+        if values.dtype != object:
+            return values
+        return [str(text[0]) if len(text) else "" for text in values.ravel(order="F")]
+    except FAULTS as error:
+        raise DataError(f"{where}: damaged, array {name!r} cannot be decoded") from error
 
 
-def _cells(name: str, texts: Sequence[str]) -> bytes:
-    if not all(isinstance(text, str) for text in texts):
+def _plain(name: str, value: np.ndarray | Sequence[str]) -> np.ndarray:
+    """Return what SciPy writes as an array of doubles or as a list of texts."""
+    if isinstance(value, np.ndarray):
+        return np.asarray(value, "<f8")
+    if not all(isinstance(text, str) for text in value):
         raise HandPoseError(f"{name}: accepted are an array of numbers or a list of texts")
-    letters = [
-        _matrix(LETTERS, (1, len(text)), "", _tagged(UINT16, text.encode("utf-16-le")))
-        for text in texts
-    ]
-    return _matrix(CELLS, (1, len(texts)), name, b"".join(letters))
-
-
-def _matrix(kind: int, shape: tuple[int, ...], name: str, content: bytes) -> bytes:
-    head = [
-        _tagged(UINT32, struct.pack("<II", kind, 0)),
-        _tagged(INT32, struct.pack(f"<{len(shape)}i", *shape)),
-        _tagged(INT8, name.encode("latin-1")),
-    ]
-    return _tagged(MATRIX, b"".join(head) + content)
-
-
-def _tagged(kind: int, data: bytes, pad: bool = True) -> bytes:
-    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8 if pad else 0)
+    texts = np.empty(len(value), dtype=object)
+    texts[:] = value
+    return texts

@@ -100,26 +100,6 @@ class Residual(nn.Module):
         return self.body(x).add_(self.shortcut(x)).relu_()
 
 
-class Hourglass(nn.Module):
-    """Down `depth` times and up again, a residual module on every path: (B, C, H, W) →
-    (B, C, H, W).
-
-    3·`depth` modules. Any size works: 24 → 12 → 6 → 3, and an odd axis loses the doubled row behind
-    when it comes back up. Source: Newell et al. 2016, without a module at the bottom.
-    """
-
-    def __init__(self, channels: int, depth: int):
-        super().__init__()
-        self.skip = Residual(channels, channels)
-        self.down = Residual(channels, channels)
-        self.inner = Hourglass(channels, depth - 1) if depth > 1 else nn.Identity()
-        self.up = Residual(channels, channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        low = self.up(self.inner(self.down(max_pool_same(x))))
-        return self.skip(x) + F.interpolate(low, size=x.shape[-2:], mode="nearest")
-
-
 def initialise(module: nn.Module, std: float) -> None:
     """As many TensorFlow codes: kernels N(0, std²), batch-norm scales N(1, std²), both cut at 2
     std; biases 0.

@@ -1,4 +1,4 @@
-"""Residual modules as DenseReg builds them, and the hourglass of such modules.
+"""The residual module of DenseReg.
 
 Feature maps are (B, C, H, W).
 """
@@ -6,7 +6,7 @@ Feature maps are (B, C, H, W).
 import torch
 from torch import nn
 
-from handpose_lib.nets.blocks import Hourglass, conv_bn_relu
+from handpose_lib.nets.blocks import conv_bn_relu
 
 
 class Bottleneck(nn.Module):
@@ -25,12 +25,3 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x) + self.shortcut(x)
-
-
-class BottleneckHourglass(Hourglass):
-    """`blocks.Hourglass` with other modules on its paths: (B, C, H, W) → (B, C, H, W)."""
-
-    def __init__(self, channels: int, depth: int):
-        nn.Module.__init__(self)
-        self.skip, self.down, self.up = (Bottleneck(channels, channels) for _ in range(3))
-        self.inner = BottleneckHourglass(channels, depth - 1) if depth > 1 else nn.Identity()

@@ -8,7 +8,6 @@ the stacked hourglass (Newell et al., ECCV 2016), whose blocks these are.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from handpose_lib.errors import one_of
@@ -134,31 +133,6 @@ class EncoderDecoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.after(self.up(self.inner(self.down(x))) + self.skip(x))
-
-
-class Hourglass(nn.Module):
-    """Down `depth` times and up again at one width, 3·depth + 1 bottlenecks: (B, C, D, H, W) → the
-    same shape.
-
-    Up by doubling; the innermost level has one more bottleneck. Sides are multiples of 2^depth.
-    Source: stacked hourglass, whose 3D form is the Structure-Aware 3D Hourglass
-    (Huang et al., BMVC 2018).
-    """
-
-    def __init__(self, channels: int, depth: int, dimensions: int = 3):
-        super().__init__()
-        self.skip = Bottleneck(channels, channels, dimensions)
-        self.down = nn.Sequential(max_pool(dimensions), Bottleneck(channels, channels, dimensions))
-        self.inner = (
-            Hourglass(channels, depth - 1, dimensions)
-            if depth > 1
-            else Bottleneck(channels, channels, dimensions)
-        )
-        self.up = Bottleneck(channels, channels, dimensions)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        low = self.up(self.inner(self.down(x)))
-        return self.skip(x) + F.interpolate(low, size=x.shape[2:], mode="nearest")
 
 
 def _kinds(dimensions: int):

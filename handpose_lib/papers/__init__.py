@@ -1,49 +1,64 @@
 """The papers' methods by name.
 
     papers.names()                                        # ['densereg', 'jgr_p2o', …]
-    papers.variants('jgr_p2o')                            # {'paper': '…', …}: every row of its
-                                                          ablation tables
+    papers.title('jgr_p2o')                               # 'JGR-P2O'
+    papers.variants('jgr_p2o')                            # {'paper': '…', …}: ablation rows
     papers.create('jgr_p2o', 'nyu14', variant='paper')    # a `method.Method`
     papers.recipe('jgr_p2o', dataset='nyu', profile='paper')
 
 Each module of this folder but `method` is a paper, imported when it is first asked for. It has
-`VARIANTS` (name → one line and the overrides), `DATASETS`, `create(skeleton, variant, **overrides)`
-and `recipe(dataset, profile, variant)`.
+`TITLE`, `Config`, `METHOD` (its `method.Method`), `VARIANTS` (name → `method.Variant`), `DATASETS`
+(names) and `recipe(dataset, profile, variant)`.
 """
+
+from dataclasses import fields, replace
 
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
 
 from handpose_lib import skeleton as skeletons
 from handpose_lib.errors import one_of
-from handpose_lib.papers.method import PROFILES
+from handpose_lib.papers.method import PROFILES, Method, Recipe
 
 
 def names() -> list[str]:
-    """Every method there is."""
+    """Return the names of all methods, sorted."""
     return sorted(module.name for module in iter_modules(__path__) if module.name != "method")
 
 
+def title(name: str) -> str:
+    """Return the paper's short name, as tables and figures show it."""
+    return _module(name).TITLE
+
+
 def variants(name: str) -> dict[str, str]:
-    """Variant → one line that says what it is; 'paper' is the method as published."""
-    return {variant: summary for variant, (summary, _) in _module(name).VARIANTS.items()}
+    """Return each variant with one line that says what it is; 'paper' is the published method."""
+    return {key: variant.summary for key, variant in _module(name).VARIANTS.items()}
 
 
-def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overrides):
-    """A freshly initialised `method.Method`; `overrides` replace fields of the variant's
-    configuration.
+def create(
+    name: str, skeleton: str = "msra21", variant: str = "paper", **overrides: Any
+) -> Method:
+    """Return a freshly initialised method.
 
+    `overrides` replace fields of the variant's configuration.
     Errors: `HandPoseError` for an unknown method, skeleton, variant or field, naming what is
     accepted.
     """
-    module = _module(name)
-    return module.create(
-        skeletons.get(skeleton), one_of(f"variant of {name}", variant, module.VARIANTS), **overrides
-    )
+    module, joints = _module(name), skeletons.get(skeleton)
+    chosen = module.VARIANTS[one_of(f"variant of {name}", variant, module.VARIANTS)]
+    accepted = [field.name for field in fields(module.Config)]
+    for option in overrides:
+        one_of(f"option of {name}", option, accepted)
+    return module.METHOD(joints, variant, module.Config(**{**chosen.config, **overrides}))
 
 
-def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", variant: str = "paper"):
-    """How to train a variant: a `method.Recipe`.
+def recipe(
+    name: str, dataset: str = "synthetic", profile: str = "laptop", variant: str = "paper"
+) -> Recipe:
+    """Return how to train a variant.
 
     `profile`: one of `method.PROFILES`: 'smoke' (a minute on a CPU), 'ablation'
     (reduced width, a few minutes), 'laptop' (at most ten minutes on two cores), 'paper'
@@ -53,9 +68,10 @@ def recipe(name: str, dataset: str = "synthetic", profile: str = "laptop", varia
     """
     module = _module(name)
     one_of("profile", profile, PROFILES)
-    one_of(f"variant of {name}", variant, module.VARIANTS)
-    return module.recipe(one_of(f"data set of {name}", dataset, module.DATASETS), profile, variant)
+    chosen = module.VARIANTS[one_of(f"variant of {name}", variant, module.VARIANTS)]
+    one_of(f"data set of {name}", dataset, module.DATASETS)
+    return replace(module.recipe(dataset, profile, chosen), **chosen.training)
 
 
-def _module(name: str):
+def _module(name: str) -> ModuleType:
     return import_module(f"{__name__}.{one_of('method', name, names())}")

@@ -16,14 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from handpose_lib import prepare
+from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
-from handpose_lib.nets.blocks import Conv, Hourglass, Residual, conv_bn_relu, initialise
+from handpose_lib.nets.blocks import Conv, Residual, conv_bn_relu, initialise
 from handpose_lib.nets.graph import GraphConvolution, Similarity, normalised_adjacency
+from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.spatial import expectation, gather, scatter_mean, spatial_softmax
 from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.skeleton import Skeleton
+
+TITLE = "JGR-P2O"
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -205,7 +208,7 @@ class Stack(nn.Module):
     def __init__(self, config: Config, joints: int):
         super().__init__()
         c, self.heatmaps = config.channels, config.head == "heatmaps"
-        self.hourglass = nn.Sequential(Hourglass(c, config.depth), Residual(c, c))
+        self.hourglass = nn.Sequential(Hourglass(Residual, c, config.depth), Residual(c, c))
         if config.reasoning == "none":
             self.reasoning = Uniform(joints)
         elif config.reasoning == "attention":
@@ -352,15 +355,14 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> JGRP2O:
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
 # mm: sides of the cube when training and when testing (the code's; the paper gives none). Synthetic
-# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. HANDS2017 and the
-# whole bodies of ITOP, which this paper leaves out, take V2V-PoseNet's.
+# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. Sets that the paper
+# leaves out take the side in their spec.
 CUBES = {
+    **{name: ((cube,), cube) for name, cube in dataset_specs.CUBES.items()},
     "synthetic": ((250.0, 260.0, 270.0, 280.0, 290.0, 300.0), 250.0),
     "nyu": ((250.0, 260.0, 270.0, 280.0, 290.0, 300.0), 250.0),
     "msra": ((150.0, 160.0, 170.0, 180.0, 190.0, 200.0), 175.0),
     "icvl": ((250.0,), 250.0),
-    "hands17": ((250.0,), 250.0),
-    "itop": ((2000.0,), 2000.0),
 }
 DATASETS = tuple(CUBES)
 

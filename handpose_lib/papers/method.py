@@ -1,8 +1,9 @@
-"""What every paper's method offers, and what a recipe for training one says."""
+"""What every paper's module consists of: a method, its variants, and a recipe for training each."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import torch
@@ -18,17 +19,22 @@ minutes each; the paper's own network in at most ten minutes; the paper's own sc
 last for two CPU cores.
 """
 
+SYNTHETIC_EPOCH = 72_757
+"""Frames that make an epoch of endless synthetic ones: as many as NYU's training set has."""
+
 
 class Method(nn.Module, ABC):
-    """A network together with the way into it and out of it.
+    """A network together with its input, its targets, its loss and the decoding of its output.
 
+        method.before_training(batches)  # once, with the training crops
         x = method.encode(crops)         # the network's input
         y = method(x)                    # outputs, one entry per stack
         method.targets(crops)            # what one entry of y should be
         method.loss(y, crops)['total']   # a scalar, beside each named term of the paper's loss
         method.decode(y, crops)          # (B, J, 3) mm in the camera frame
 
-    None of these synchronises with the device, and none looks at anything but its arguments.
+    None of these, except `before_training`, waits for the device, and all depend on nothing but
+    their arguments and the network's weights.
     """
 
     def __init__(self, name: str, variant: str, skeleton: Skeleton, config: Any):
@@ -37,27 +43,35 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, crops: Crops) -> torch.Tensor:
-        """The network's input, from the view of the crops."""
+        """Return the network's input: what the view of the crops shows."""
 
     @abstractmethod
     def forward(self, x: torch.Tensor) -> list:
-        """Outputs, one entry per stack."""
+        """Return the outputs, one entry per stack."""
 
     @abstractmethod
     def targets(self, crops: Crops) -> Any:
-        """What one entry of the outputs should be."""
+        """Return what one entry of the outputs should be."""
 
     @abstractmethod
     def loss(self, y: list, crops: Crops) -> dict[str, torch.Tensor]:
-        """Scalars: 'total' and each named term."""
+        """Return the loss as scalars: 'total' and each named term."""
 
     @abstractmethod
     def decode(self, y: list, crops: Crops) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame."""
+        """Return the joints (B, J, 3), mm in the camera frame."""
+
+    def before_training(self, batches: Iterable[Crops]) -> None:
+        """Fit what must be known before the first update; most methods have nothing to fit.
+
+        `batches`: all training frames once, as crops seen as in training, augmentation included. A
+        method that has nothing to fit does not read them, so that an iterator costs nothing.
+        """
 
     def parameter_groups(self, weight_decay: float) -> list[dict]:
-        """Parameters for an optimiser: kernels and batch-norm scales decay, biases and shifts do
-        not.
+        """Return the parameters as an optimiser takes them, in two groups.
+
+        Kernels and batch-norm scales decay; biases and shifts do not.
         """
         decayed, free = [], []
         for name, parameter in self.named_parameters():
@@ -68,7 +82,7 @@ class Method(nn.Module, ABC):
         ]
 
     def _true_joints(self, crops: Crops) -> torch.Tensor:
-        """The crops' joints (B, J, 3) mm, or an error when there are none or too few."""
+        """Return the crops' joints (B, J, 3), mm. Errors: none, or not as many as the skeleton's."""
         if crops.joints is None:
             raise HandPoseError(f"{self.name} needs joints for its targets: these crops have none")
         if crops.joints.shape[1] != len(self.skeleton):
@@ -77,6 +91,20 @@ class Method(nn.Module, ABC):
                 f"skeleton {self.skeleton.name} with {len(self.skeleton)}"
             )
         return crops.joints
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of a paper's ablation tables: what it changes decides how it is built and trained.
+
+    summary    one line that says what it is
+    config     fields of the method's configuration that differ, or that a profile must not replace
+    training   fields of the recipe that differ in every profile
+    """
+
+    summary: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +125,8 @@ class Recipe:
     cube_test            mm: the side when scoring
     network              overrides of the method's configuration
     keep_epochs          keep the weights of every epoch beside the run, for an ensemble of them
+    ensemble             test with the mean over the networks of all epochs
+    centre               where cubes sit, as `prepare.batch` takes it; None = what the set provides
     average              decay per update of averaged weights, which are then the ones scored; None
                          = off
     parts                threads that compute a batch, each on one core with its share (`training`
@@ -123,6 +153,33 @@ class Recipe:
     cube_test: float = 250.0
     network: Mapping[str, Any] = field(default_factory=dict)
     keep_epochs: bool = False
+    ensemble: bool = False
+    centre: str | None = None
     average: float | None = None
     parts: int = 1
     precision: str = "32-true"
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether the weights of the best epoch are kept, which takes a validation split."""
+        return self.schedule == "exponential" and not self.keep_epochs
+
+
+# --- Checks of a configuration --------------------------------------------------
+
+
+def check_multiple(config: Any, name: str, unit: int, least: int | None = None) -> None:
+    """Raise unless a field is a whole, positive multiple of `unit`, and at least `least`."""
+    value = getattr(config, name)
+    if not isinstance(value, int) or value < (least or unit) or value % unit:
+        accepted = f"multiples of {unit} from {least}" if least else f"positive multiples of {unit}"
+        raise HandPoseError(f"{name} {value!r}: accepted are {accepted}")
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Raise unless the named fields are finite numbers above 0."""
+    for name in names:
+        if not 0 < getattr(config, name) < inf:
+            raise HandPoseError(
+                f"{name} {getattr(config, name)!r}: accepted are finite numbers > 0"
+            )

@@ -19,14 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from handpose_lib import prepare
+from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
 from handpose_lib.nets.attention import AttentionModule, Unit, norm_relu
 from handpose_lib.nets.blocks import conv_bn_relu, max_pool_same
 from handpose_lib.papers.method import Method, Recipe
-from handpose_lib.skeleton import Skeleton
+from handpose_lib.skeleton import SKELETONS, Skeleton
+
+TITLE = "Residual Attention"
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -157,6 +159,10 @@ class ResidualAttention(Method):
         ]
 
     # ── Prior ──
+
+    def before_training(self, batches: Iterable[Crops]) -> None:
+        """Fit the prior, by `fit_prior`."""
+        self.fit_prior(batches)
 
     @torch.no_grad()
     def fit_prior(self, batches: Iterable[Crops]) -> None:
@@ -301,12 +307,7 @@ def _initialise(method: nn.Module) -> None:
 
 # ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
 
-CENTRE_JOINTS = {
-    "msra21": "middle mcp",
-    "icvl16": "palm",
-    "nyu14": "palm",
-    "hands17_21": "middle mcp",
-}
+CENTRE_JOINTS = {name: known.centre for name, known in SKELETONS.items() if known.centre}
 """The joint that the paper leaves out of its means as 'used for normalisation', and does not name:
 that of DeepPrior++.
 """
@@ -369,15 +370,8 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> ResidualAttention:
 
 # mm, of the cube in training and test: DeepPrior++'s, which the paper follows without giving its
 # own; on MSRA its commonest of five. Synthetic frames take what the other methods of this book
-# take; HANDS2017 and ITOP, V2V-PoseNet's.
-CUBES = {
-    "synthetic": 250.0,
-    "nyu": 300.0,
-    "msra": 200.0,
-    "icvl": 250.0,
-    "hands17": 250.0,
-    "itop": 2000.0,
-}
+# take; sets that the paper leaves out, the side in their spec.
+CUBES = {**dataset_specs.CUBES, "synthetic": 250.0, "nyu": 300.0, "msra": 200.0, "icvl": 250.0}
 DATASETS = tuple(CUBES)
 
 STILL = {"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0}

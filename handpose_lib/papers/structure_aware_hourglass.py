@@ -11,6 +11,7 @@ is an option of `Config`.
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from math import inf, pi
 from typing import NamedTuple
 
@@ -18,16 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from handpose_lib import prepare
+from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
 from handpose_lib.nets.heatmap import at
+from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.likelihood import bells, top_k, tubes
-from handpose_lib.nets.volume import Bottleneck, Hourglass, Residual, conv, conv_bn_relu
+from handpose_lib.nets.volume import Bottleneck, Residual, conv, conv_bn_relu, max_pool
 from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.prepare import voxels
 from handpose_lib.skeleton import Skeleton
+
+TITLE = "3D Hourglass"
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -255,9 +259,10 @@ class Stack(nn.Module):
     def __init__(self, config: Config, joints: int, bones: int):
         super().__init__()
         c, d, self.joints, self.bones = config.channels, config.dimensions, joints, bones
-        block = RESIDUALS[config.residual]
+        block = partial(RESIDUALS[config.residual], dimensions=d)
         self.hourglass = nn.Sequential(
-            _hourglass(config), *(block(c, c, d) for _ in range(config.residuals))
+            Hourglass(block, c, config.depth, pool=max_pool(d), bottom=True),
+            *(block(c, c) for _ in range(config.residuals)),
         )
         if config.head == "coordinates":
             self.last, self.head = nn.Identity(), Coordinates(config, joints)
@@ -313,18 +318,6 @@ class Link(nn.Module):
     def forward(self, x, features, maps):
         x = x + self.features(features)
         return x if self.maps is None else x + self.maps(maps)
-
-
-def _hourglass(config: Config) -> nn.Module:
-    """The stacked hourglass's, of the residual modules that the configuration names."""
-    c, d = config.channels, config.dimensions
-    hourglass = Hourglass(c, config.depth, d)
-    if config.residual != "bottleneck":
-        for name, module in [*hourglass.named_modules()]:
-            if isinstance(module, Bottleneck):
-                parent, _, own = name.rpartition(".")
-                setattr(hourglass.get_submodule(parent), own, RESIDUALS[config.residual](c, c, d))
-    return hourglass
 
 
 def _squares(value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -395,16 +388,9 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> StructureAwareHourg
 
 # mm, of the cube in training and test. NYU: the paper gives none; 250 is what its average voxel of
 # 8 mm comes to in 32³. MSRA: wide enough to hold the cut-out hand whole, whose points then decide
-# the cube that is seen. ICVL, HANDS2017 and ITOP, which the paper leaves out, and synthetic frames:
-# as the other methods of this book.
-CUBES = {
-    "synthetic": 250.0,
-    "nyu": 250.0,
-    "msra": 300.0,
-    "icvl": 250.0,
-    "hands17": 250.0,
-    "itop": 2000.0,
-}
+# the cube that is seen. Synthetic frames: as the other methods of this book. Sets that the paper
+# leaves out take the side in their spec.
+CUBES = {**dataset_specs.CUBES, "synthetic": 250.0, "nyu": 250.0, "msra": 300.0}
 DATASETS = tuple(CUBES)
 CUT_OUT = ("msra",)
 """Data sets that show a hand and nothing else. Elsewhere a cube holds points of a forearm or of a

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from handpose_lib import prepare
+from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
 from handpose_lib.nets.likelihood import arg_max, bells, log_bells, soft_arg_max, top_k
@@ -26,6 +26,8 @@ from handpose_lib.nets.volume import EncoderDecoder, Residual, conv, conv_bn_rel
 from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.prepare import voxels
 from handpose_lib.skeleton import Skeleton
+
+TITLE = "V2V-PoseNet"
 
 # ── Configuration ────────────────────────────────────────────────────────────────────────────────
 
@@ -302,8 +304,9 @@ def create(skeleton: Skeleton, variant: str, **overrides) -> V2VPoseNet:
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
 
-# mm: side of the cube, which stands in the code only.
+# mm: side of the cube, which stands in the code only; of other sets, the side in their spec.
 CUBES = {
+    **dataset_specs.CUBES,
     "synthetic": 250.0,
     "nyu": 250.0,
     "msra": 200.0,

@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 
 from handpose_lib import paths, skeleton
-from handpose_lib.camera import CAMERAS, Camera
+from handpose_lib.camera import Camera
+from handpose_lib.dataset_specs import CAMERAS
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.evaluation import metrics
 from handpose_lib.published import files, sanity, spaces

@@ -1,13 +1,15 @@
-"""Records of runs: what was run, on what, with what result. Every table of the book is made of
-these.
+"""Records of what was trained or measured: the settings, the code and the result.
 
-    <root>/<method>/<profile>/<variant>-<dataset>-s<seed>/
-        record.json            all facts; `FIELDS` below says which
+Every table of the book is made of these. A record is the file `record.json` in a folder of its own,
+with the fields of `COMMON` and those of its kind, see `KINDS`:
+
+    <root>/<paper>/<profile>/<variant>-<dataset>-s<seed>/    kind 'training': a run of a paper
+        record.json
         predictions.txt        one frame per line, `u v d` of each joint (pixel, pixel, mm)
         weights.safetensors    the network, where it is kept
     <root>/labels/<key>.txt    the labels of the predicted frames in the same format, and their
-                               names in
-    <root>/labels/<key>.ids.txt    the same order: once per set of frames, whoever predicts them
+    <root>/labels/<key>.ids.txt    names in the same order: once per set of frames
+    <root>/<kind>/             every other kind: record.json, and weights where a network is kept
 
 A run in a folder of another name keeps its labels inside it. With predictions and labels any
 measure can be computed again, now or in years.
@@ -20,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,37 +32,73 @@ from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.io import provenance
 from handpose_lib.io.storage import read_json, read_tensors, write_json, write_tensors, write_text
 
-SCHEMA = 1
+SCHEMA = 2
 
-FIELDS = {
+COMMON = {
     "schema": int,  # of this layout
-    "method": str,
-    "variant": str,
-    "profile": str,
-    "dataset": (
-        dict
-    ),  # name, synthetic, fingerprint, camera [fx, fy, u0, v0]; labels: key of the labels' file
-    "protocol": dict,  # joints, split, subject, view, centre, cube, frames, checkpoint
-    "seed": int,
-    "device": dict,  # type, name, threads
-    "versions": dict,  # of Python and of the packages that compute
+    "kind": str,  # a key of `KINDS`
     "code": dict,  # modules, digest: see `is_stale`
     "created": str,  # UTC, to the second
-    "recipe": dict,
-    "training": (
-        dict
-    ),  # steps, frames, seconds, frames_per_second, peak_memory bytes, source, choice, epoch
-    "inference": dict,  # throughput of batches of 1 and more
-    "parameters": int,
-    "curve": list,  # one entry per epoch
-    "metrics": dict,  # metrics.summary
-    "baselines": dict,  # mean_pose_mm, knn1_mm, knn5_mm on the same data
-    "files": dict,  # predictions: decimals; weights: precision ('float32', 'float16') or None
+    "device": dict,  # type, name, threads
 }
+_NETWORK = {
+    "config": dict,
+    "parameters": int,
+    "training": dict,  # frames, seconds, and what else decided it
+    "curve": list,  # about fifty entries of the loss
+    "held_out": dict,  # measures on persons who were not seen in the training
+}
+KINDS = {
+    "training": {
+        "method": str,
+        "variant": str,
+        "profile": str,
+        # name, synthetic, fingerprint, camera [fx, fy, u0, v0]; labels: key of the labels' file
+        "dataset": dict,
+        "protocol": dict,  # joints, split, subject, view, centre, cube, frames, checkpoint
+        "seed": int,
+        "versions": dict,  # of Python and of the packages that compute
+        "recipe": dict,
+        # steps, frames, seconds, frames_per_second, peak_memory bytes, source, choice, epoch
+        "training": dict,
+        "inference": dict,  # throughput of batches of 1 and more
+        "parameters": int,
+        "curve": list,  # one entry per epoch
+        "metrics": dict,  # metrics.summary
+        "baselines": dict,  # mean_pose_mm, knn1_mm, knn5_mm on the same data
+        "files": dict,  # predictions: decimals; weights: 'float32', 'float16' or None
+    },
+    "hand_detector": {**_NETWORK, "second_look": dict, "look_curve": list},
+    "centre_refiner": _NETWORK,
+    "stress": {
+        "synthetic": dict,  # which frames
+        "networks": dict,  # name → record, dimensions of its input, digest of its weights
+        "refinement": str,  # digest of the weights of the centre refiner
+        "errors_mm": dict,  # setting → value → network → errors of the frames
+        "real": (dict, type(None)),  # measures without labels on real frames
+        "seconds": float,
+    },
+    "transfer": {
+        "method": str,
+        "variant": str,
+        "frames": int,
+        "recipe": dict,
+        "distribution": str,
+        "synthetic": dict,
+        "real": dict,
+        "references": dict,
+        "settings": dict,  # name → how its training differs, and what it found
+        "summary": dict,
+        "weights": dict,
+        "cpu_seconds": float,
+    },
+}
+"""Kind → the fields that its records have besides those of `COMMON`."""
 
 _NAMED = {
-    "dataset": ("name", "synthetic", "fingerprint", "camera", "labels"),
     "code": ("modules", "digest"),
+    "device": ("type", "name", "threads"),
+    "dataset": ("name", "synthetic", "fingerprint", "camera", "labels"),
     "protocol": ("joints", "split", "centre", "cube", "checkpoint"),
     "metrics": ("mean_joint_error_mm",),
     "files": ("predictions", "weights"),
@@ -69,20 +108,51 @@ _DECIMALS = 2  # 0.01 pixel and 0.01 mm
 
 
 class Record(dict):
-    """A validated record: a dictionary with the fields of `FIELDS`, and the `folder` it lies in."""
+    """A validated record: a dictionary with the fields of its kind, and the `folder` it lies in."""
 
-    folder: Path | None = None
+    _folder: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie. Errors: `HandPoseError` for a record that was not written yet."""
+        if self._folder is None:
+            raise HandPoseError(f"the record {self.key} was not written yet: it has no folder")
+        return self._folder
+
+    @folder.setter
+    def folder(self, folder: Path) -> None:
+        self._folder = folder
 
     @property
     def key(self) -> str:
         """Where it lies below a root of records."""
-        dataset = "synthetic" if self["dataset"]["synthetic"] else self["dataset"]["name"]
-        return f"{self['method']}/{self['profile']}/{self['variant']}-{dataset}-s{self['seed']}"
+        if self["kind"] != "training":
+            return self["kind"]
+        run = f"{self['variant']}-{self.dataset_name}-s{self['seed']}"
+        return f"{self['method']}/{self['profile']}/{run}"
+
+    @property
+    def dataset_name(self) -> str:
+        """What recipes call the data set: 'synthetic' for the embedded one, else its name."""
+        embedded = self["dataset"]["synthetic"] and self["dataset"]["name"] == "msra"
+        return "synthetic" if embedded else self["dataset"]["name"]
 
     @property
     def error_mm(self) -> float:
-        """The mean joint error."""
+        """The mean joint error of a training."""
         return self["metrics"]["mean_joint_error_mm"]
+
+
+def create(kind: str, modules: Sequence[str], **fields: Any) -> Record:
+    """A record of what was done just now, not yet written.
+
+    `modules` are what decides the result: modules of the library by their dotted names, scripts by
+    their paths in the project. `fields` are those of the kind, and `device`.
+    Errors: `DataError` for a field that is missing, of another type, or unknown.
+    """
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    code = {"modules": list(modules), "digest": code_digest(modules)}
+    return validated({"schema": SCHEMA, "kind": kind, "code": code, "created": now, **fields})
 
 
 def new(*, method, history, recipe, test, centre, metrics, baselines, inference) -> Record:
@@ -96,6 +166,7 @@ def new(*, method, history, recipe, test, centre, metrics, baselines, inference)
     return validated(
         {
             "schema": SCHEMA,
+            "kind": "training",
             "method": method.name,
             "variant": method.variant,
             "profile": recipe.profile,
@@ -165,7 +236,8 @@ def save(
     record.folder = folder = paths.records() / record.key if out is None else Path(out)
     camera = torch.tensor(record["dataset"]["camera"], dtype=torch.float64)
     lines, names = _lines(joints, camera), "".join(f"{name}\n" for name in ids)
-    key = f"{record['dataset']['fingerprint']}-{hashlib.sha256((lines + names).encode()).hexdigest()[:8]}"
+    content = hashlib.sha256((lines + names).encode()).hexdigest()
+    key = f"{record['dataset']['fingerprint']}-{content[:8]}"
     record["dataset"] = {**record["dataset"], "labels": key}
     record["files"] = {
         "predictions": _DECIMALS,
@@ -184,18 +256,39 @@ def save(
     return record
 
 
-def load(folder) -> Record:
-    """The record in a run's folder. Errors: missing or broken, naming the file and the field."""
+def write(record: Record, out: Path | str | None = None, *, weights=None) -> Record:
+    """Write a record of another kind than 'training' into the folder `out`, None for its place.
+
+    `weights`: a module whose weights are kept beside it, its parameters in 16 bits. The record
+    comes last, so that a folder with a record is whole. Returns the record, with its folder.
+    """
+    record = validated(record)
+    record.folder = folder = paths.records() / record.key if out is None else Path(out)
+    if weights is not None:
+        (folder / "record.json").unlink(missing_ok=True)
+        write_tensors(folder / "weights.safetensors", _halved(weights.state_dict()))
+    write_json(folder / "record.json", record)
+    return record
+
+
+def load(folder: Path | str, kind: str | None = None) -> Record:
+    """The record in a folder, of the `kind` that is expected, None for any.
+
+    Errors: `DataError` where it is missing, broken or of another kind, naming file and field.
+    """
     path = Path(folder) / "record.json"
     record = validated(read_json(path), path)
+    if kind not in (None, record["kind"]):
+        raise DataError(f"{path}: a record of kind {record['kind']!r}; accepted is {kind!r}")
     record.folder = Path(folder)
     return record
 
 
-def load_all(root=None) -> list[Record]:
-    """Every record below `root` (None: the committed ones), sorted by where they lie."""
+def load_all(root: Path | str | None = None, kind: str = "training") -> list[Record]:
+    """Every record of a kind below `root` (None: the committed ones), sorted by where they lie."""
     root = paths.records() if root is None else Path(root)
-    return [load(path.parent) for path in sorted(root.glob("*/*/*/record.json"))]
+    found = [load(path.parent) for path in sorted(root.rglob("record.json"))]
+    return [record for record in found if record["kind"] == one_of("kind", kind, KINDS)]
 
 
 def find(root=None, **wanted) -> list[Record]:
@@ -225,7 +318,7 @@ def joints(record: Record) -> tuple[torch.Tensor, torch.Tensor]:
     count = len(record["metrics"]["per_joint_mm"])
     camera = torch.tensor(record["dataset"]["camera"], dtype=torch.float64)
     predicted, true = (
-        uvd_to_xyz(_read(path, count), camera)
+        uvd_to_xyz(_read(path, count), camera, check=False)
         for path in (record.folder / "predictions.txt", _labels(record, ".txt"))
     )
     if len(predicted) != len(true):
@@ -261,39 +354,82 @@ def load_weights(record: Record, method) -> None:
 def is_stale(record: Record) -> bool:
     """Has the code changed since the run? Comments, docstrings and layout do not count."""
     try:
-        return _digest_now(tuple(record["code"]["modules"])) != record["code"]["digest"]
+        return code_digest(record["code"]["modules"]) != record["code"]["digest"]
     except HandPoseError:  # a module that is no longer there
         return True
 
 
-def validated(record: Mapping, where="record") -> Record:
+def code_digest(modules: Sequence[str]) -> str:
+    """A digest of the present code of modules and scripts, and of all that these import."""
+    return _code_digest(tuple(modules))
+
+
+def restamp(record: Record, **replayed: Any) -> None:
+    """Give a record the digest of the present code, which was seen to compute the same.
+
+    `replayed` says how that was seen; it is kept in the record, with the digest of the run itself.
+    """
+    code = record["code"]
+    first = code.get("replayed", {}).get("instead_of", code["digest"])
+    record["code"] = {
+        **code,
+        "digest": code_digest(code["modules"]),
+        "replayed": {**replayed, "instead_of": first},
+    }
+    write_json(record.folder / "record.json", validated(record))
+
+
+def rename_data(record: Record, new: str) -> None:
+    """Give the data set of a training another fingerprint, where its content is the same.
+
+    A synthetic set's fingerprint tells by which code it was made. Labels take the new name too.
+    """
+    old = record["dataset"]["fingerprint"]
+    before = {suffix: _labels(record, suffix) for suffix in (".txt", ".ids.txt")}
+    key = record["dataset"]["labels"].replace(old, new)
+    record["dataset"] = {**record["dataset"], "fingerprint": new, "labels": key}
+    source = {**record["training"]["source"], "fingerprint": new}
+    record["training"] = {**record["training"], "source": source}
+    for suffix, path in before.items():
+        if not (renamed := _labels(record, suffix)).exists():
+            write_text(renamed, path.read_text(encoding="utf-8"))
+
+
+def validated(record: Mapping, where: Path | str = "record") -> Record:
     """`record` as a `Record`. Errors: a field missing, of another type, or unknown."""
-    for name, kind in FIELDS.items():
+    for name in ("schema", "kind"):
         if name not in record:
-            raise DataError(
-                f"{where}: field {name!r} is missing; accepted is a record with {', '.join(FIELDS)}"
-            )
-        if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
-            raise DataError(
-                f"{where}: field {name!r} is a {type(record[name]).__name__}; accepted is"
-                f" {kind.__name__}"
-            )
-    for name in record:
-        one_of(f"field in {where}", name, FIELDS)
+            raise DataError(f"{where}: field {name!r} is missing; accepted is a record")
     if record["schema"] != SCHEMA:
         raise DataError(f"{where}: schema {record['schema']}; accepted is {SCHEMA}")
+    fields = COMMON | KINDS[one_of(f"kind of record in {where}", record["kind"], KINDS)]
+    for name, kind in fields.items():
+        if name not in record:
+            raise DataError(
+                f"{where}: field {name!r} is missing; accepted is a record with {', '.join(fields)}"
+            )
+        if not isinstance(record[name], kind) or (kind is int and isinstance(record[name], bool)):
+            accepted = kind.__name__ if isinstance(kind, type) else f"{kind[0].__name__} or null"
+            raise DataError(
+                f"{where}: field {name!r} is a {type(record[name]).__name__}; accepted is"
+                f" {accepted}"
+            )
+    for name in record:
+        one_of(f"field in {where}", name, fields)
     for name, parts in _NAMED.items():
-        for part in parts:
+        for part in parts if name in COMMON or record["kind"] == "training" else ():
             if part not in record[name]:
                 raise DataError(f"{where}: {name}.{part} is missing")
     found = Record(record)
-    found.folder = getattr(record, "folder", None)
+    found._folder = getattr(record, "_folder", None)
     return found
 
 
 @cache
-def _digest_now(modules) -> str:
-    return provenance.digest(provenance.closure(modules))
+def _code_digest(modules: tuple[str, ...]) -> str:
+    scripts = [paths.project() / name for name in modules if name.endswith(".py")]
+    named = [name for name in modules if not name.endswith(".py")]
+    return provenance.digest([*provenance.closure([*named, *scripts]), *scripts])
 
 
 def _labels(record, suffix) -> Path:
@@ -326,8 +462,11 @@ def _read(path, joints) -> torch.Tensor:
 
 
 def _lines(joints, camera) -> str:
-    """(N, J, 3) mm as text, one frame per line."""
-    rows = xyz_to_uvd(joints.detach().cpu().double(), camera).flatten(1).tolist()
+    """(N, J, 3) mm as text, one frame per line; a bad network may put joints behind the camera."""
+    uvd = xyz_to_uvd(joints.detach().cpu().double(), camera, check=False)
+    if not uvd.isfinite().all():
+        raise HandPoseError("joints that are not finite, or in the plane of the camera")
+    rows = uvd.flatten(1).tolist()
     return "".join(" ".join(f"{value:.{_DECIMALS}f}" for value in row) + "\n" for row in rows)
 
 

@@ -3,19 +3,22 @@
 A paper's tables lie in `book/tables/<method>.json`:
 
     {"method": "jgr_p2o", "paper": "<key in references.bib>", "source": "...",
+     "results": {"NYU": {"table": "5", "row": "JGR-P2O"}, ...},
      "tables": {"1": {"title": "Graph structures", "dataset": "NYU",
                       "rows": [{"label": "skeleton graph", "variant": "paper", "error_mm": 8.29,
                                 "parameters": "1.37M"}, ...],
                       "claims": [{"text": "...", "better": "paper", "worse": "parameterised"}]}}}
 
 A table of results on several data sets has `columns` instead of `dataset`, and its rows one entry
-per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `compare` adds our column,
+per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `results` names, for each
+data set, the table and the row with the paper's own result. `compare` adds our column,
 from records, and `claims` asks of each of the paper's claims whether it holds there:
 
     table = compare(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
     table                                                      # in a notebook: the table
-    table.value("skeleton graph", "NYU, printed"), table.value("skeleton graph", table.ours)   #
-    numbers claims(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
+    table.value("skeleton graph", "NYU, printed")              # a number
+    table.value("skeleton graph", table.ours)                  # ours
+    claims(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
 """
 
 import html
@@ -167,6 +170,19 @@ def load(method: str, folder=None) -> dict:
                     f"{path}: table {name!r}, row {row.get('label', row)!r} has no {lacking[0]!r}"
                 )
     return paper
+
+
+def own_error(paper: Mapping, dataset: str) -> float | None:
+    """Return the mean joint error in mm that a paper prints for itself, None without one.
+
+    `dataset`: a name as in `results` of its file, such as 'NYU'.
+    """
+    if dataset not in paper["results"]:
+        return None
+    result = paper["results"][dataset]
+    table = _table(paper, result["table"])
+    row = next(row for row in table["rows"] if row["label"] == result["row"])
+    return next(row[key] for key, name in _results(table).items() if name == dataset)
 
 
 def printed(paper: Mapping, name: str) -> Table:

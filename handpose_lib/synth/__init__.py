@@ -2,17 +2,17 @@
 them.
 
 from handpose_lib import synth
-rendered = synth.frames(range(64), seed=0, protocol="msra", distribution=synth.WIDE)
+rendered = synth.frames(range(64), seed=0, setup="msra", distribution=synth.WIDE)
 """
 
 from handpose_lib.synth.generator import (
     DISTRIBUTIONS,
     MSRA_LIKE,
-    PROTOCOLS,
+    SETUPS,
     WIDE,
     WIDE_VIEW,
     Distribution,
-    Protocol,
+    Setup,
     Rendered,
     frames,
 )
@@ -22,11 +22,11 @@ from handpose_lib.synth.scene import raycast, sensors, surroundings
 __all__ = [
     "DISTRIBUTIONS",
     "MSRA_LIKE",
-    "PROTOCOLS",
+    "SETUPS",
     "WIDE",
     "WIDE_VIEW",
     "Distribution",
-    "Protocol",
+    "Setup",
     "Rendered",
     "frames",
     "hand",

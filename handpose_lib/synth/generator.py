@@ -1,6 +1,6 @@
 """Frames of synthetic hands with their joints, each a pure function of (seed, index).
 
-    rendered = frames(range(64), seed=0, protocol="msra", distribution=WIDE)
+    rendered = frames(range(64), seed=0, setup="msra", distribution=WIDE)
     rendered.depth, rendered.joints          # (64, 240, 320) mm, (64, 21, 3) mm
 
 A `Distribution` says what is drawn; each of its fields is a switch with a strength, so that one can
@@ -17,12 +17,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from handpose_lib.camera import Camera, preset
+from handpose_lib.camera import Camera
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 from handpose_lib.synth import hashing
@@ -42,7 +44,7 @@ class Distribution:
     in_plane, yaw, pitch: of `hand.rotation`; in-plane is its roll. Pitch is drawn more often near
     its middle.
     left: share of left hands.
-    distance: of the hand from the camera; None for what suits the protocol's camera.
+    distance: of the hand from the camera; None for what suits the camera of the setup.
     offset: how far the hand strays from the middle of the image, as a share of the room there is.
     forearm: share of frames that show one; forearm_length, and forearm_girth against that of the
     hand.
@@ -91,14 +93,35 @@ class Distribution:
     centre_error: float = 8.0
 
     def __post_init__(self) -> None:
-        for name in ("left", "offset", "forearm", "wall", "person", "table", "held", "near", "beside", "holes",
-                     "missing", "smear"):  # fmt: skip
+        for name in (
+            "left",
+            "offset",
+            "forearm",
+            "wall",
+            "person",
+            "table",
+            "held",
+            "near",
+            "beside",
+            "holes",
+            "missing",
+            "smear",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise HandPoseError(
                     f"{name} {getattr(self, name)}: accepted is a share between 0 and 1"
                 )
-        for name in ("in_plane", "yaw", "pitch", "forearm_length", "forearm_girth", "behind", "below", "strength",
-                     "distance"):  # fmt: skip
+        for name in (
+            "in_plane",
+            "yaw",
+            "pitch",
+            "forearm_length",
+            "forearm_girth",
+            "behind",
+            "below",
+            "strength",
+            "distance",
+        ):
             limits = getattr(self, name)
             if limits is not None and not (
                 len(limits) == 2 and -math.inf < limits[0] <= limits[1] < math.inf
@@ -116,25 +139,47 @@ class Distribution:
             raise HandPoseError(f"centre_error {self.centre_error}: accepted are mm ≥ 0")
 
 
-_NO_SURROUNDINGS = dict(wall=0.0, person=0.0, table=0.0, held=0.0, near=0.0, beside=0.0)
-_NO_DAMAGE = dict(sensors={"ideal": 1.0}, holes=0.0, missing=0.0, smear=0.0, coarse=0.0)
+_NO_SURROUNDINGS: dict[str, Any] = dict(
+    wall=0.0, person=0.0, table=0.0, held=0.0, near=0.0, beside=0.0
+)
+_NO_DAMAGE: dict[str, Any] = dict(
+    sensors={"ideal": 1.0}, holes=0.0, missing=0.0, smear=0.0, coarse=0.0
+)
 
 WIDE = Distribution()
 """The default for training: everything on."""
 
 WIDE_VIEW = replace(
-    WIDE, in_plane=(-90.0, 90.0), yaw=(-60.0, 60.0), pitch=(-60.0, 60.0), left=0.0, forearm_length=(5.0, 100.0),
-    strength=(0.2, 0.8), missing=0.0, smear=0.0, coarse=0.0, **_NO_SURROUNDINGS,
-)  # fmt: skip
+    WIDE,
+    in_plane=(-90.0, 90.0),
+    yaw=(-60.0, 60.0),
+    pitch=(-60.0, 60.0),
+    left=0.0,
+    forearm_length=(5.0, 100.0),
+    strength=(0.2, 0.8),
+    missing=0.0,
+    smear=0.0,
+    coarse=0.0,
+    **_NO_SURROUNDINGS,
+)
 """What a network can learn in minutes: all poses, a wide range of views, right hands cut out as in
 MSRA's files, and the noise and holes of a good sensor.
 """
 
 MSRA_LIKE = Distribution(
-    poses={"gesture": 1.0}, in_plane=(-45.0, 45.0), yaw=(-60.0, 60.0), pitch=(-50.0, 50.0), left=0.0, offset=0.3,
-    forearm=1.0, forearm_length=(5.0, 40.0), forearm_girth=(0.95, 1.1), wrist=(20.0, 10.0),
-    **_NO_SURROUNDINGS, **_NO_DAMAGE,
-)  # fmt: skip
+    poses={"gesture": 1.0},
+    in_plane=(-45.0, 45.0),
+    yaw=(-60.0, 60.0),
+    pitch=(-50.0, 50.0),
+    left=0.0,
+    offset=0.3,
+    forearm=1.0,
+    forearm_length=(5.0, 40.0),
+    forearm_girth=(0.95, 1.1),
+    wrist=(20.0, 10.0),
+    **_NO_SURROUNDINGS,
+    **_NO_DAMAGE,
+)
 """Clean, cut out, right hands that show MSRA's gestures in moderate views."""
 
 DISTRIBUTIONS = MappingProxyType({"wide": WIDE, "wide_view": WIDE_VIEW, "msra_like": MSRA_LIKE})
@@ -142,7 +187,7 @@ DISTRIBUTIONS = MappingProxyType({"wide": WIDE, "wide_view": WIDE_VIEW, "msra_li
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Setup:
     """A data set's camera and joints, and the distances in mm at which its camera sees hands."""
 
     camera: Camera
@@ -150,14 +195,12 @@ class Protocol:
     distance: tuple[float, float]
 
 
-PROTOCOLS = {
-    "msra": Protocol(preset("msra"), "msra21", (300.0, 500.0)),
-    "icvl": Protocol(preset("icvl"), "icvl16", (280.0, 480.0)),
-    "nyu": Protocol(preset("nyu"), "nyu14", (500.0, 1050.0)),
-    "hands17": Protocol(preset("hands17"), "hands17_21", (350.0, 800.0)),
-    "sr305": Protocol(preset("sr305"), "msra21", (350.0, 700.0)),
+SETUPS = {
+    name: Setup(spec.camera, spec.skeleton or "msra21", spec.distance)
+    for name, spec in SPECS.items()
+    if spec.distance
 }
-"""What `frames` can imitate."""
+"""What `frames` can imitate: the data sets of hands. Sets without labels get MSRA's joints."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +247,7 @@ class Rendered:
 def frames(
     indices: Iterable[int],
     seed: int = 0,
-    protocol: str = "msra",
+    setup: str = "msra",
     distribution: Distribution | str = WIDE,
     subjects: Iterable[int] = range(8),
     device: torch.device | str = "cpu",
@@ -213,12 +256,12 @@ def frames(
     """The frames of these indices (whole numbers from 0): each is the same alone, in any batch and
     in any order.
 
-    protocol: one of `PROTOCOLS`. distribution: a `Distribution` or the name of one. subjects:
+    setup: one of `SETUPS`. distribution: a `Distribution` or the name of one. subjects:
     numbers of the persons (`hand.subject`) to draw from. gesture: a name of `poses.GESTURES` that
     takes the place of the family "gesture" among the poses.
     Raises HandPoseError for unknown names, numbers below 0, no indices or no subjects.
     """
-    setting = PROTOCOLS[one_of("protocol", protocol, PROTOCOLS)]
+    imitated = SETUPS[one_of("setup", setup, SETUPS)]
     if not isinstance(distribution, Distribution):
         distribution = DISTRIBUTIONS[one_of("distribution", distribution, DISTRIBUTIONS)]
     indices = list(indices)
@@ -228,26 +271,25 @@ def frames(
         )
     draw = _Draws(hashing.keys(seed, indices), torch.device(device))
 
-    posed, side = _posed(draw, setting, distribution, list(subjects), gesture)
-    hand_depth = raycast.depth(posed.solids(), setting.camera)
-    exact = _with_surroundings(draw, setting.camera, distribution, posed, side, hand_depth)
+    posed, side = _posed(draw, imitated, distribution, list(subjects), gesture)
+    hand_depth = raycast.depth(posed.solids(), imitated.camera)
+    exact = _with_surroundings(draw, imitated.camera, distribution, posed, side, hand_depth)
     visible = torch.where(hand_depth <= exact, hand_depth, 0)
-    joints = posed.joints(setting.skeleton)
+    joints = posed.joints(imitated.skeleton)
     return Rendered(
-        depth=_measured(draw, setting.camera, distribution, posed, exact),
+        depth=_measured(draw, imitated.camera, distribution, posed, exact),
         joints=joints,
         centre=joints.mean(1)
         + distribution.centre_error * draw.normal("centre error", 3).to(joints),
-        camera=setting.camera,
+        camera=imitated.camera,
         hands=["left" if s < 0 else "right" for s in side.tolist()],
-        ids=[f"synthetic {protocol} {seed} {i}" for i in indices],
+        ids=[f"synthetic {setup} {seed} {i}" for i in indices],
         posed=posed,
         hand_depth=visible,
     )
 
 
-# --- The hand
-# ----------------------------------------------------------------------------------------------
+# --- The hand -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -277,7 +319,7 @@ class _Draws:
 
 
 def _posed(
-    draw: _Draws, setting: Protocol, d: Distribution, subjects: list[int], gesture: str | None
+    draw: _Draws, imitated: Setup, d: Distribution, subjects: list[int], gesture: str | None
 ) -> tuple[Hand, Tensor]:
     """The hands (B) in front of the camera, and +1 for right, -1 for left."""
     if not subjects:
@@ -310,7 +352,7 @@ def _posed(
         girth=draw.between("forearm girth", d.forearm_girth),
         wrist=wrist,
     )
-    return _moved(posed, _position(draw, setting, d) - posed.joints("msra21").mean(1)), side
+    return _moved(posed, _position(draw, imitated, d) - posed.joints("msra21").mean(1)), side
 
 
 def _angles(draw: _Draws, d: Distribution, person, gesture: str | None) -> Tensor:
@@ -327,10 +369,10 @@ def _angles(draw: _Draws, d: Distribution, person, gesture: str | None) -> Tenso
     return torch.where(shows[:, None], asked, other)
 
 
-def _position(draw: _Draws, setting: Protocol, d: Distribution) -> Tensor:
+def _position(draw: _Draws, imitated: Setup, d: Distribution) -> Tensor:
     """(B, 3) where the mean of the joints is."""
-    camera = setting.camera
-    z = draw.between("distance", d.distance or setting.distance)
+    camera = imitated.camera
+    z = draw.between("distance", d.distance or imitated.distance)
     stray = d.offset * (2 * draw("offset", 2) - 1)
     sides = ((camera.u0, camera.width, camera.fx), (camera.v0, camera.height, camera.fy))
     place = []
@@ -346,8 +388,7 @@ def _moved(posed: Hand, shift: Tensor) -> Hand:
     return replace(posed, spheres=spheres, keypoints=posed.keypoints + shift[:, None])
 
 
-# --- What is around it
-# -------------------------------------------------------------------------------------
+# --- What is around it --------------------------------------------------------
 
 
 def _with_surroundings(
@@ -361,8 +402,11 @@ def _with_surroundings(
         (d.near, "near", lambda u: surroundings.near(spheres, u), 7),
         (d.beside, "beside", lambda u: surroundings.beside(spheres, u), 6),
     ]
-    cones = [surroundings.only(draw.happens(name, share), make(draw(f"the {name}", count)))
-             for share, name, make, count in things if share > 0]  # fmt: skip
+    cones = [
+        surroundings.only(draw.happens(name, share), make(draw(f"the {name}", count)))
+        for share, name, make, count in things
+        if share > 0
+    ]
     flats = [
         (d.wall, "wall", lambda u: surroundings.wall(spheres, u, d.behind)),
         (d.table, "table", lambda u: surroundings.table(spheres, u, d.below)),
@@ -393,8 +437,7 @@ def _palm(posed: Hand, side: Tensor) -> Tensor:
     return torch.stack([0.35 * wrist + 0.65 * middle + 16 * out, out, along], dim=1)
 
 
-# --- What the sensor makes of it
-# ---------------------------------------------------------------------------
+# --- What the sensor makes of it ----------------------------------------------
 
 
 def _step(images: Tensor) -> int:

@@ -17,7 +17,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from handpose_lib.errors import HandPoseError
 
@@ -36,7 +35,7 @@ def keys(seed: int, indices: Iterable[int]) -> np.ndarray:
     return _mix(_mix(np.full(1, seed) + _GOLDEN) + indices.astype(np.uint64) * _GOLDEN)
 
 
-def uniform(key: np.ndarray, name: str, count: int = 1) -> Tensor:
+def uniform(key: np.ndarray, name: str, count: int = 1) -> torch.Tensor:
     """(B, count) float32 in [0, 1), multiples of 2^-24."""
     return torch.from_numpy(
         (_words(key, name, count) >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
@@ -49,8 +48,8 @@ def split(key: np.ndarray, name: str) -> np.ndarray:
 
 
 def noise(
-    key: np.ndarray, name: str, size: tuple[int, int], like: Tensor, smooth: float = 0.0
-) -> Tensor:
+    key: np.ndarray, name: str, size: tuple[int, int], like: torch.Tensor, smooth: float = 0.0
+) -> torch.Tensor:
     """(B, H, W) standard normal noise, of the type and on the device of `like`; correlated over
     `smooth` pixels.
 
@@ -70,7 +69,7 @@ _SHEET = 1024
 
 
 @lru_cache(maxsize=12)
-def _sheet(smooth: float, margin: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _sheet(smooth: float, margin: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     word = _words(np.zeros(1, dtype=np.uint64), "sheet", 2 * _SHEET**2)[0]
     u = ((word >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     # Box and Muller: two uniform numbers make a normal one.

@@ -25,8 +25,9 @@ from pathlib import Path
 
 from handpose_lib import errors, paths
 from handpose_lib.errors import DataError
+from handpose_lib.teaching import contents
 
-__all__ = ["Chapter", "Exercise", "chapter", "chapters", "parse", "toc"]
+__all__ = ["Chapter", "Exercise", "chapter", "chapters", "parse"]
 
 READING = 5  # minutes for the text of an exercise, and
 LINE = 2  # minutes for each line of its solution: a rule of thumb, shown as such to instructors
@@ -87,26 +88,11 @@ class Chapter:
         return self.name.rsplit("/", 1)[-1]
 
 
-def toc() -> dict[str, str]:
-    """Every page of the book in reading order -> its part."""
-    pages, part = {}, ""
-    for key, value in re.findall(
-        r"^\s*-?\s*(caption|file): *(.+?) *$",
-        (paths.project() / "_toc.yml").read_text(encoding="utf-8"),
-        re.MULTILINE,
-    ):
-        if key == "caption":
-            part = value
-        else:
-            pages[value] = part
-    return pages
-
-
 def chapters() -> list[str]:
     """The chapters that have exercises, by their names in the table of contents."""
     return [
         page
-        for page in toc()
+        for page in contents.pages()
         if (file := _file(page)).exists() and "```{exercise" in file.read_text(encoding="utf-8")
     ]
 
@@ -121,7 +107,7 @@ def chapter(name: str) -> Chapter:
         page.rsplit("/", 1)[-1]: page for page in chapters()
     }
     page = pages[errors.one_of("chapter with exercises", name.removesuffix(".ipynb"), list(pages))]
-    return parse(json.loads(_file(page).read_text(encoding="utf-8")), page, toc()[page])
+    return parse(json.loads(_file(page).read_text(encoding="utf-8")), page, contents.pages()[page])
 
 
 def parse(notebook: dict, name: str, part: str = "") -> Chapter:

@@ -112,7 +112,7 @@ class Stored:
 class OnTheFly:
     """Synthetic frames, rendered on the device where they are used; none is ever seen twice.
 
-    `distribution` and `protocol` as in `synth.frames`; `frames` make one epoch; `subjects` of the
+    `distribution` and `setup` as in `synth.frames`; `frames` make one epoch; `subjects` of the
     synthetic population; `cube` and `centre` as in `Stored`.
     """
 
@@ -125,7 +125,7 @@ class OnTheFly:
         frames,
         cube,
         seed=0,
-        protocol="msra",
+        setup="msra",
         subjects=range(8),
         centre="mass",
     ):
@@ -133,7 +133,7 @@ class OnTheFly:
 
         self._render = synth.frames
         self.distribution, self.frames, self.seed = distribution, frames, seed
-        self.protocol, self.subjects = protocol, tuple(subjects)
+        self.setup, self.subjects = setup, tuple(subjects)
         self.centre = one_of("centre", centre, ("mass", "true", "stored"))
         self.cubes = _sides(cube)
 
@@ -147,7 +147,7 @@ class OnTheFly:
         )
         return {
             "kind": "on the fly",
-            "dataset": self.protocol,
+            "dataset": self.setup,
             "distribution": distribution,
             "seed": self.seed,
             "subjects": list(self.subjects),
@@ -173,7 +173,7 @@ class OnTheFly:
         rendered = self._render(
             indices,
             seed=mix(self.seed, "frames", seed) % (1 << 31),
-            protocol=self.protocol,
+            setup=self.setup,
             distribution=self.distribution,
             subjects=self.subjects,
             device=device,

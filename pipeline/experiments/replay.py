@@ -1,4 +1,4 @@
-"""Trains the first epoch of recorded runs again, to see whether changed code still does the same.
+"""Trains the first epoch of recorded runs again: does changed code still compute the same?
 
     python pipeline/experiments/replay.py                        # all records of changed code
     python pipeline/experiments/replay.py book/records/jgr_p2o/laptop/paper-synthetic-s0
@@ -16,6 +16,9 @@ Processors round differently, so losses agree bit for bit only on a machine like
 On another machine, let the old code train the first epochs before the change (`--remember`), and
 compare the new code with them (`--against`): losses and weights must be the same bits. A data set
 whose generator has changed may then have another fingerprint, if all its files are still the same.
+
+The two networks that find hands see rendered frames only. Of them the first updates are trained
+again, and compared with those that `--remember` has kept.
 """
 
 import argparse
@@ -23,17 +26,25 @@ import hashlib
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from handpose_lib import datasets, evaluation, papers, paths, prepare, training
-from handpose_lib.datasets.base import SYNTHETIC, Dataset
+from handpose_lib import evaluation, papers, paths
+from handpose_lib.datasets.base import SYNTHETIC
+from handpose_lib.datasets.splits import EMBEDDED
 from handpose_lib.errors import HandPoseError
+from handpose_lib.hand_detection import centre_refiner, hand_detector, trained
 from handpose_lib.io.storage import read_json, write_json
-from handpose_lib.papers.method import Recipe
 from handpose_lib.results import records
+from handpose_lib.results.runs import Run
+
+UPDATES = 8
+"""Of a network that finds hands, in a replay."""
+KINDS = ("training", *trained.NETWORKS)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.folders:
         found = [records.load(folder) for folder in chosen.folders]
     else:
-        found = [r for r in records.load_all() if chosen.remember or records.is_stale(r)]
+        known = [record for kind in KINDS for record in records.load_all(kind=kind)]
+        found = [record for record in known if chosen.remember or records.is_stale(record)]
     failed = 0
     for record in found:
         try:
@@ -75,115 +87,113 @@ def replay(record: records.Record, root: Path | None = None, against: Path | Non
 
     `against` is a folder that `--remember` has filled; without it, the record itself is the
     measure.
-    Errors: first epoch, recipe, data or score are no longer the same; nothing is kept for the
-    record.
+    Errors: `HandPoseError` where first epoch, recipe, data or score are no longer the same. The
+    record is left as it was.
     """
-    compare_recipe(record)
-    scored = evaluation.score(*records.joints(record))["mean_joint_error_mm"]
-    if abs(scored - record.error_mm) > 0.05:  # the files are rounded
-        raise HandPoseError(
-            f"its predictions score {scored:.2f} mm, {record.error_mm:.2f} are recorded"
-        )
+    if record["kind"] == "training":
+        compare_recipe(record)
+        scored = evaluation.score(*records.joints(record))["mean_joint_error_mm"]
+        if abs(scored - record.error_mm) > 0.05:  # the files are rounded
+            raise HandPoseError(
+                f"its predictions score {scored:.2f} mm, {record.error_mm:.2f} are recorded"
+            )
+    elif against is None:
+        raise HandPoseError("its frames are rendered: accepted is --against, or train it again")
     now = first_epoch(record, root)
     if against is None:
         compare("data set", now["data"]["fingerprint"], record["training"]["source"]["fingerprint"])
         compare("first epoch", now["curve"], record["curve"][0])
-    else:
-        before = read_json(remembered(record, against))
-        recorded = record["training"]["source"]["fingerprint"]
-        compare("data set", before["data"]["fingerprint"], recorded)
-        for part in ("content", "curve", "weights"):
-            what = {"content": "data set", "curve": "first epoch"}.get(part, part)
-            compare(
-                what,
-                now["data"][part] if part == "content" else now[part],
-                before["data"][part] if part == "content" else before[part],
-            )
-    restamp(record, now, against is not None)
+        records.restamp(record, epochs=1)
+        return
+    before = read_json(remembered(record, against))
+    compare("first epoch", now["curve"], before["curve"])
+    compare("weights", now["weights"], before["weights"])
+    replayed = {"epochs": 1} if record["kind"] == "training" else {"updates": UPDATES}
+    if "data" in now:
+        old, new = before["data"]["fingerprint"], now["data"]["fingerprint"]
+        compare("data set", old, record["training"]["source"]["fingerprint"])
+        compare("content of the data set", now["data"]["content"], before["data"]["content"])
+        if new != old:
+            records.rename_data(record, new)
+            replayed["data_instead_of"] = old
+    records.restamp(record, **replayed, against="the code before, on one other machine")
 
 
 def first_epoch(record: records.Record, root: Path | None = None) -> dict:
-    """Train the first epoch of a run by the present code.
+    """Train the first epoch of a run by the present code, or the first updates.
 
-    Returns `curve`, the entry of the epoch; `weights`, a digest of them; `code`, the digest of the
-    code; `data`: fingerprint and digest of the files of the data set.
+    Returns `curve`, the entry of the epoch; `weights`, a digest of them; of a training also `data`:
+    fingerprint and digest of the files of the data set.
     Errors: frames that were rendered on the fly, or weights chosen by validation.
     """
-    recipe = present_recipe(record)
-    frames = open_frames(record, root)
-    source = training.Stored(frames, recipe.cube_train, record["training"]["source"]["centre"])
+    if record["kind"] != "training":
+        return first_updates(record)
+    run = present_run(record, root)
     torch.set_num_threads(record["device"]["threads"])
-    torch.manual_seed(record["seed"])
-    method = papers.create(
-        record["method"], record["protocol"]["joints"], record["variant"], **recipe.network
-    )
-    if hasattr(method, "fit_prior"):
-        sweep = evaluation.sweep(source, cube=recipe.cube_test)
-        method.fit_prior(
-            prepare.augment(
-                crops, training.generator(record["seed"], "prior", number), **recipe.augmentation
-            )
-            for number, crops in enumerate(sweep)
-        )
     with tempfile.TemporaryDirectory() as out:
-        history = training.fit(
-            method,
-            source,
-            recipe,
-            out,
-            seed=record["seed"],
-            device=record["device"]["type"],
-            until=1,
-            checkpoint_seconds=float("inf"),
-        )
+        run = replace(run, out=out)
+        data = run.open_data()
+        method = run.create_method(data)
+        run.prepare_method(method, data)
+        history = run.train(method, data, until=1, checkpoint_seconds=float("inf"))
+    files = {"fingerprint": data.train.fingerprint, "content": content(data.train.root)}
+    return {"curve": history.curve[0], "weights": weights(method), "data": files}
+
+
+def first_updates(record: records.Record) -> dict:
+    """As `first_epoch`, of a network that finds hands."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network, config = trained.NETWORKS[record["kind"]]
+    fresh = network(config(**record["config"]))
+    if isinstance(fresh, centre_refiner.CentreRefiner):
+        curve = centre_refiner.train(fresh, 2 * UPDATES, batch=4, device="cpu", progress=False)
+    else:
+        options = {"batch": 4, "device": "cpu", "progress": False}
+        curve = hand_detector.train(fresh, 4 * UPDATES, **options)
+        curve += hand_detector.train_look(fresh, 4 * UPDATES, **options)
+    return {"curve": curve, "weights": weights(fresh)}
+
+
+def weights(network: nn.Module) -> str:
+    """A digest of a network's state."""
     state = hashlib.sha256()
-    for tensor in method.state_dict().values():
+    for tensor in network.state_dict().values():
         state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return {
-        "curve": history.curve[0],
-        "weights": state.hexdigest(),
-        "code": history.settings["code"]["digest"],
-        "data": {"fingerprint": frames.fingerprint, "content": content(frames.root)},
-    }
-
-
-def restamp(record: records.Record, now: dict, other_machine: bool) -> None:
-    """Write the digest of the present code, and the fingerprint of its data, into the record."""
-    replayed: dict = {"epochs": 1, "instead_of": record["code"]["digest"]}
-    if other_machine:
-        replayed["against"] = "the code before, on one other machine"
-    old, new = record["training"]["source"]["fingerprint"], now["data"]["fingerprint"]
-    if new != old:
-        replayed["data_instead_of"] = old
-        records.rename_data(record, old, new)
-    record["code"] = {**record["code"], "digest": now["code"], "replayed": replayed}
-    write_json(record.folder / "record.json", records.validated(record))
+    return state.hexdigest()
 
 
 def compare_recipe(record: records.Record) -> None:
-    plain = json.loads(json.dumps(vars(present_recipe(record))))
+    """Errors: the present recipe differs from the recorded one."""
+    recipe = papers.recipe(
+        record["method"], record.dataset_name, record["profile"], record["variant"]
+    )
+    plain = json.loads(json.dumps(vars(recipe)))
     compare("recipe", {name: plain.get(name) for name in record["recipe"]}, record["recipe"])
 
 
-def present_recipe(record: records.Record) -> Recipe:
-    return papers.recipe(
-        record["method"], record.dataset_name, record["profile"], record["variant"]
-    )
-
-
-def open_frames(record: records.Record, root: Path | None) -> Dataset:
-    """The training frames of the run."""
+def present_run(record: records.Record, root: Path | None) -> Run:
+    """The run of a record, with the present recipe."""
     source = record["training"]["source"]
     if source["kind"] != "stored" or record["training"]["choice"].startswith("best epoch"):
         raise HandPoseError(
             "its frames were rendered on the fly, or its weights chosen by validation: "
             "run it again instead"
         )
-    if root is None and record["dataset"]["synthetic"]:
-        size = "smoke" if record["profile"] == "smoke" else "laptop"
-        root = paths.data() / "synthetic" / f"{source['dataset']}-{size}"
-    named = {k: v for k, v in source["protocol"].items() if k in ("split", "subject", "view")}
-    return datasets.open(source["dataset"], root, **named)
+    if root is None and record["dataset"]["synthetic"] and record.dataset_name != EMBEDDED:
+        root = paths.data() / "synthetic" / f"{record.dataset_name}-laptop"
+    named = {name: source["protocol"].get(name) for name in ("subject", "view")}
+    return Run(
+        record["method"],
+        record["profile"],
+        record.dataset_name,
+        root,
+        variant=record["variant"],
+        seed=record["seed"],
+        device=record["device"]["type"],
+        centre=source["centre"],
+        **{name: value for name, value in named.items() if value is not None},
+    )
 
 
 @cache
@@ -204,6 +214,7 @@ def remembered(record: records.Record, folder: Path) -> Path:
 
 
 def compare(what: str, now: object, before: object) -> None:
+    """Errors: `HandPoseError` where the two differ."""
     if now != before:
         raise HandPoseError(f"its {what} is no longer the same: {now} now, {before} before")
 

@@ -24,7 +24,6 @@ offset     mm by which the crop is beside the middle of the joints, in a directi
 """
 
 import argparse
-import datetime
 import hashlib
 import sys
 import time
@@ -38,13 +37,12 @@ from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import label_free, plausibility
 from handpose_lib.frames import Crops
-from handpose_lib.hand_detection import centre_refiner
-from handpose_lib.io import provenance, storage
-from handpose_lib.results import pretrained
+from handpose_lib.hand_detection import trained
+from handpose_lib.results import pretrained, records
 from handpose_lib.synth import hashing
 from handpose_lib.synth.scene import raycast, sensors
 
-SUBJECT, SEED, PROTOCOL = 8, 21, "msra"
+SUBJECT, SEED, SETUP = 8, 21, "msra"
 CLEAN = replace(synth.DISTRIBUTIONS["wide_view"], sensors={"ideal": 1.0}, holes=0.0)
 SENSOR = 0.5
 """Strength of the time-of-flight sensor wherever the sensor is not the knob."""
@@ -66,11 +64,11 @@ class Scene:
     """
 
     def __init__(self, count: int):
-        self.camera, chosen, first = synth.PROTOCOLS[PROTOCOL].camera, [], 0
+        self.camera, chosen, first = synth.SETUPS[SETUP].camera, [], 0
         farthest = max(KNOBS["place"])
         while len(chosen) < count:
             indices = range(first, first + 32)
-            given = synth.frames(indices, SEED, PROTOCOL, CLEAN, subjects=[SUBJECT])
+            given = synth.frames(indices, SEED, SETUP, CLEAN, subjects=[SUBJECT])
             ahead = _shifted(given.posed, _ahead(given.joints) - given.joints.mean(1))
             kept = torch.stack(
                 [
@@ -86,7 +84,7 @@ class Scene:
         """(indices, frames as rendered) of the scene, cut into batches."""
         for start in range(0, len(self.indices), size):
             indices = self.indices[start : start + size]
-            yield indices, synth.frames(indices, SEED, PROTOCOL, CLEAN, subjects=[SUBJECT])
+            yield indices, synth.frames(indices, SEED, SETUP, CLEAN, subjects=[SUBJECT])
 
     def crops(self, knob: str, indices, given, cube: float, refine) -> dict[str | float, Crops]:
         """What the networks see of these frames, setting by setting."""
@@ -243,14 +241,13 @@ def real(networks) -> dict | None:
     }
 
 
-def replay(path: Path, frames: int = 8) -> None:
+def replay(record: records.Record, frames: int = 8) -> None:
     """Give a record the digest of the present code, if that finds the same errors on the first of
     its frames.
 
     Errors: networks with other weights than those of the record, an error that is not the same to
     its last digit.
     """
-    record = storage.read_json(path)
     networks = {name: pretrained.load(name) for name in record["networks"]}
     for name, known in networks.items():
         if _weights(known.record.folder) != record["networks"][name]["weights"]:
@@ -258,7 +255,7 @@ def replay(path: Path, frames: int = 8) -> None:
                 f"{name} has other weights than those that were evaluated: evaluate it again"
             )
     frames = min(frames, record["synthetic"]["frames"])
-    for knob, values in errors(networks, Scene(frames), centre_refiner.load()).items():
+    for knob, values in errors(networks, Scene(frames), trained.load("centre_refiner")).items():
         for value, by in values.items():
             for name, found in by.items():
                 then = torch.tensor(
@@ -271,26 +268,11 @@ def replay(path: Path, frames: int = 8) -> None:
                         f"{name}, {knob} {value}: the errors are no longer those of the record:"
                         " evaluate it again"
                     )
-    code = record["code"]
-    record["code"] = {
-        **code,
-        "digest": digest(),
-        "replayed": {
-            "frames": frames,
-            "instead_of": code.get("replayed", {}).get("instead_of", code["digest"]),
-        },
-    }
-    storage.write_json(path, record)
+    records.restamp(record, frames=frames)
 
 
 def _weights(folder: Path) -> str:
     return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-
-
-def digest() -> str:
-    """Of this script and all that it uses."""
-    script = Path(__file__).resolve()
-    return provenance.digest([*provenance.closure(script), script])
 
 
 def _text(values, decimals: int = 1) -> str:
@@ -318,28 +300,30 @@ def main(arguments: list[str] | None = None) -> int:
         help="only look whether the present code finds the same as the record",
     )
     chosen = parser.parse_args(arguments)
-    path = (chosen.out or paths.records() / "stress") / "record.json"
+    out = chosen.out or paths.records() / "stress"
     if chosen.frames < 2:
         raise HandPoseError(f"{chosen.frames} frames: accepted are at least 2")
     if chosen.replay:
-        replay(path)
+        replay(records.load(out, "stress"))
         print("the same errors: the record has the digest of the present code")
         return 0
 
     start = time.process_time()
     networks = {name: pretrained.load(name) for name in chosen.methods}
     scene = Scene(chosen.frames)
-    found = errors(networks, scene, centre_refiner.load())
-    record = {
-        "synthetic": {
+    found = errors(networks, scene, trained.load("centre_refiner"))
+    record = records.create(
+        "stress",
+        ["pipeline/experiments/stress.py"],
+        synthetic={
             "subject": SUBJECT,
             "seed": SEED,
-            "protocol": PROTOCOL,
+            "protocol": SETUP,
             "distribution": "wide_view",
             "frames": len(scene.indices),
             "sensor": SENSOR,
         },
-        "networks": {
+        networks={
             name: {
                 "record": known.record.key,
                 "dimensions": _dimensions(known),
@@ -347,23 +331,21 @@ def main(arguments: list[str] | None = None) -> int:
             }
             for name, known in networks.items()
         },
-        "refinement": _weights(centre_refiner.folder()),
-        "errors_mm": {
+        refinement=_weights(paths.records() / "centre_refiner"),
+        errors_mm={
             knob: {
                 value: {name: _text(e) for name, e in by.items()} for value, by in values.items()
             }
             for knob, values in found.items()
         },
-        "real": real(networks),
-        "device": evaluation.device_facts("cpu"),
-        "seconds": round(time.process_time() - start, 1),
-        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "code": {"script": "pipeline/experiments/stress.py", "digest": digest()},
-    }
-    storage.write_json(path, record)
+        real=real(networks),
+        device=evaluation.device_facts("cpu"),
+        seconds=round(time.process_time() - start, 1),
+    )
+    records.write(record, out)
     print(
         f"{len(scene.indices)} frames, {sum(map(len, KNOBS.values()))} settings, {len(networks)}"
-        f" networks: {record['seconds']:.0f} s of the processor; kept in {path.parent.name}"
+        f" networks: {record['seconds']:.0f} s of the processor; kept in {out.name}"
     )
     return 0
 
@@ -373,7 +355,7 @@ def _dimensions(known) -> int:
     blank = torch.zeros(1, 8, 8)
     crops = prepare.crop(
         blank,
-        synth.PROTOCOLS[PROTOCOL].camera,
+        synth.SETUPS[SETUP].camera,
         torch.tensor([[0.0, 0.0, 400.0]]),
         known.record["protocol"]["cube"],
     )

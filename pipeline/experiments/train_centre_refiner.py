@@ -1,15 +1,14 @@
 """Trains the book's network that refines reference points on synthetic frames, and keeps it in
-book/records/localisation.
+book/records/centre_refiner.
 
-    python pipeline/experiments/train_centre_refiner.py                      # at most ten minutes
-    on two CPU cores python pipeline/experiments/train_centre_refiner.py --width 1024 --dropout 0.5
-    --frames 400000 --device cuda --out localisation
+    python pipeline/experiments/train_centre_refiner.py         # twenty minutes on two CPU cores
+    python pipeline/experiments/train_centre_refiner.py --width 1024 --dropout 0.5 \\
+        --frames 400000 --device cuda --out centre_refiner      # the published width, for a GPU
 
 Rendering and training take one core each, so that OMP_NUM_THREADS=1 is best on two.
 """
 
 import argparse
-import datetime
 import sys
 import time
 from pathlib import Path
@@ -17,9 +16,9 @@ from pathlib import Path
 import torch
 
 from handpose_lib import evaluation
-from handpose_lib.hand_detection import centre_refiner
+from handpose_lib.hand_detection import centre_refiner, trained
 from handpose_lib.prepare.locate import METHODS
-from handpose_lib.synth import DISTRIBUTIONS, PROTOCOLS
+from handpose_lib.synth import DISTRIBUTIONS, SETUPS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,9 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--method", choices=METHODS, default="mass", help="how the crude centre is found"
     )
-    parser.add_argument(
-        "--protocol", choices=PROTOCOLS, default="msra", help="whose camera and joints"
-    )
+    parser.add_argument("--setup", choices=SETUPS, default="msra", help="whose camera and joints")
     parser.add_argument(
         "--distribution", choices=DISTRIBUTIONS, default="wide_view", help="what the frames show"
     )
@@ -60,12 +57,12 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
 
     torch.manual_seed(chosen.seed)
-    refiner = centre_refiner.Refiner(
+    refiner = centre_refiner.CentreRefiner(
         centre_refiner.Config(chosen.network, chosen.cube, chosen.width, chosen.dropout)
     )
     frames = {
         "method": chosen.method,
-        "protocol": chosen.protocol,
+        "setup": chosen.setup,
         "distribution": chosen.distribution,
     }
     start = time.perf_counter()
@@ -80,31 +77,31 @@ def main(arguments: list[str] | None = None) -> int:
         **frames,
     )
     seconds = time.perf_counter() - start
-    measures = centre_refiner.summary(centre_refiner.misses(refiner, chosen.held_out, **frames))
+    measures = centre_refiner.summary(
+        centre_refiner.centre_errors(refiner, chosen.held_out, **frames)
+    )
     device = evaluation.device_facts(next(refiner.parameters()).device)
-    folder = centre_refiner.save(
+    folder = trained.save(
+        "centre_refiner",
         refiner,
-        {
-            "training": {
-                "frames": chosen.frames,
-                "batch": chosen.batch,
-                "views": chosen.views,
-                "rate": chosen.rate,
-                "seed": chosen.seed,
-                "seconds": seconds,
-                **frames,
-            },
-            "curve": curve,
-            "device": device,
-            "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "held_out": {
-                "frames": chosen.held_out,
-                "subjects": list(centre_refiner.HELD_OUT),
-                "synthetic": True,
-                **measures,
-            },
-        },
         chosen.out,
+        training={
+            "frames": chosen.frames,
+            "batch": chosen.batch,
+            "views": chosen.views,
+            "rate": chosen.rate,
+            "seed": chosen.seed,
+            "seconds": seconds,
+            **frames,
+        },
+        curve=curve,
+        device=device,
+        held_out={
+            "frames": chosen.held_out,
+            "subjects": list(centre_refiner.HELD_OUT),
+            "synthetic": True,
+            **measures,
+        },
     )
     print(
         f"{seconds / 60:.1f} minutes; from the middle of the joints: crude"

@@ -1,30 +1,26 @@
-"""Trains the book's hand detector on synthetic frames and keeps it in book/records/detector.
+"""Trains the book's hand detector on synthetic frames and keeps it in book/records/hand_detector.
 
-    python pipeline/experiments/train_detector.py                                # an hour and a
-    half on two CPU cores
-    python pipeline/experiments/train_detector.py --only second                  # keeps the first
-    look that is there
-    python pipeline/experiments/train_detector.py --more --seed 1 --rate 1e-3    # another round of
-    what is there, with other frames
-    python pipeline/experiments/train_detector.py --judge                        # trains nothing,
-    judges what is there anew python pipeline/experiments/train_detector.py --frames 400000
-    --look-frames 200000 --device cuda --out detector
+    python pipeline/experiments/train_detector.py                   # 90 minutes on two CPU cores
+    python pipeline/experiments/train_detector.py --only second     # keeps the first look
+    python pipeline/experiments/train_detector.py --more --seed 1 --rate 1e-3   # another round
+    python pipeline/experiments/train_detector.py --judge           # trains nothing, only tests
+    python pipeline/experiments/train_detector.py --frames 400000 --look-frames 200000 \\
+        --device cuda --out detector
 
 Rendering and training take one core each, so that OMP_NUM_THREADS=1 is best on two.
 """
 
 import argparse
-import datetime
 import sys
 import time
 from pathlib import Path
 
 import torch
 
-from handpose_lib import evaluation
+from handpose_lib import evaluation, paths
 from handpose_lib.errors import HandPoseError
-from handpose_lib.hand_detection import hand_detector
-from handpose_lib.io import storage
+from handpose_lib.hand_detection import hand_detector, trained
+from handpose_lib.results import records
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,16 +62,16 @@ def main(arguments: list[str] | None = None) -> int:
     detector = hand_detector.Detector(hand_detector.Config(channels=chosen.channels))
     common = {"seed": chosen.seed, "batch": chosen.batch, "device": chosen.device}
     kept = (
-        storage.read_json((chosen.out or hand_detector.folder()) / "record.json")
+        records.load(chosen.out or paths.records() / "hand_detector", "hand_detector")
         if chosen.only or chosen.more or chosen.judge
         else {}
     )
     if chosen.more or chosen.judge:
-        detector = hand_detector.load(chosen.out)
+        detector = trained.load("hand_detector", chosen.out)
     elif chosen.only == "second":
-        detector, detector.look = hand_detector.load(chosen.out), detector.look
+        detector, detector.look = trained.load("hand_detector", chosen.out), detector.look
     elif chosen.only == "first":
-        detector.look = hand_detector.load(chosen.out).look
+        detector.look = trained.load("hand_detector", chosen.out).look
 
     told = {name: kept.get(name) for name in ("training", "curve", "second_look", "look_curve")}
     for look, train, frames, rate, facts, curve in (
@@ -146,10 +142,10 @@ def held_out(detector: hand_detector.Detector, frames: int) -> dict:
     persons; `shares` by distance in mm; `scenes`: the detector's rate by what else is in view, of
     `scene_frames` each.
     """
-    ways = {"detector": detector, "first look": detector.find, "mass": None, "outline": None}
+    locators = {"detector": detector, "first look": detector.find, "mass": None, "outline": None}
     apart, others = (
-        hand_detector.misses(ways, frames),
-        hand_detector.rates(ways, frames=frames, subjects=hand_detector.OTHERS),
+        hand_detector.centre_errors(locators, frames),
+        hand_detector.success_rates(locators, frames=frames, subjects=hand_detector.OTHERS),
     )
     shares = {
         mm: {name: (away <= mm).double().mean().item() for name, away in apart.items()}
@@ -157,7 +153,7 @@ def held_out(detector: hand_detector.Detector, frames: int) -> dict:
     }
     scene_frames = max(1, frames // 4)
     scenes = {
-        thing or "nothing": hand_detector.rates(
+        thing or "nothing": hand_detector.success_rates(
             {"detector": detector},
             frames=scene_frames,
             seed=2,
@@ -177,15 +173,14 @@ def held_out(detector: hand_detector.Detector, frames: int) -> dict:
 
 
 def keep(detector: hand_detector.Detector, told: dict, found: dict, out: Path | None) -> Path:
-    return hand_detector.save(
+    """Write network and record into a folder, which is returned."""
+    return trained.save(
+        "hand_detector",
         detector,
-        {
-            **told,
-            "device": evaluation.device_facts(next(detector.parameters()).device),
-            "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "held_out": found,
-        },
         out,
+        **told,
+        device=evaluation.device_facts(next(detector.parameters()).device),
+        held_out=found,
     )
 
 

@@ -29,7 +29,6 @@ folder, not in the record's.
 """
 
 import argparse
-import datetime
 import hashlib
 import json
 import shutil
@@ -46,9 +45,10 @@ from handpose_lib import datasets, papers, paths, prepare, skeleton, synth, trai
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.evaluation import label_free, plausibility
 from handpose_lib.io import provenance, storage
-from handpose_lib.results import pretrained
+from handpose_lib.results import pretrained, records
 
-METHOD, VARIANT, JOINTS, PROTOCOL = "jgr_p2o", "small", "msra21", "msra"
+SCRIPT = "pipeline/experiments/transfer.py"
+METHOD, VARIANT, JOINTS, SETUP = "jgr_p2o", "small", "msra21", "msra"
 BASE, WIDE = synth.WIDE_VIEW, synth.WIDE
 FRAMES, EPOCHS, BATCH, SIZE = 7_200, 10, 8, 48
 """Of a training: frames in all, parts whose mean error is kept, frames of an update, pixels of a
@@ -168,7 +168,7 @@ def further(name: str) -> list[str]:
     return [f"{name}_{seed}" for seed in AGAIN]
 
 
-# One training -----------------------------------------------------------------------------------
+# --- One training -------------------------------------------------------------
 
 
 def recipe(setting: Setting, frames: int):
@@ -196,7 +196,7 @@ def start(setting: Setting, frames: int):
             setting.distribution,
             frames=frames,
             cube=chosen.cube_train,
-            protocol=PROTOCOL,
+            setup=SETUP,
             **{"centre": "stored", **setting.source},
         ),
         chosen,
@@ -236,7 +236,7 @@ def trained(name: str, setting: Setting, frames: int, work: Path, real) -> dict:
     network, source, chosen = start(setting, frames)
     if finished(name, setting, frames, work, real):
         result = storage.read_json(place)
-        if result["judged_by"] == digest():
+        if result["judged_by"] == records.code_digest([SCRIPT]):
             return result
         network.eval().load_state_dict(storage.read_tensors(weights))
     else:
@@ -253,7 +253,7 @@ def trained(name: str, setting: Setting, frames: int, work: Path, real) -> dict:
     result |= {
         "knob": setting.knob,
         "text": setting.text,
-        "judged_by": digest(),
+        "judged_by": records.code_digest([SCRIPT]),
         "real": judged(network, real, chosen.cube_test),
         "synthetic": at_home(network, chosen.cube_test),
     }
@@ -269,7 +269,7 @@ def finished(name: str, setting: Setting, frames: int, work: Path, real) -> bool
     )
 
 
-# Its judgement ----------------------------------------------------------------------------------
+# --- Its judgement ------------------------------------------------------------
 
 
 def judged(network, real, cube: float) -> dict:
@@ -319,7 +319,7 @@ def at_home(network, cube: float) -> dict:
 @cache
 def held_out(name: str):
     """Rendered frames by which a network is judged at home, whole and one by one."""
-    rendered = synth.frames(range(HELD_OUT), SEED, PROTOCOL, name, subjects=[SUBJECT])
+    rendered = synth.frames(range(HELD_OUT), SEED, SETUP, name, subjects=[SUBJECT])
     return rendered, [rendered.frame(row) for row in range(len(rendered))]
 
 
@@ -347,7 +347,7 @@ def references(base: dict, real, cube: float) -> dict:
             )
         )
     frames = real.frames(range(len(real)))
-    poses = synth.frames(range(512), 0, PROTOCOL, BASE).joints
+    poses = synth.frames(range(512), 0, SETUP, BASE).joints
     joints = hands(base["real"]["joints_mm"])
     middle = joints.mean(1, keepdim=True)
     centre = outlines(frames, cube)
@@ -365,7 +365,7 @@ def outlines(frames, cube: float):
     return prepare.batch(frames, cube, "outline").centre
 
 
-# What follows from all of them --------------------------------------------------------------------
+# --- What follows from all of them --------------------------------------------
 
 
 def summary(results: dict[str, dict]) -> dict:
@@ -444,18 +444,20 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> dict:
+def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> records.Record:
     """The record."""
     chosen = recipe(BASES["base"], frames)
     first = results["base"]
-    return {
-        "method": METHOD,
-        "variant": VARIANT,
-        "frames": frames,
-        "recipe": json.loads(json.dumps(vars(chosen))),
-        "distribution": "wide_view",
-        "synthetic": {"subject": SUBJECT, "seed": SEED, "protocol": PROTOCOL, "frames": HELD_OUT},
-        "real": {
+    return records.create(
+        "transfer",
+        [SCRIPT],
+        method=METHOD,
+        variant=VARIANT,
+        frames=frames,
+        recipe=json.loads(json.dumps(vars(chosen))),
+        distribution="wide_view",
+        synthetic={"subject": SUBJECT, "seed": SEED, "protocol": SETUP, "frames": HELD_OUT},
+        real={
             "data": real.name,
             "fingerprint": real.fingerprint,
             "frames": len(real),
@@ -463,8 +465,8 @@ def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> dic
             "near_pixels": label_free.NEAR,
             "cover_mm": label_free.COVER,
         },
-        "references": references(first, real, chosen.cube_test),
-        "settings": {
+        references=references(first, real, chosen.cube_test),
+        settings={
             name: {
                 **{
                     key: value
@@ -478,16 +480,14 @@ def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> dic
             }
             for name, result in results.items()
         },
-        "summary": summary(results),
-        "weights": digests,
-        "device": first["device"],
-        "cpu_seconds": round(sum(result["cpu_seconds"] for result in results.values()), 1),
-        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "code": {"script": "pipeline/experiments/transfer.py", "digest": digest()},
-    }
+        summary=summary(results),
+        weights=digests,
+        device=first["device"],
+        cpu_seconds=round(sum(result["cpu_seconds"] for result in results.values()), 1),
+    )
 
 
-def replay(path: Path) -> None:
+def replay(record: records.Record) -> None:
     """Give a record the digest of the present code, if that finds the same: the losses of the
     base's first part, every measure of every answer on real frames, the answers of the weights that
     are kept, and what follows from all of them.
@@ -495,7 +495,7 @@ def replay(path: Path) -> None:
     Errors: anything that is not the same, to its last digit. Bits only agree on a machine like that
     of the trainings.
     """
-    record, real = storage.read_json(path), datasets.open("sr305")
+    real = datasets.open("sr305")
     same("frames", real.fingerprint, record["real"]["fingerprint"])
     torch.set_num_threads(record["device"]["threads"])
     frames, cube = real.frames(range(len(real))), record["recipe"]["cube_test"]
@@ -511,7 +511,7 @@ def replay(path: Path) -> None:
         same(f"{name}: measures", now, {key: known["real"][key] for key in now})
     for name in record["weights"]:
         network = start(settings()["base"], record["frames"])[0].eval()
-        network.load_state_dict(storage.read_tensors(path.parent / "weights.safetensors"))
+        network.load_state_dict(storage.read_tensors(record.folder / "weights.safetensors"))
         same(f"{name}: answers", judged(network, real, cube), record["settings"][name]["real"])
     same("summary", json.loads(json.dumps(summary(record["settings"]))), record["summary"])
     network, source, chosen = start(BASES["base"], record["frames"])
@@ -528,16 +528,7 @@ def replay(path: Path) -> None:
             checkpoint_seconds=float("inf"),
         )
     same("base: first losses", history.curve[0], record["settings"]["base"]["curve"][0])
-    known = record["code"]
-    record["code"] = {
-        **known,
-        "digest": digest(),
-        "replayed": {
-            "epochs": 1,
-            "instead_of": known.get("replayed", {}).get("instead_of", known["digest"]),
-        },
-    }
-    storage.write_json(path, record)
+    records.restamp(record, epochs=1)
 
 
 def same(what: str, now, recorded) -> None:
@@ -545,14 +536,8 @@ def same(what: str, now, recorded) -> None:
         raise HandPoseError(f"{what}: no longer those of the record: train again")
 
 
-def digest() -> str:
-    """Of this script and all that it uses."""
-    script = Path(__file__).resolve()
-    return provenance.digest([*provenance.closure(script), script])
-
-
 def sha(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexrecords.code_digest([SCRIPT])
 
 
 def text(values, decimals: int) -> str:
@@ -600,7 +585,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.frames < EPOCHS * BATCH:
         raise HandPoseError(f"{chosen.frames} frames: accepted are at least {EPOCHS * BATCH}")
     if chosen.replay:
-        replay(out / "record.json")
+        replay(records.load(out, "transfer"))
         print("the same losses and measures: the record has the digest of the present code")
         return 0
     for name in chosen.only or ():
@@ -639,7 +624,7 @@ def main(arguments: list[str] | None = None) -> int:
             out / "weights.safetensors", storage.read_tensors(work / kept / "weights.safetensors")
         )
         digests = {kept: sha(out / "weights.safetensors")}
-    storage.write_json(out / "record.json", assembled(results, chosen.frames, real, digests))
+    records.write(assembled(results, chosen.frames, real, digests), out)
     print(
         f"{len(results)} trainings; together: {', '.join(said['together']) or 'none helps'}; best:"
         f" {said['best'] or 'the base'}"

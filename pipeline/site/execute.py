@@ -1,11 +1,11 @@
 """Executes one notebook with papermill, from its own folder, as JupyterLab would.
 
-    python pipeline/site/execute.py book/papers/jgr_p2o.ipynb _build/executed/papers/jgr_p2o.ipynb
-    --threads 1 python pipeline/site/execute.py book/training/train_jgr_p2o.ipynb out.ipynb
-    --training -p profile smoke
+    python pipeline/site/execute.py book/papers/jgr_p2o.ipynb out.ipynb --threads 1
+    python pipeline/site/execute.py book/training/train_jgr_p2o.ipynb out.ipynb \\
+        --training -p profile smoke
 
-A failing cell fails the command. The result takes its name only when the notebook is complete; what
-there is of a failed one stays beside it as `….unfinished.ipynb`, for a look.
+If a cell fails, the command fails, and the notebook up to this cell is left beside the output as
+`….unfinished.ipynb`. Only a complete notebook is written to the output.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from pathlib import Path
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-# malloc hands large tensors back to the system and fetches them again at every step, unless told to
-# keep them: 1.5 to 2 times faster training on a CPU. Read when a process starts, so set it here for
-# the kernel. Inference may become slower, hence for training notebooks only.
+# By default malloc returns the memory of large tensors to the system and requests it again at every
+# step. Keeping it makes training on a CPU 1.5 to 2 times faster, but may slow down inference. A
+# process reads these variables when it starts, so they are set here, for the kernel.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
 
@@ -27,22 +27,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("notebook", type=Path)
-    parser.add_argument("output", type=Path)
+    parser.add_argument("notebook", type=Path, help="notebook to execute")
+    parser.add_argument("output", type=Path, help="executed notebook to write")
     parser.add_argument(
-        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="value of a parameter of the notebook; may be repeated",
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--training", action="store_true", help="set malloc up for training")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="processor threads (default: all)"
+    )
+    parser.add_argument(
+        "--training", action="store_true", help="keep freed memory, which speeds up training"
+    )
     options = parser.parse_args()
 
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = (
-        "1"  # the kernel of this environment, not one of the user's
-    )
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = (
-        "1"  # a warning of the debugger in every notebook
-    )
+    # The kernel of this environment, not one of the user's; and no warning of the debugger.
+    os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if options.training:
         os.environ.update(KEEP_MEMORY)
 
@@ -62,7 +68,7 @@ def main() -> int:
     except PapermillExecutionError as error:
         print(
             f"{options.notebook}, cell {error.cell_index}: {error.ename}: {error.evalue}\n{error}\n"
-            f"As far as it came: {unfinished}",
+            f"The notebook up to this cell: {unfinished}",
             file=sys.stderr,
         )
         return 1
@@ -72,7 +78,7 @@ def main() -> int:
 
 
 def value(text: str) -> int | float | str:
-    """A parameter as a number where it is one, like papermill's own `-p`."""
+    """Return a parameter as a number if its text is one, like papermill's own `-p`."""
     for kind in (int, float):
         try:
             return kind(text)

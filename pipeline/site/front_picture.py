@@ -1,16 +1,18 @@
-"""Draws the picture of the front page and of README.md, with the trained JGR-P2O that comes with
-the book.
+"""Draws the picture of the front page and of README.md with the trained JGR-P2O of the book.
 
     python pipeline/site/front_picture.py
 
-What it shows: one synthetic depth image with the noise of a sensor, the crop that a network gets,
-what the network says, and the same joints in space. Made by hand when the records changed, and
-committed.
+The picture shows one synthetic depth image with sensor noise, the crop that the network receives,
+the joints that it predicts, and the same joints in space. It is committed: run this script again
+when the records have changed.
 """
+
+import argparse
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.mplot3d import Axes3D
 
 from handpose_lib import paths, prepare, synth
 from handpose_lib.camera import depth_to_points
@@ -23,12 +25,15 @@ CANDIDATES = range(7000, 7064)
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     method, record = pretrained.load("jgr_p2o")
     joints_of = method.skeleton
 
     cube = record["protocol"]["cube"]
     frames = synth.frames(
-        CANDIDATES, seed=3, protocol="msra", distribution=synth.WIDE_VIEW, subjects=[8]
+        CANDIDATES, seed=3, setup="msra", distribution=synth.WIDE_VIEW, subjects=[8]
     )
     crops = prepare.crop(
         frames.depth,
@@ -40,8 +45,8 @@ def main() -> None:
     )
     x = method.encode(crops)
     predicted = method.decode(method(x), crops).detach()
-    # Of the better half of the frames the one with the fingertips farthest apart, as the camera
-    # sees them: a folded hand shows little.
+    # Of the better half of the frames, the one whose fingertips are farthest apart in the image: a
+    # folded hand shows little.
     errors = metrics.frame_errors(predicted, frames.joints, "mean")
     better = errors.argsort()[: len(errors) // 2]
     tips = [joints_of.fingers[finger][-1] for finger in joints_of.fingers]
@@ -56,10 +61,10 @@ def main() -> None:
     ]
     figures.depth_image(frames.depth[n], axes=panels[0], title="a depth image", zoom=30)
     panels[1].imshow(x[n, 0], cmap="gray_r", vmin=-1.6, vmax=2.2, extent=(-1, 1, 1, -1))
-    panels[1].set(title="what the network gets")
+    panels[1].set(title="input of the network")
     panels[2].imshow(x[n, 0], cmap="gray_r", vmin=-1.6, vmax=2.2, extent=(-1, 1, 1, -1))
     figures.bones(prepare.to_view(predicted, crops)[n, :, :2], joints_of, panels[2])
-    panels[2].set(title="what it says")
+    panels[2].set(title="predicted joints")
     for panel in panels[1:3]:
         panel.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(1, -1))
     points = depth_to_points(frames.depth[n], frames.camera)[frames.hand_mask[n]]
@@ -72,7 +77,9 @@ def main() -> None:
         view=(12, -62),
         size=2,
     )
-    for axis in (panels[3].xaxis, panels[3].yaxis, panels[3].zaxis):
+    space = panels[3]
+    assert isinstance(space, Axes3D)
+    for axis in (space.xaxis, space.yaxis, space.zaxis):
         axis.set_major_locator(MaxNLocator(3))
     figure.savefig(TARGET, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
     print(

@@ -1,4 +1,4 @@
-// What browse.py asks a page that is open in the browser. A question answers with a list of problems.
+// The checks of browse.py that run in the open page. Each returns a list of problems.
 
 window.reader = (() => {
 
@@ -8,9 +8,9 @@ const path = element => element.tagName.toLowerCase() + (element.id ? `#${elemen
   + [...element.classList].slice(0, 3).map(name => `.${name}`).join("");
 
 
-// ---------------------------------------------------------------------- the page stands
+// --- a page at rest -----------------------------------------------------------
 
-// Everything that a page does by itself is done: formulas, pictures, plotly's script. Folded parts are open.
+// Opens folded parts and waits for all that a page does by itself: formulas, pictures, plotly's script.
 async function settle() {
   for (const fold of all("details")) fold.open = true;
   for (const fold of all(".toggle-hidden")) fold.classList.remove("toggle-hidden");
@@ -20,16 +20,16 @@ async function settle() {
   await window.plotlyOfTheBook?.catch(() => {});
 }
 
-// After a change of window or colours: figures have the size, and texts the colour, that they will have.
+// After a change of the window or of the colours: waits until figures have their final size and texts their final colour.
 async function rest() {
-  await new Promise(requestAnimationFrame);  // the page hears of the change
+  await new Promise(requestAnimationFrame);  // the page receives the change
   for (const figure of all(".js-plotly-plot")) await window.Plotly?.Plots.resize(figure).catch(() => {});
   for (const animation of document.getAnimations()) {
-    try { animation.finish(); } catch { animation.cancel(); }  // an endless one has no end to go to
+    try { animation.finish(); } catch { animation.cancel(); }  // an endless animation cannot be finished
   }
 }
 
-// Figures that plotly has not drawn yet; one in space is drawn on a canvas.
+// Figures that plotly has not drawn yet. A 3D figure has a canvas.
 function undrawn() {
   return all("[id^='plotly-']").filter(place =>
     !place.querySelector(".main-svg") || (place._fullLayout?.scene && !place.querySelector("canvas")))
@@ -42,7 +42,7 @@ async function decoded(picture) {
 }
 
 
-// ---------------------------------------------------------------------- what a reader looks at
+// --- content ------------------------------------------------------------------
 
 function formulas() {
   const raw = all(".math").filter(place => !place.querySelector("mjx-container"));
@@ -61,7 +61,7 @@ async function pictures() {
   return problems;
 }
 
-// A range input shows a picture at each of its places, and not the same one at all of them.
+// A range input shows a picture at each of its values, and not the same picture at all of them.
 async function sliders() {
   const problems = [];
   for (const slider of all("input[type=range]")) {
@@ -93,12 +93,7 @@ function shown(book) {
                          all("svg", book).map(drawing => drawing.outerHTML)]);
 }
 
-// Where the links of the page lead, and the places in it that a link can lead to.
-function links() {
-  return {to: all("a[href]").map(link => link.href), places: all("[id], a[name]").flatMap(place => [place.id, place.getAttribute("name")])};
-}
-
-// A window scrolls sideways when something sticks out that no box around it scrolls by itself.
+// A window scrolls sideways if an element is wider than the window and no box around it scrolls by itself.
 function sideways() {
   if (document.scrollingElement.scrollWidth <= innerWidth) return [];
   const free = element => !element || element === document.body
@@ -109,14 +104,13 @@ function sideways() {
 }
 
 
-// ---------------------------------------------------------------------- contrast
+// --- contrast -----------------------------------------------------------------
 
-// WCAG 2.2, 1.4.3: 4.5 between a text and the ground under it, 3 where the letters are large.
+// WCAG 2.2, 1.4.3: a contrast of 4.5 between a text and its background, 3 where the letters are large.
 // A formula counts as text: MathJax draws it in the text's colour.
-function contrasts(exceptions) {
+function contrasts() {
   const found = new Map();
   for (const [element, text] of texts()) {
-    if (exceptions.some(selector => element.closest(selector))) continue;
     const style = getComputedStyle(element), size = parseFloat(style.fontSize);
     const needed = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) ? 3 : 4.5;
     const [ink, ground] = painted(element, colour(element instanceof SVGElement ? style.fill : style.color));
@@ -139,11 +133,11 @@ function* texts() {
 }
 
 function visible(element) {
-  const box = element.getBoundingClientRect();  // one pixel or less: for screen readers
+  const box = element.getBoundingClientRect();  // one pixel or less: a text for screen readers
   return box.width > 1 && box.height > 1 && element.checkVisibility({opacityProperty: true, visibilityProperty: true});
 }
 
-// The pixel of a text and the one beside it, through every layer from the text out to the page.
+// The colours of a text and of its background, through every layer from the text out to the page.
 function painted(element, ink) {
   let ground = [0, 0, 0, 0];
   for (let layer = element; layer; layer = layer.parentElement) {
@@ -185,5 +179,5 @@ function luminance(pixel) {
 
 const hex = pixel => "#" + pixel.slice(0, 3).map(value => Math.round(value).toString(16).padStart(2, "0")).join("");
 
-return {settle, rest, undrawn, formulas, pictures, sliders, links, sideways, contrasts};
+return {settle, rest, undrawn, formulas, pictures, sliders, sideways, contrasts};
 })();

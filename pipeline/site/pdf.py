@@ -1,16 +1,13 @@
-"""The whole book as one page, put together from the pages of the site, and printed from there with
-a browser.
+"""Joins the pages of the site to one page, and prints it with a browser.
 
     python pipeline/site/pdf.py _build/html _build/pdf
 
-leaves `_build/pdf/html/index.html` and, where there is a Chromium, `_build/pdf/book.pdf`. What
-moves on a page stands still on paper: a 3D figure as it is first seen, a flip book at the picture
-that it starts with. Solutions are printed open, for on paper nothing can be unfolded and no check
-answers; code that the pages fold away is left out. How paper is laid out is said in
-`book/_static/book.css`, under `@media print`.
+writes `_build/pdf/html/index.html` and, where there is a Chromium, `_build/pdf/book.pdf`. On paper
+a 3D figure is shown from its first direction, and a flip book at its first picture. Solutions are
+printed open; code that the pages fold away is left out. `book/_static/book.css` holds the layout,
+under `@media print`.
 
-Sphinx's own builder of a single page stops at sphinx-design's cards as soon as sphinx-exercise is
-loaded.
+Sphinx's own builder of a single page fails on sphinx-design's cards if sphinx-exercise is loaded.
 """
 
 import argparse
@@ -20,35 +17,36 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Browser, Page
 
-from pipeline.site import browser, site_sources
+from handpose_lib.teaching import contents
+from pipeline.site import browser
 
-# What belongs to one page of many: buttons, search, the way on, the page's own contents.
+# What only a site of many pages needs: buttons, search, links to the next page, contents of a page.
 OF_A_SITE = (
     ".search-button__wrapper, .sidebar-primary-item:has(script), .bd-header-article,"
     " .prev-next-footer, .bd-sidebar-secondary"
 )
-DRAWN = (
-    "plotly-",
-    "flip-",
-)  # names by which a figure's script finds its place: made from its content
-PRINTED_WITHIN_S = 600  # a whole book of formulas and figures, on a machine that may be busy
+DRAWN = ("plotly-", "flip-")  # ids by which the scripts of figures find them: unique in the book
+PRINTED_WITHIN_S = 600  # for a whole book of formulas and figures on a busy machine
 FOOTER = (
     '<div style="width: 100%; text-align: center; font-size: 8px; color: #555"><span'
     ' class="pageNumber"></span></div>'
 )
-# A browser keeps 16 canvases for 3D at a time: each figure is drawn once more, by itself, and stays
-# as a picture.
+# A browser keeps at most 16 canvases for 3D, so each figure is drawn again and kept as a picture.
 STILL = """async () => {
-  for (const fold of document.querySelectorAll(".toggle-hidden")) fold.classList.remove("toggle-hidden");
+  for (const fold of document.querySelectorAll(".toggle-hidden")) {
+    fold.classList.remove("toggle-hidden");
+  }
   for (const picture of document.images) picture.loading = "eager";
   await window.MathJax?.startup?.promise;
   await window.plotlyOfTheBook;
   for (const place of document.querySelectorAll(".js-plotly-plot")) {
     const still = new Image(), {data, layout} = place;
-    still.src = await Plotly.toImage({data, layout: {...layout, sliders: []}}, {format: "png", width: 720, height: layout.height || 450, scale: 2});
+    const size = {width: 720, height: layout.height || 450, scale: 2};
+    still.src = await Plotly.toImage(
+      {data, layout: {...layout, sliders: []}}, {format: "png", ...size});
     still.alt = place.getAttribute("aria-label") ?? "";
     Plotly.purge(place);
     place.replaceWith(still);
@@ -58,22 +56,21 @@ STILL = """async () => {
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("site", type=Path)
-    arguments.add_argument("out", type=Path)
-    options = arguments.parse_args()
-    names = [f"{page}.html" for page in site_sources.toc()]
+    parser.add_argument("site", type=Path, help="folder of the built site")
+    parser.add_argument("out", type=Path, help="folder to write, replaced if it exists")
+    options = parser.parse_args()
+    names = [f"{page}.html" for page in contents.pages()]
     page, pdf = options.out / "html" / names[0], options.out / "book.pdf"
 
     shutil.rmtree(options.out, ignore_errors=True)
     page.parent.mkdir(parents=True)
     for folder in ("_static", "_images"):
         shutil.copytree(options.site / folder, options.out / "html" / folder)
-    shutil.copyfile(
-        options.site / "index.html", options.out / "html" / "index.html"
-    )  # leads to the first page
+    # index.html leads to the first page.
+    shutil.copyfile(options.site / "index.html", options.out / "html" / "index.html")
     page.write_text(one_page(options.site, names), encoding="utf-8")
     print(f"The book as one page: {options.out / 'html' / 'index.html'}")
     if not (program := browser.find()):
@@ -86,8 +83,9 @@ def main() -> int:
 
 
 def one_page(site: Path, names: list[str]) -> str:
-    """The pages as one, in the frame and at the place of the first; links between them lead within
-    it.
+    """Return the HTML of one page with the articles of all; links between them stay in the page.
+
+    The page has the frame of the first page and belongs at its path.
     """
     site = site.resolve()
     pages = {
@@ -99,42 +97,50 @@ def one_page(site: Path, names: list[str]) -> str:
         element.decompose()
     for name, page in pages.items():
         for element in page.select("article.bd-article [id]"):
-            if not element["id"].startswith(DRAWN):
+            if not str(element["id"]).startswith(DRAWN):
                 element["id"] = f"{place(name)}-{element['id']}"
         for attribute in ("href", "src"):
-            for element in page.find_all(attrs={attribute: True}):
+            for element in page.select(f"[{attribute}]"):
                 element[attribute] = within(
-                    element[attribute], site, site / name, site / names[0], names
+                    str(element[attribute]), site, site / name, site / names[0], names
                 )
-    first = book.select_one("article.bd-article")
-    first["id"] = place(names[0])
+    article_of(book)["id"] = place(names[0])
     for name in names[1:]:
-        article = pages[name].select_one("article.bd-article").extract()
+        article = article_of(pages[name]).extract()
         article["id"] = place(name)
         book.select("article.bd-article")[-1].insert_after(article)
-    # What sets the formulas is loaded once, whichever pages ask for it: MathJax loaded twice never
-    # gets ready.
-    asking = [
+    # MathJax is loaded once, whichever pages need it: loaded twice, it never becomes ready.
+    scripts = [
         script
         for page in pages.values()
         for script in page.find_all("script")
         if "mathjax" in str(script).lower()
     ]
-    maths = dict.fromkeys(map(str, asking))
-    for script in asking:
+    maths = dict.fromkeys(map(str, scripts))
+    for script in scripts:
         script.decompose()
+    assert book.head is not None, "Sphinx writes a head into every page"
     book.head.append(BeautifulSoup("".join(maths), "html.parser"))
     return str(book)
 
 
-def place(name):
-    """What a page is called within the one page."""
+def article_of(page: BeautifulSoup) -> Tag:
+    """Return the element that holds the text of a page."""
+    article = page.select_one("article.bd-article")
+    assert article is not None, "the theme writes one article into every page"
+    return article
+
+
+def place(name: str) -> str:
+    """Return the id that a page has within the one page."""
     return Path(name).with_suffix("").as_posix().replace("/", "-")
 
 
 def within(link: str, site: Path, page: Path, book: Path, names: list[str]) -> str:
-    """A link of a page, as it must be in the book: to a place in it, or to a file seen from where
-    the book lies.
+    """Return a link of `page` as it must be in `book`.
+
+    A link to one of the pages `names` leads to its id in `book`, one to a file to its relative
+    path, and one to another site stays.
     """
     address, anchor = urldefrag(link)
     if urlparse(address).scheme or urlparse(address).netloc:
@@ -151,7 +157,7 @@ def within(link: str, site: Path, page: Path, book: Path, names: list[str]) -> s
 
 
 def printed(chromium: Browser, path: Path) -> bytes:
-    """A page as a PDF on A4, its headings as bookmarks."""
+    """Return a page as a PDF on A4, with its headings as bookmarks."""
     context = chromium.new_context(
         viewport={"width": 1000, "height": 1400}, color_scheme="light", reduced_motion="reduce"
     )
@@ -173,9 +179,7 @@ def printed(chromium: Browser, path: Path) -> bytes:
 
 
 def stand_still(page: Page) -> None:
-    """Waits until a page is all there, opens its solutions and puts pictures in the place of what
-    moves.
-    """
+    """Wait until a page is complete, open its solutions and replace moving figures by pictures."""
     page.wait_for_function(
         "[...document.querySelectorAll('[id^=plotly-]')].every(place =>"
         " place.classList.contains('js-plotly-plot'))"

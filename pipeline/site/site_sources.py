@@ -1,82 +1,93 @@
-"""Lays out what Jupyter Book reads: the pages, the executed notebooks, the scripts of MathJax and
-plotly.
+"""Collects the files that Jupyter Book reads: pages, executed notebooks, styles and scripts.
 
     python pipeline/site/site_sources.py _build/executed _build/source
 
-Executed notebooks are never put into `book/`, so a build leaves the working tree as it was.
+Executed notebooks are never written into `book/`, so a build leaves the working tree as it was.
 """
 
+import argparse
 import json
 import shutil
 import sys
+from collections import Counter
 from importlib.metadata import distribution
 from pathlib import Path
 
-import yaml
+from handpose_lib import paths
+from handpose_lib.teaching import contents
 
-BOOK = Path("book")
-# What the pages load instead of asking a CDN: package, file, place below the site's _static.
+# The pages load these files from the site instead of from a CDN:
+# (package, file in the package, place below the site's _static).
 SCRIPTS = [
     ("plotly", "plotly.min.js", "plotly.min.js"),
     ("sphinx-mathjax-offline", "tex-svg-full.js", "mathjax/tex-svg-full.js"),
 ]
 
 
-def main(executed: Path, source: Path) -> None:
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("executed", type=Path, help="folder of the executed notebooks")
+    parser.add_argument("source", type=Path, help="folder to write, replaced if it exists")
+    options = parser.parse_args(arguments)
+    collect(options.executed, options.source)
+    return 0
+
+
+def collect(executed: Path, source: Path) -> None:
+    """Write the folder `source`, from which Jupyter Book builds the site."""
+    project = paths.project()
     shutil.rmtree(source, ignore_errors=True)
     for name in ("_config.yml", "_toc.yml", "book/references.bib"):
-        place(Path(name), source / name)
-    places = places_in_book()
-    for page in toc():
+        copy(project / name, source / name)
+    for page, position in positions().items():
         notebook = executed / f"{page.removeprefix('book/')}.ipynb"
         if notebook.exists():
-            place(notebook, source / f"{page}.ipynb")
-            write_place(source / f"{page}.ipynb", places[page])
+            copy(notebook, source / f"{page}.ipynb")
+            write_position(source / f"{page}.ipynb", position)
         else:
-            place(Path(f"{page}.md"), source / f"{page}.md")
-    shutil.copytree(BOOK / "_static", source / BOOK / "_static")  # pictures, as the pages name them
-    shutil.copytree(
-        BOOK / "_static", source / "_static"
-    )  # styles, where Jupyter Book looks for them
+            copy(project / f"{page}.md", source / f"{page}.md")
+    # The pages refer to pictures in book/_static; Jupyter Book looks for styles in _static.
+    for target in ("book/_static", "_static"):
+        shutil.copytree(project / "book" / "_static", source / target)
     for package, name, target in SCRIPTS:
-        place(installed(package, name), source / "vendor" / "_static" / target)
+        copy(installed(package, name), source / "vendor" / "_static" / target)
 
 
-def toc() -> list[str]:
-    """Every page of the book, in reading order, without its ending."""
-    return [contents()["root"], *places_in_book()]
+def positions() -> dict[str, str]:
+    """Return the position of each page in the book, such as 'Foundations, 5 of 8'.
+
+    The position of the first page, which belongs to no part, is empty.
+    """
+    pages = contents.pages()
+    sizes, counted = Counter(pages.values()), Counter()
+    found = {}
+    for page, part in pages.items():
+        counted[part] += 1
+        found[page] = f"{part}, {counted[part]} of {sizes[part]}" if part else ""
+    return found
 
 
-def places_in_book() -> dict[str, str]:
-    """Where each page stands: 'Foundations, 5 of 8'."""
-    return {
-        page["file"]: f"{part['caption']}, {number} of {len(part['chapters'])}"
-        for part in contents()["parts"]
-        for number, page in enumerate(part["chapters"], 1)
-    }
-
-
-def contents() -> dict:
-    return yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8"))
-
-
-def write_place(notebook: Path, where: str) -> None:
-    """Put a page's place in the book under its title."""
+def write_position(notebook: Path, position: str) -> None:
+    """Write the position of a page in the book under its title."""
     content = json.loads(notebook.read_text(encoding="utf-8"))
     title, *rest = "".join(content["cells"][0]["source"]).split("\n")
-    content["cells"][0]["source"] = "\n".join([title, "", f"*{where}*", *rest])
+    content["cells"][0]["source"] = "\n".join([title, "", f"*{position}*", *rest])
     notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def installed(package: str, name: str) -> Path:
-    """A file that an installed package brings along."""
-    return Path(next(file.locate() for file in distribution(package).files if file.name == name))
+    """Return the path of the file called `name` in an installed package."""
+    files = distribution(package).files or []
+    return Path(str(next(file.locate() for file in files if file.name == name)))
 
 
-def place(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
+    """Copy a file and create the folder that it goes to."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    sys.exit(main())

@@ -120,7 +120,7 @@ def stored_frames(root: Path, count: int):
         place = root / f"P{subject}" / gesture
         place.mkdir(parents=True)
         rendered = synth.frames(
-            range(number * each, (number + 1) * each), protocol="msra", distribution=synth.WIDE_VIEW
+            range(number * each, (number + 1) * each), setup="msra", distribution=synth.WIDE_VIEW
         )
         for i, depth in enumerate(rendered.depth):
             msra.write_frame(place / msra.frame_name(i), depth.numpy())

@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=4, help="training steps per round")
     chosen = parser.parse_args()
     device = evaluation.find_device(chosen.device)
-    rendered = synth.frames(range(BATCH), seed=1, protocol="msra", distribution=synth.WIDE)
+    rendered = synth.frames(range(BATCH), seed=1, setup="msra", distribution=synth.WIDE)
 
     found = {
         "device": evaluation.device_facts(device),
@@ -60,7 +60,7 @@ def main() -> int:
     return 0
 
 
-# Preparation -------------------------------------------------------------------------------------
+# --- Preparation --------------------------------------------------------------
 
 
 def preparation(rendered, device) -> dict:
@@ -129,7 +129,7 @@ def one_frame(image, camera, centre, cube, rotation):
     return np.maximum(normalised, -1).astype(np.float32)
 
 
-# Training ----------------------------------------------------------------------------------------
+# --- Training -----------------------------------------------------------------
 
 
 def training_step(device, steps) -> dict:
@@ -202,7 +202,7 @@ def stored_frames(root, count):
         place = root / f"P{subject}" / gesture
         place.mkdir(parents=True)
         rendered = synth.frames(
-            range(number * each, (number + 1) * each), protocol="msra", distribution=synth.WIDE
+            range(number * each, (number + 1) * each), setup="msra", distribution=synth.WIDE
         )
         for i, depth in enumerate(rendered.depth):
             msra.write_frame(place / msra.frame_name(i), depth.numpy())
@@ -210,7 +210,7 @@ def stored_frames(root, count):
     return datasets.open("msra", root)
 
 
-# Inference ---------------------------------------------------------------------------------------
+# --- Inference ----------------------------------------------------------------
 
 
 def inference(rendered, device) -> dict:
@@ -226,7 +226,7 @@ def inference(rendered, device) -> dict:
     return {**found, "paper_ms_per_frame_on_its_gpu": PAPER_MS}
 
 
-# Timing and printing -----------------------------------------------------------------------------
+# --- Timing and printing ------------------------------------------------------
 
 
 def in_turns(device, *functions):

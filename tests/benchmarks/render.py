@@ -22,7 +22,8 @@ from statistics import median
 import torch
 
 from handpose_lib import synth
-from handpose_lib.camera import pixel_grid, preset
+from handpose_lib.camera import pixel_grid
+from handpose_lib.dataset_specs import preset
 from handpose_lib.synth import hashing
 from handpose_lib.synth.hands import hand, poses
 from handpose_lib.synth.scene import raycast

@@ -27,8 +27,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
-from handpose_lib import camera as cameras
-from handpose_lib import evaluation, papers, prepare, skeleton, synth
+from handpose_lib import dataset_specs, evaluation, papers, prepare, skeleton, synth
 from handpose_lib.synth.hands import hand
 from handpose_lib.synth.scene import raycast
 from handpose_lib.teaching import figures, widgets
@@ -76,7 +75,7 @@ def main() -> int:
 
 def of_geometry() -> dict:
     """The pictures that need no network, each with values that make much work."""
-    frames = synth.frames(range(64), seed=3, protocol="msra", distribution=synth.MSRA_LIKE)
+    frames = synth.frames(range(64), seed=3, setup="msra", distribution=synth.MSRA_LIKE)
     centre = frames.joints.mean(1)
     crops = prepare.crop(frames.depth, frames.camera, centre, 250.0, frames.joints, frames.hands)
     n = prepare.xyz_to_cube(crops.joints, crops)[0]
@@ -101,7 +100,7 @@ def of_geometry() -> dict:
 
 def by_default() -> bytes:
     """The hand to pose, as one would write it at first."""
-    lens, bones = cameras.preset("msra"), skeleton.get("msra21")
+    lens, bones = dataset_specs.preset("msra"), skeleton.get("msra21")
     posed = hand.posed(hand.subject(0), hand_to_pose.RESTING[None], forearm=60.0)
     figure, axes = plt.subplots(figsize=(4.5, 3.9), layout="constrained")
     figures.depth_image(

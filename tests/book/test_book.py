@@ -11,9 +11,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 
 from handpose_lib.io import provenance
+from handpose_lib.teaching import contents
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(
@@ -45,17 +45,10 @@ def prose(path):
     return "\n\n".join(cell.source for cell in cells(path, "markdown"))
 
 
-def toc():
-    contents = yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8"))
-    return [contents["root"]] + [
-        page["file"] for part in contents["parts"] for page in part["chapters"]
-    ]
-
-
 def test_toc_lists_every_page_once_and_nothing_else():
     pages = [*NOTEBOOKS, *(PROJECT / "book").glob("**/*.md")]
     there = sorted(name(path.with_suffix("")) for path in pages if "records" not in path.parts)
-    assert sorted(toc()) == there
+    assert sorted(contents.pages()) == there
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)

@@ -23,7 +23,7 @@ def load(name):
     return import_module(f"data_scripts.{name}")
 
 
-# --- fetching ----------------------------------------------------------------------------------
+# --- downloads ----------------------------------------------------------------
 
 CONTENT = b"depth " * 5000
 
@@ -139,7 +139,7 @@ def test_tables_of_files_are_sound(name, count, place):
         )
 
 
-# --- making synthetic frames -------------------------------------------------------------------
+# --- synthetic frames ---------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_synthetic_frames_can_be_prepared(made, centre):
 
 
 def test_window_keeps_the_cube_and_nothing_behind_or_beside_it():
-    from handpose_lib.camera import preset
+    from handpose_lib.dataset_specs import preset
 
     msra = import_module("data_scripts.formats.msra")
     depth = torch.full((1, 240, 320), 400.0)
@@ -284,7 +284,7 @@ def test_bad_places_and_counts_are_named(make_synthetic, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--protocol", "kinect"], "argument --protocol: invalid choice: 'kinect'"),
+        (["--format", "kinect"], "argument --format: invalid choice: 'kinect'"),
         (["--size", "huge"], "argument --size: invalid choice: 'huge'"),
         (["--distribution", "narrow"], "argument --distribution: invalid choice: 'narrow'"),
         (["--frames", "many"], "invalid int value: 'many'"),

@@ -223,7 +223,7 @@ def test_no_server_and_no_room_are_named(tmp_path, server):
     assert left(tmp_path) == ["file"]
 
 
-# --- a whole set ---------------------------------------------------------------------------------
+# --- a whole set --------------------------------------------------------------
 
 
 @pytest.fixture

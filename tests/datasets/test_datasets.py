@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from handpose_lib import datasets, prepare
-from handpose_lib.camera import Camera, preset, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.camera import Camera, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import msra
 from handpose_lib.errors import DataError, HandPoseError
 from tests.support.fuzzing import fuzz

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from handpose_lib import datasets, prepare
-from handpose_lib.camera import preset, xyz_to_uvd
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import centres, hands17
 from handpose_lib.errors import DataError, HandPoseError
 from tests.support.data_folders import made_with, png
@@ -227,9 +228,9 @@ def test_synthetic_set(made):
         assert (
             torch.stack(shares).mean() > 0.7
         )  # a hand hides some of its own joints; a wrong sign would leave almost none
-    protocol = import_module("data_scripts.formats").get("hands17")
+    layout = import_module("data_scripts.formats").get("hands17")
     rendered = import_module("data_scripts.formats.hands17").render([13], "test", train.settings())
-    assert test[1].depth.equal(rendered.depth[0].round()) and protocol.total(train.settings()) == 15
+    assert test[1].depth.equal(rendered.depth[0].round()) and layout.total(train.settings()) == 15
     assert (test[1].joints - rendered.joints[0]).abs().max() < 1.2e-4 and (
         test[1].centre - rendered.centre[0]
     ).abs().max() < 1.2e-4

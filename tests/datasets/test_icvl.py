@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from handpose_lib import datasets, paths, prepare, synth
-from handpose_lib.camera import Camera, preset, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.camera import Camera, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import icvl
 from handpose_lib.errors import DataError, HandPoseError
 from tests.support.data_folders import made_with, png
@@ -284,15 +285,15 @@ def test_a_rotated_copy_is_what_a_turned_camera_sees(made):
 
 
 def test_synthetic_frames_are_those_of_the_generator(made):
-    protocol = import_module("data_scripts.formats.icvl")
+    layout = import_module("data_scripts.formats.icvl")
     frames = datasets.open("icvl", made)
     rendered = synth.frames(
         [3],
         seed=5,
-        protocol="icvl",
+        setup="icvl",
         subjects=[1],
         distribution=import_module("data_scripts.formats").distribution(
-            "wide_view", False, protocol.CHANGES
+            "wide_view", False, layout.CHANGES
         ),
     )
     assert frames[3].id == "201403121136/image_0001"
@@ -382,7 +383,7 @@ def test_damaged_images_are_named(tmp_path, content, message):
 
 def test_missing_things_are_named(tmp_path):
     with pytest.raises(
-        DataError, match="nowhere: no such folder; ICVL needs .*make_synthetic.py --protocol icvl"
+        DataError, match="nowhere: no such folder; ICVL needs .*make_synthetic.py --format icvl"
     ):
         datasets.open("icvl", tmp_path / "nowhere")
     with pytest.raises(DataError, match="Training/labels.txt: cannot be read"):

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from handpose_lib import datasets, prepare
-from handpose_lib.camera import preset, xyz_to_uvd
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import itop
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import hdf5
@@ -292,9 +293,9 @@ def test_several_processes_read_one_set(small):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The persons of the set, fewer of them."""
-    protocol = import_module("data_scripts.formats.itop")
+    layout = import_module("data_scripts.formats.itop")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "PERSONS", {"test": range(2), "train": range(4, 7)})
+        patch.setattr(layout, "PERSONS", {"test": range(2), "train": range(4, 7)})
         yield made_with("itop", 2, tmp_path_factory.mktemp("synthetic") / "itop")
 
 

@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from handpose_lib import datasets, prepare, synth
-from handpose_lib.camera import Camera, preset, xyz_to_uvd
+from handpose_lib.camera import Camera, xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import nyu
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import matlab
 from handpose_lib.skeleton import NYU_EVALUATED, NYU_NAMES
+from handpose_lib.synth.scene import orbit
 from tests.support.data_folders import made_with, png
 from tests.support.fuzzing import fuzz
 
@@ -299,27 +301,27 @@ def test_three_views_show_one_hand(made):
 
 
 def test_the_evaluated_joints_are_those_of_the_generator(made):
-    protocol = import_module("data_scripts.formats.nyu")
+    layout = import_module("data_scripts.formats.nyu")
     settings = datasets.open("nyu", made).settings()
     rendered = synth.frames(
         [1, 5],
         seed=settings["seed"],
-        protocol="nyu",
+        setup="nyu",
         subjects=[0, 8],
         distribution=import_module("data_scripts.formats").distribution(
-            "wide_view", False, {**protocol.CHANGES}
+            "wide_view", False, {**layout.CHANGES}
         ),
     )
     assert torch.equal(
-        protocol.joints36(rendered.posed.keypoints)[:, list(NYU_EVALUATED)], rendered.joints
+        layout.joints36(rendered.posed.keypoints)[:, list(NYU_EVALUATED)], rendered.joints
     )
     one = synth.frames(
         [1],
         seed=settings["seed"],
-        protocol="nyu",
+        setup="nyu",
         subjects=[0],
         distribution=import_module("data_scripts.formats").distribution(
-            "wide_view", False, {**protocol.CHANGES}
+            "wide_view", False, {**layout.CHANGES}
         ),
     )
     train = datasets.open("nyu", made)
@@ -338,7 +340,7 @@ def test_a_room_is_behind_the_hand_and_the_sensor_leaves_holes(made):
 
 
 def test_turning_the_scene_is_rigid_and_keeps_planes_on_their_points():
-    protocol = import_module("data_scripts.formats.nyu")
+    layout = import_module("data_scripts.formats.nyu")
     points = (
         torch.randn(1, 50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 100
         + 500
@@ -346,15 +348,15 @@ def test_turning_the_scene_is_rigid_and_keeps_planes_on_their_points():
     normal = torch.tensor([[0.36, 0.48, -0.8]], dtype=torch.float64)
     on_plane = points - normal * ((points * normal).sum(-1, keepdim=True) + 300)  # n.p = -300
     plane = torch.cat([normal, torch.tensor([[-300.0]], dtype=torch.float64)], 1)
-    for degrees in protocol.VIEWS_DEGREES:
-        turned = protocol.turned_planes(plane, degrees)
+    for degrees in layout.VIEWS_DEGREES:
+        turned = orbit.turned_planes(plane, degrees, layout.PIVOT_MM)
         assert (
-            (protocol.turned(on_plane, degrees) * turned[:, :3]).sum(-1) - turned[:, 3]
+            (orbit.turned(on_plane, degrees, layout.PIVOT_MM) * turned[:, :3]).sum(-1) - turned[:, 3]
         ).abs().max() < 1e-9
-    pivot = torch.tensor([0.0, 0.0, protocol.PIVOT_MM])
-    assert torch.equal(protocol.turned(pivot, 30.0), pivot)
+    pivot = torch.tensor([0.0, 0.0, layout.PIVOT_MM])
+    assert torch.equal(orbit.turned(pivot, 30.0, layout.PIVOT_MM), pivot)
     # a camera that goes to the right sees what is nearer than the pivot move to its left
-    assert protocol.turned(torch.tensor([0.0, 0.0, 500.0]), 30.0)[0] < -100
+    assert orbit.turned(torch.tensor([0.0, 0.0, 500.0]), 30.0, layout.PIVOT_MM)[0] < -100
 
 
 @pytest.mark.parametrize("centre", ["mass", "outline", "stored", "true"])
@@ -391,7 +393,7 @@ def test_unknown_names_are_refused(small, options, message):
 
 def test_missing_things_are_named(small, tmp_path):
     with pytest.raises(
-        DataError, match="nowhere: no such folder; NYU needs .*make_synthetic.py --protocol nyu"
+        DataError, match="nowhere: no such folder; NYU needs .*make_synthetic.py --format nyu"
     ):
         datasets.open("nyu", tmp_path / "nowhere")
     with pytest.raises(DataError, match="train/joint_data.mat: missing"):

@@ -240,5 +240,5 @@ def test_frames_rendered_while_training_are_those_of_the_set(folders, tmp_path):
             ),
             space,
         )
-    with pytest.raises(HandPoseError, match="unknown protocol 'itop'"):
+    with pytest.raises(HandPoseError, match="unknown setup 'itop'"):
         space["source"].batch(0, 1, 0)

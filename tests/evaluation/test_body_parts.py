@@ -6,8 +6,7 @@ import torch
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import body_parts, metrics
 
-#: V2V-PoseNet, Table 5, front and top view, in the order of the parts; the last is the printed
-# mean.
+# V2V-PoseNet, Table 5, front and top view, in the order of the parts; the last is the mean.
 PRINTED = {
     "front": (98.29, 99.07, 97.18, 80.42, 67.26, 98.73, 93.23, 91.80, 87.6, 88.74),
     "top": (98.4, 98.91, 96.87, 79.16, 62.44, 97.78, 86.91, 83.28, 69.62, 83.44),

@@ -34,9 +34,7 @@ def measured(joints, frames, rendered, cube=250.0):
 
 def test_the_way_to_a_bone_is_the_shortest_to_any_place_along_it(rendered):
     """Against many places along each bone, which lie at most `step` apart."""
-    joints = rendered.joints[
-        0
-    ].double()  # in float32, squares of lengths lose what is compared here
+    joints = rendered.joints[0].double()  # float32 is too coarse for what is compared here
     points = joints.mean(0) + 60 * torch.randn(
         200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )

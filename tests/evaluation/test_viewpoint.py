@@ -1,4 +1,4 @@
-"""From where a hand is seen: against hands that were turned by known angles, and laws of turning."""
+"""The viewpoint of a hand, against hands that were turned by known angles."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from handpose_lib.synth.hands import poses
 
 
 def drawn(count, seed):
-    """Yaw, pitch and roll in float64: (N,) each, pitch short of the pole, where yaw means nothing."""
+    """Yaw, pitch and roll in float64, (N,) each; at a pitch of ±90° the yaw is not defined."""
     generator = torch.Generator().manual_seed(seed)
     low, high = (
         torch.tensor([[-180.0, 180.0], [-85.0, 85.0], [-180.0, 180.0]], dtype=torch.float64)
@@ -76,7 +76,8 @@ def test_hands_of_people_differ_by_their_own_palm_alone(name):
         turned = hands.posed(
             people, poses.assemble(angles, torch.full((120, 3), 400.0, dtype=torch.float64), *turn)
         ).joints(name)
-        return hands.rotation(*yaw_pitch(turned, skeleton.get(name)).unbind(-1), none)[:, 2]
+        yaw, pitch = yaw_pitch(turned, skeleton.get(name)).unbind(-1)
+        return hands.rotation(yaw, pitch, none)[:, 2]
 
     none, quarter = (
         torch.zeros(120, dtype=torch.float64),
@@ -164,8 +165,7 @@ def test_bad_bins_are_named():
             error_over(angle, errors, edges)
 
 
-# Hidden joints
-# ------------------------------------------------------------------------------------------
+# --- Hidden joints ------------------------------------------------------------
 
 
 def spread(distance=400.0):

@@ -6,17 +6,19 @@ import pytest
 import torch
 
 from handpose_lib import prepare, synth, training
-from handpose_lib.camera import preset, uvd_to_xyz, xyz_to_uvd
-from handpose_lib.errors import DataError, HandPoseError
-from handpose_lib.hand_detection import centre_refiner
-from handpose_lib.hand_detection.centre_refiner import Config, Refiner
+from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
+from handpose_lib.dataset_specs import preset
+from handpose_lib.errors import HandPoseError
+from handpose_lib.hand_detection import centre_refiner, trained
+from handpose_lib.hand_detection.centre_refiner import CentreRefiner, Config
+from handpose_lib.results import records
 from pipeline.experiments import train_centre_refiner as script
 
 TINY = Config(width=8)
 
 
-def frames(count=4, protocol="msra", distribution="wide_view", seed=3):
-    return synth.frames(range(count), seed=seed, protocol=protocol, distribution=distribution)
+def frames(count=4, setup="msra", distribution="wide_view", seed=3):
+    return synth.frames(range(count), seed=seed, setup=setup, distribution=distribution)
 
 
 def crude(rendered):
@@ -34,7 +36,7 @@ def crops(rendered, centre):
 
 def opinionated(config=TINY):
     """A network that moves centres: an untrained one leaves them."""
-    refiner = Refiner(config).eval()
+    refiner = CentreRefiner(config).eval()
     torch.nn.init.normal_(refiner.head[-1].weight, std=0.1)
     return refiner
 
@@ -61,21 +63,18 @@ def test_parameters_by_hand(network, features):
         + 1025 * 1024
         + 1025 * 3
     )
-    refiner = Refiner(Config(network, width=1024, dropout=0.5))
+    refiner = CentreRefiner(Config(network, width=1024, dropout=0.5))
     assert sum(p.numel() for p in refiner.parameters()) == wanted
     assert [part.p for part in refiner.modules() if isinstance(part, torch.nn.Dropout)] == [
         0.5,
         0.5,
     ]
-    assert network != centre_refiner.PAPER.network or Refiner(centre_refiner.PAPER).head[
-        0
-    ].weight.shape == (1024, features)
 
 
-@pytest.mark.parametrize("protocol", ["msra", "hands17"])
-def test_it_is_what_locate_asks_for(protocol):
+@pytest.mark.parametrize("setup", ["msra", "hands17"])
+def test_it_is_what_locate_asks_for(setup):
     """Any camera, any batch: a frame's answer is the same alone."""
-    refiner, rendered = opinionated(), frames(3, protocol)
+    refiner, rendered = opinionated(), frames(3, setup)
     crude_ = prepare.locate(rendered.depth, rendered.camera)
     centre = prepare.locate(rendered.depth, rendered.camera, refine=refiner)
     assert centre.shape == (3, 3) and centre.isfinite().all()
@@ -88,7 +87,7 @@ def test_an_untrained_network_leaves_the_centre():
     rendered = frames()
     centre, cameras = crude(rendered)
     torch.testing.assert_close(
-        Refiner(TINY)(rendered.depth, cameras, centre), centre, rtol=0, atol=1e-3
+        CentreRefiner(TINY)(rendered.depth, cameras, centre), centre, rtol=0, atol=1e-3
     )
 
 
@@ -98,14 +97,14 @@ def test_what_it_says_is_a_place_in_the_cube():
     """
     rendered = frames()
     centre, cameras = crude(rendered)
-    behind = saying(Refiner(TINY), [0.0, 0.0, 0.5])(rendered.depth, cameras, centre)
+    behind = saying(CentreRefiner(TINY), [0.0, 0.0, 0.5])(rendered.depth, cameras, centre)
     torch.testing.assert_close(
         behind[:, 2] - centre[:, 2], torch.full((4,), 75.0), rtol=0, atol=1e-2
     )
     torch.testing.assert_close(
         xyz_to_uvd(behind, cameras)[:, :2], xyz_to_uvd(centre, cameras)[:, :2], rtol=0, atol=1e-2
     )
-    right = saying(Refiner(TINY), [0.5, 0.0, 0.0])(rendered.depth, cameras, centre)
+    right = saying(CentreRefiner(TINY), [0.5, 0.0, 0.0])(rendered.depth, cameras, centre)
     torch.testing.assert_close(right, centre + torch.tensor([75.0, 0.0, 0.0]), rtol=0, atol=1e-2)
 
 
@@ -145,7 +144,7 @@ def test_gradients_reach_every_parameter_and_the_loss_is_that_of_the_truth():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in refiner.parameters())
     apart = (refiner(rendered.depth, cameras, centre) - rendered.joints.mean(1)).norm(dim=1)
     assert losses["error_mm"].item() == pytest.approx(apart.mean().item(), rel=1e-4)
-    still = Refiner(TINY).loss(crops(rendered, rendered.joints.mean(1)))
+    still = CentreRefiner(TINY).loss(crops(rendered, rendered.joints.mean(1)))
     assert still["error_mm"] < 1e-3 and still["total"] < 1e-8  # what is right already costs nothing
 
 
@@ -169,10 +168,10 @@ def test_turned_and_mirrored_the_truth_is_the_same_place():
     seen = prepare.augment(
         replace(seen, mirror=-seen.mirror), torch.Generator().manual_seed(0), translation=0.0
     )
-    losses = Refiner(TINY).loss(seen)
+    losses = CentreRefiner(TINY).loss(seen)
     assert losses["error_mm"] < 1e-3 and losses["total"] < 1e-8
     moved = replace(seen, centre=seen.centre + torch.tensor([0.0, 0.0, 30.0]))
-    assert Refiner(TINY).loss(moved)["error_mm"].item() == pytest.approx(
+    assert CentreRefiner(TINY).loss(moved)["error_mm"].item() == pytest.approx(
         30, rel=0.1
     )  # and nearly so along the ray
 
@@ -180,7 +179,7 @@ def test_turned_and_mirrored_the_truth_is_the_same_place():
 def test_it_learns_a_handful_of_centres():
     """8 crops by heart, 60 updates: a fifth of the distance is left."""
     torch.manual_seed(0)
-    rendered, refiner = frames(8), Refiner(Config(width=64))
+    rendered, refiner = frames(8), CentreRefiner(Config(width=64))
     seen = crops(rendered, prepare.locate(rendered.depth, rendered.camera))
     optimiser = torch.optim.AdamW(refiner.parameters(), lr=2e-3)
     curve = []
@@ -197,7 +196,7 @@ def test_training_is_the_same_twice_and_judged_on_others():
     curves = []
     for _ in range(2):
         torch.manual_seed(1)
-        refiner = Refiner(Config(width=8, dropout=0.2))
+        refiner = CentreRefiner(Config(width=8, dropout=0.2))
         curves.append(
             centre_refiner.train(refiner, frames=12, batch=4, device="cpu", progress=False)
         )
@@ -208,7 +207,7 @@ def test_training_is_the_same_twice_and_judged_on_others():
         "error_mm",
         "total",
     }
-    found = centre_refiner.misses(refiner, frames=8)
+    found = centre_refiner.centre_errors(refiner, frames=8)
     assert {name: apart.shape for name, apart in found.items()} == {"crude": (8,), "refined": (8,)}
     assert set(centre_refiner.SUBJECTS).isdisjoint(centre_refiner.HELD_OUT)
 
@@ -217,22 +216,20 @@ def test_measures_of_the_truth_and_of_doing_nothing():
     rendered = synth.frames(
         range(4), seed=1, subjects=centre_refiner.HELD_OUT, distribution="wide_view"
     )
-    right = centre_refiner.misses(lambda depth, cameras, centre: rendered.joints.mean(1), frames=4)
+    right = centre_refiner.centre_errors(
+        lambda depth, cameras, centre: rendered.joints.mean(1), frames=4
+    )
     assert right["refined"].max() == 0 and centre_refiner.summary(right)["closer"] == 1
     nothing = centre_refiner.summary(
-        centre_refiner.misses(lambda depth, cameras, centre: centre, frames=4)
+        centre_refiner.centre_errors(lambda depth, cameras, centre: centre, frames=4)
     )
     assert nothing["refined_mean_mm"] == nothing["crude_mean_mm"] > 0 and nothing["closer"] == 0
 
 
 def test_the_recorded_network_brings_centres_closer_on_a_held_out_person():
-    """The book's own; without it a short training. Means over 64 frames that neither has seen."""
-    if (centre_refiner.folder() / "record.json").is_file():
-        refiner = centre_refiner.load()
-    else:
-        refiner = Refiner()
-        centre_refiner.train(refiner, frames=512, batch=8, device="cpu", progress=False)
-    found = centre_refiner.summary(centre_refiner.misses(refiner, frames=64, seed=11))
+    """Means over 64 frames that it has not seen."""
+    refiner = trained.load("centre_refiner")
+    found = centre_refiner.summary(centre_refiner.centre_errors(refiner, frames=64, seed=11))
     assert found["refined_mean_mm"] < found["crude_mean_mm"] and found["closer"] > 0.5
 
 
@@ -286,34 +283,6 @@ def test_a_data_set_with_refined_centres_is_one_to_train_on():
         centre_refiner.Located(dataset, method="centre")
 
 
-def test_saved_and_loaded_it_is_the_same(tmp_path):
-    refiner, rendered = opinionated(), frames(2)
-    refiner.load_state_dict(
-        {name: value.half().to(value.dtype) for name, value in refiner.state_dict().items()}
-    )
-    centre_refiner.save(refiner, {"held_out": {}}, tmp_path)
-    again = centre_refiner.load(tmp_path)
-    assert not again.training and again.config == TINY
-    centre, cameras = crude(rendered)
-    assert torch.equal(
-        again(rendered.depth, cameras, centre), refiner(rendered.depth, cameras, centre)
-    )
-
-
-@pytest.mark.parametrize("damage", ["record.json", "weights.safetensors", "config"])
-def test_what_is_damaged_is_named(tmp_path, damage):
-    centre_refiner.save(Refiner(TINY), {}, tmp_path)
-    if damage == "config":
-        (tmp_path / "record.json").write_text('{"config": {"width": 16}}')
-    else:
-        (tmp_path / damage).unlink()
-    with pytest.raises(
-        DataError,
-        match="refinement of this kind" if damage == "config" else damage.replace(".", r"\."),
-    ):
-        centre_refiner.load(tmp_path)
-
-
 def test_bad_input():
     for wrong, message in (
         ({"network": "two windows"}, "two windows.*three windows, one window"),
@@ -324,17 +293,17 @@ def test_bad_input():
         with pytest.raises(HandPoseError, match=message):
             Config(**wrong)
     with pytest.raises(HandPoseError, match="centre.*mass, outline"):
-        centre_refiner.train(Refiner(TINY), method="centre", progress=False)
+        centre_refiner.train(CentreRefiner(TINY), method="centre", progress=False)
     rendered = frames(2)
     centre, cameras = crude(rendered)
     with pytest.raises(HandPoseError, match=r"centre of shape \(1, 3\)"):
-        Refiner(TINY)(rendered.depth, cameras, centre[:1])
+        CentreRefiner(TINY)(rendered.depth, cameras, centre[:1])
     with pytest.raises(HandPoseError, match="in front of the camera"):
-        Refiner(TINY)(rendered.depth, cameras, -centre)
+        CentreRefiner(TINY)(rendered.depth, cameras, -centre)
 
 
 def test_the_book_s_network_is_small():
-    assert 2 * sum(p.numel() for p in Refiner().parameters()) < 2_000_000  # bytes, in 16 bits
+    assert 2 * sum(p.numel() for p in CentreRefiner().parameters()) < 2_000_000  # bytes, in 16 bits
 
 
 def test_the_script_trains_keeps_and_reports(tmp_path, capsys):
@@ -360,13 +329,13 @@ def test_the_script_trains_keeps_and_reports(tmp_path, capsys):
         == 0
     )
     assert "refined" in capsys.readouterr().out
-    record = centre_refiner.read_json(tmp_path / "kept" / "record.json")
+    record = records.load(tmp_path / "kept", "centre_refiner")
     assert (
         record["training"]["frames"] == 4
         and record["held_out"]["frames"] == 4
         and record["held_out"]["synthetic"]
     )
-    assert centre_refiner.load(tmp_path / "kept").config == Config("one window", width=8)
+    assert trained.load("centre_refiner", tmp_path / "kept").config == Config("one window", width=8)
     with pytest.raises(SystemExit):
         script.main(["--network", "two windows"])
     assert "one window" in capsys.readouterr().err

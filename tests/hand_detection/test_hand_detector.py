@@ -6,19 +6,20 @@ import pytest
 import torch
 
 from handpose_lib import prepare, synth
-from handpose_lib.camera import preset, uvd_to_xyz, xyz_to_uvd
-from handpose_lib.errors import DataError, HandPoseError
-from handpose_lib.hand_detection import hand_detector
+from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
+from handpose_lib.dataset_specs import preset
+from handpose_lib.errors import HandPoseError
+from handpose_lib.hand_detection import hand_detector, trained
 from handpose_lib.hand_detection.hand_detector import Config, Detector
-from handpose_lib.io.storage import read_json
 from handpose_lib.nets.heatmap import cones
+from handpose_lib.results import records
 from pipeline.experiments import train_detector
 
 TINY = Config(channels=8, depth=2)
 
 
-def frames(count=4, protocol="msra", distribution="wide_view", seed=3):
-    return synth.frames(range(count), seed=seed, protocol=protocol, distribution=distribution)
+def frames(count=4, setup="msra", distribution="wide_view", seed=3):
+    return synth.frames(range(count), seed=seed, setup=setup, distribution=distribution)
 
 
 def true_maps(detector, rendered, step):
@@ -30,13 +31,13 @@ def true_maps(detector, rendered, step):
     return heat, (rendered.joints.mean(1)[:, 2, None, None] - seen) / 100, seen, cameras
 
 
-@pytest.mark.parametrize(("protocol", "step"), [("msra", 2), ("sr305", 4), ("hands17", 4)])
+@pytest.mark.parametrize(("setup", "step"), [("msra", 2), ("sr305", 4), ("hands17", 4)])
 @torch.no_grad()
-def test_reading_true_maps_finds_the_hand(protocol, step):
+def test_reading_true_maps_finds_the_hand(setup, step):
     """The median of the joints is within 20 mm of their mean, whatever the camera: that is the
     read-out's own error.
     """
-    detector, rendered = Detector(TINY), frames(16, protocol)
+    detector, rendered = Detector(TINY), frames(16, setup)
     assert hand_detector._steps(rendered.camera.intrinsics().expand(2, 4)).tolist() == [step, step]
     heat, behind, seen, cameras = true_maps(detector, rendered, step)
     found = detector.read(heat, behind.nan_to_num(posinf=0, neginf=0), seen, cameras, step)
@@ -274,7 +275,7 @@ def test_training_counts_its_steps_and_is_judged_on_others():
         if not torch.equal(value, before[name])
     } == {"look"}
     assert not detector.training and not detector.look.training
-    found = hand_detector.rates(
+    found = hand_detector.success_rates(
         {"detector": detector, "first look": detector.find, "mass": None},
         frames=8,
         distribution="wide_view",
@@ -293,34 +294,8 @@ def test_a_perfect_way_is_always_right():
     def oracle(depth, cameras):
         return rendered.joints.mean(1)
 
-    assert hand_detector.rates({"oracle": oracle}, frames=4) == {"oracle": 1.0}
-    assert hand_detector.misses({"oracle": oracle}, frames=4)["oracle"].max() == 0
-
-
-def test_saved_and_loaded_it_is_the_same(tmp_path):
-    detector, rendered = Detector(TINY).eval(), frames(2)
-    detector.load_state_dict(
-        {name: value.half().to(value.dtype) for name, value in detector.state_dict().items()}
-    )
-    hand_detector.save(detector, {"held_out": {"rates": {}}}, tmp_path)
-    again = hand_detector.load(tmp_path)
-    assert not again.training and again.config == TINY
-    cameras = rendered.camera.intrinsics(rendered.depth).expand(2, 4)
-    assert torch.equal(again(rendered.depth, cameras), detector(rendered.depth, cameras))
-
-
-@pytest.mark.parametrize("damage", ["record.json", "weights.safetensors", "config"])
-def test_what_is_damaged_is_named(tmp_path, damage):
-    hand_detector.save(Detector(TINY), {}, tmp_path)
-    if damage == "config":
-        (tmp_path / "record.json").write_text('{"config": {"joints": 14}}')
-    else:
-        (tmp_path / damage).unlink()
-    with pytest.raises(
-        DataError,
-        match="detector of this kind" if damage == "config" else damage.replace(".", r"\."),
-    ):
-        hand_detector.load(tmp_path)
+    assert hand_detector.success_rates({"oracle": oracle}, frames=4) == {"oracle": 1.0}
+    assert hand_detector.centre_errors({"oracle": oracle}, frames=4)["oracle"].max() == 0
 
 
 def test_a_scene_has_what_it_is_asked_for():
@@ -335,7 +310,7 @@ def test_bad_input():
     with pytest.raises(HandPoseError, match="channels 12.*multiples of 8"):
         Config(channels=12)
     with pytest.raises(HandPoseError, match="centre.*mass, outline"):
-        hand_detector.rates({"centre": None}, frames=1)
+        hand_detector.success_rates({"centre": None}, frames=1)
 
 
 def test_it_is_small():
@@ -344,7 +319,7 @@ def test_it_is_small():
 
 
 def test_another_round_goes_on_with_what_is_kept_and_judging_leaves_it(tmp_path, capsys):
-    def trained(*options):
+    def train(*options):
         assert (
             train_detector.main(
                 [
@@ -361,10 +336,11 @@ def test_another_round_goes_on_with_what_is_kept_and_judging_leaves_it(tmp_path,
             )
             == 0
         )
-        return read_json(tmp_path / "record.json"), hand_detector.load(tmp_path).state_dict()
+        found = trained.load("hand_detector", tmp_path)
+        return records.load(tmp_path, "hand_detector"), found.state_dict()
 
-    first, before = trained("--frames", "8", "--look-frames", "8")
-    more, after = trained("--more", "--only", "second", "--seed", "1", "--look-frames", "12")
+    first, before = train("--frames", "8", "--look-frames", "8")
+    more, after = train("--more", "--only", "second", "--seed", "1", "--look-frames", "12")
     assert more["training"] == first["training"] and more["curve"] == first["curve"]
     assert more["second_look"]["frames"] == 20 and [
         each["seed"] for each in more["second_look"]["rounds"]
@@ -374,8 +350,8 @@ def test_another_round_goes_on_with_what_is_kept_and_judging_leaves_it(tmp_path,
         name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])
     } == {"look"}
     with pytest.raises(HandPoseError, match="seed 0: a round with this seed"):
-        trained("--more", "--look-frames", "8", "--only", "second")
-    judged, same = trained("--judge")
+        train("--more", "--look-frames", "8", "--only", "second")
+    judged, same = train("--judge")
     assert judged["held_out"] == more["held_out"] and all(
         torch.equal(value, after[name]) for name, value in same.items()
     )

@@ -58,29 +58,60 @@ def test_hand_built_file_is_read_as_the_format_says(tmp_path, order):
 
 
 def test_hand_built_list_of_texts(tmp_path):
+    pieces = {
+        "aé": short("<", 4, "aé".encode("utf-16-le")),
+        "xy": short("<", 16, b"xy"),
+        "m": short("<", 1, b"m"),
+        "": element("<", 4, b""),
+    }
     letters = [
         element(
             "<",
             14,
             element("<", 6, struct.pack("<II", 4, 0))
-            + element("<", 5, struct.pack("<2i", 1, 2))
+            + element("<", 5, struct.pack("<2i", 1, len(text)))
             + element("<", 1, b"")
             + piece,
         )
-        for piece in (
-            short("<", 4, "aé".encode("utf-16-le")),
-            short("<", 16, b"xy"),
-            short("<", 1, b"m"),
-        )
+        for text, piece in pieces.items()
     ]
     head = (
         element("<", 6, struct.pack("<II", 1, 0))
-        + element("<", 5, struct.pack("<2i", 1, 3))
+        + element("<", 5, struct.pack("<2i", 1, len(pieces)))
         + element("<", 1, b"names")
     )
-    assert read(tmp_path, file(element("<", 14, head + b"".join(letters)))) == {
-        "names": ["aé", "xy", "m"]
-    }
+    whole = file(element("<", 14, head + b"".join(letters)))
+    assert read(tmp_path, whole) == {"names": list(pieces)}
+    with pytest.raises(DataError, match=r"list 'names' of shape \(1, 4\) with 3 entries"):
+        read(tmp_path, file(element("<", 14, head + b"".join(letters[:3]))))
+
+
+@pytest.mark.parametrize("length", [2, 2**31 - 1])
+def test_a_text_shorter_than_its_dimensions_is_not_decoded(tmp_path, length):
+    """A decoder that trusted the dimensions would reserve gigabytes."""
+    head = element("<", 5, struct.pack("<2i", 1, length)) + element("<", 1, b"")
+    text = element("<", 14, element("<", 6, struct.pack("<II", 4, 0)) + head + element("<", 1, b""))
+    names = element("<", 5, struct.pack("<2i", 1, 1)) + element("<", 1, b"names") + text
+    assert (
+        read(tmp_path, file(element("<", 14, element("<", 6, bytes([1]) + bytes(7)) + names))) == {}
+    )
+
+
+@pytest.mark.parametrize("flags", [2, 3, 5, 17, 6 | 0x0800])
+def test_structures_objects_and_complex_arrays_are_skipped(tmp_path, flags):
+    """They are never decoded, whatever follows their head."""
+    hostile = array("<", "s", (1, 1), 99, bytes(2**10), flags=flags)
+    plain = array("<", "x", (1, 1), 9, struct.pack("<d", 0.5))
+    assert list(read(tmp_path, file(hostile, plain))) == ["x"]
+
+
+def test_equal_arrays_are_written_as_equal_files(tmp_path, monkeypatch):
+    contents = []
+    for seconds in (0, 10**9):
+        monkeypatch.setattr("time.asctime", lambda seconds=seconds: f"{seconds} s")
+        matlab.write(tmp_path / "a.mat", {"x": np.eye(3), "names": ["one"]})
+        contents.append((tmp_path / "a.mat").read_bytes())
+    assert contents[0] == contents[1]
 
 
 def test_only_what_is_wanted_is_unpacked(tmp_path):
@@ -120,7 +151,7 @@ def test_a_file_that_matlab_wrote():
     if path.is_file():
         found = matlab.read(path)["keypoints3D"]
         assert found.shape == (4863, 15, 3) and 1 < np.median(found[..., 2]) < 5
-    else:  # its first bytes, written out: little endian, single precision, the name in a whole element
+    else:  # its first bytes: little endian, single precision, the name in an element of its own
         content = file(
             array("<", "keypoints3D", (1, 1, 3), 7, struct.pack("<3f", 0.5, -0.25, 3), flags=7)
         )

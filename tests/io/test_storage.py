@@ -1,6 +1,7 @@
-"""Files on disk: whole or not at all, and whatever is damaged says which file it is."""
+"""Files are written completely or not at all, and an error names the damaged file."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -32,8 +33,9 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     for broken in ({"a": float("nan")}, {"a": object()}):
         with pytest.raises(DataError, match="x.json cannot be written"):
             storage.write_json(path, broken)
+    no_tensor: Any = "no tensor"
     with pytest.raises(AttributeError):
-        storage.write_tensors(tmp_path / "x.json", {"a": "no tensor"})
+        storage.write_tensors(tmp_path / "x.json", {"a": no_tensor})
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
     assert storage.read_json(path) == {"a": 1}
 
@@ -62,8 +64,7 @@ def test_damaged_and_missing_tensors(tmp_path):
         storage.read_tensors(tmp_path / "other.safetensors")
 
 
-# Checkpoints
-# --------------------------------------------------------------------------------------------
+# --- Checkpoints --------------------------------------------------------------
 
 
 def saved(folder, *steps):
@@ -73,14 +74,17 @@ def saved(folder, *steps):
     return checkpoints
 
 
+def latest(checkpoints):
+    found = checkpoints.latest()
+    assert found is not None
+    return found
+
+
 def test_the_newest_of_two_is_read(tmp_path):
     checkpoints = saved(tmp_path / "c", 1, 2, 3)
-    step, read, facts = checkpoints.latest()
-    assert (
-        step == 3
-        and torch.equal(read["weights/a"], tensors(3)["weights/a"])
-        and facts == {"curve": [3]}
-    )
+    step, read, facts = latest(checkpoints)
+    assert step == 3 and facts == {"curve": [3]}
+    assert torch.equal(read["weights/a"], tensors(3)["weights/a"])
     assert checkpoints.steps() == [2, 3]
     assert len(list((tmp_path / "c").iterdir())) == 4
 
@@ -105,14 +109,14 @@ def test_a_damaged_pair_does_not_count(tmp_path, damage):
         file.write_bytes((tmp_path / "00000001.safetensors").read_bytes())
     else:
         note.write_text(json.dumps({"step": 2}))
-    assert checkpoints.latest()[0] == 1
+    assert latest(checkpoints)[0] == 1
 
 
 def test_a_damaged_pair_is_dropped_once_training_is_past_the_one_before(tmp_path):
     checkpoints = saved(tmp_path, 10, 20)
     (tmp_path / "00000020.safetensors").unlink()
     checkpoints.save(15, tensors(15), {})
-    assert checkpoints.steps() == [10, 15] and checkpoints.latest()[0] == 15
+    assert checkpoints.steps() == [10, 15] and latest(checkpoints)[0] == 15
 
 
 def test_what_a_killed_process_left_is_swept_away(tmp_path):

@@ -2,6 +2,8 @@
 them.
 """
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -9,10 +11,17 @@ from torch import nn
 from handpose_lib.errors import HandPoseError
 from handpose_lib.nets import volume
 from handpose_lib.nets.attention import AttentionModule, Mask, Unit
+from handpose_lib.nets.hourglass import Hourglass
 
 
 def count(module):
     return sum(p.numel() for p in module.parameters())
+
+
+def hourglass(channels, depth, dimensions=3):
+    """The hourglass of the Structure-Aware 3D Hourglass."""
+    block = partial(volume.Bottleneck, dimensions=dimensions)
+    return Hourglass(block, channels, depth, pool=volume.max_pool(dimensions), bottom=True)
 
 
 # ── Attention ──
@@ -142,7 +151,7 @@ def test_the_structure_aware_hourglass_can_be_made_of_them(depth, joints, bones,
         parts = [volume.conv_bn_relu(1, c, 3, stride=2), volume.conv(c, c), volume.conv(both, c)]
         for maps in (both, joints):
             parts += [
-                volume.Hourglass(c, depth),
+                hourglass(c, depth),
                 volume.Bottleneck(c, c),
                 volume.conv_bn_relu(c, c),
                 volume.conv(c, maps),
@@ -154,7 +163,7 @@ def test_the_structure_aware_hourglass_can_be_made_of_them(depth, joints, bones,
 def test_shapes(dimensions):
     x = torch.randn((2, 4) + (8,) * dimensions)
     assert volume.EncoderDecoder((4, 8, 8), dimensions=dimensions)(x).shape == x.shape
-    assert volume.Hourglass(4, 3, dimensions)(x).shape == x.shape
+    assert hourglass(4, 3, dimensions)(x).shape == x.shape
     assert volume.Residual(4, 6, dimensions)(x).shape == (2, 6) + (8,) * dimensions
     assert volume.Bottleneck(4, 6, dimensions)(x).shape == (2, 6) + (8,) * dimensions
     assert (
@@ -176,8 +185,8 @@ def test_silent_bodies():
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_an_hourglass_has_three_bottlenecks_per_level_and_one_more(depth):
     with torch.device("meta"):
-        hourglass = volume.Hourglass(8, depth)
-    assert sum(isinstance(m, volume.Bottleneck) for m in hourglass.modules()) == 3 * depth + 1
+        blocks = [m for m in hourglass(8, depth).modules() if isinstance(m, volume.Bottleneck)]
+    assert len(blocks) == 3 * depth + 1
 
 
 def test_up_sampling_makes_eight_voxels_of_one_and_nothing_else():

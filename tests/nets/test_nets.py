@@ -8,13 +8,13 @@ from torch import nn
 from handpose_lib.nets.blocks import (
     BatchNorm,
     Conv,
-    Hourglass,
     Residual,
     initialise,
     max_pool_same,
     same_padding,
 )
 from handpose_lib.nets.graph import GraphConvolution, Similarity, normalised_adjacency
+from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.spatial import expectation, gather, scatter_mean, spatial_softmax
 
 
@@ -73,11 +73,19 @@ def test_residual_with_a_silent_body_is_the_relu_of_its_input():
 @pytest.mark.parametrize("size", [24, 16, 21])
 def test_hourglass_keeps_its_size_odd_or_even(size):
     seen = []
-    hourglass = Hourglass(8, depth=3)
+    hourglass = Hourglass(Residual, 8, depth=3)
     hourglass.inner.inner.down.register_forward_hook(lambda _, __, y: seen.append(y.shape[-1]))
     assert hourglass(torch.randn(2, 8, size, size)).shape == (2, 8, size, size)
     assert seen == [{24: 3, 16: 2, 21: 3}[size]]
     assert sum(isinstance(m, Residual) for m in hourglass.modules()) == 9
+
+
+def test_up_first_decides_only_which_draws_become_which_weights():
+    late, early = (Hourglass(Residual, 8, 3, up_first=first) for first in (False, True))
+    assert set(late.state_dict()) == set(early.state_dict())
+    early.load_state_dict(late.state_dict())
+    x = torch.randn(2, 8, 8, 8)
+    assert torch.equal(late(x), early(x))
 
 
 def test_batch_norm_is_pytorchs_but_for_the_count():

@@ -12,8 +12,9 @@ from handpose_lib import papers, prepare, skeleton, synth
 from handpose_lib.errors import HandPoseError
 from handpose_lib.nets.batch_renorm import BatchRenorm, renormalise
 from handpose_lib.nets.blocks import BatchNorm
-from handpose_lib.nets.bottleneck import Bottleneck, BottleneckHourglass
+from handpose_lib.nets.bottleneck import Bottleneck
 from handpose_lib.nets.heatmap import at, cones, peaks
+from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.papers.densereg import BACKGROUND, Config, Stage
 from handpose_lib.papers.method import PROFILES, Recipe
 
@@ -28,12 +29,12 @@ VARIANTS = (
 )
 DENSE = ("paper", "stacks_1", "offsets", "small")
 TINY = {"size": 32, "channels": 16, "depth": 2, "tau": 1.0}
-PROTOCOLS = {"msra21": "msra", "nyu14": "nyu", "icvl16": "icvl", "hands17_21": "hands17"}
+SETUPS = {"msra21": "msra", "nyu14": "nyu", "icvl16": "icvl", "hands17_21": "hands17"}
 
 
 @cache
 def rendered(count, name, seed):
-    return synth.frames(range(count), seed=seed, protocol=PROTOCOLS[name], distribution="wide_view")
+    return synth.frames(range(count), seed=seed, setup=SETUPS[name], distribution="wide_view")
 
 
 def hands(count=4, name="msra21", turned=True, seed=5):
@@ -192,7 +193,7 @@ def test_shapes_of_every_variant(variant):
 # ── Laws ──
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", SETUPS)
 @pytest.mark.parametrize("weighted", [True, False])
 def test_decode_of_targets_is_the_joints(name, weighted):
     """Within 0.5 mm, in float32 and any view, of every joint that has K points of the surface
@@ -423,8 +424,8 @@ def test_bottleneck_counts_and_sum():
     block, x = Bottleneck(8, 8), torch.randn(2, 8, 4, 4)
     assert torch.equal(block(x), block.body(x) + x)
     assert (block(x - 10) < 0).any()  # nothing follows the sum
-    assert parameters(BottleneckHourglass(128, 4)) == 12 * 53_760
-    assert BottleneckHourglass(16, 3)(torch.randn(2, 16, 12, 10)).shape == (2, 16, 12, 10)
+    assert parameters(Hourglass(Bottleneck, 128, 4)) == 12 * 53_760
+    assert Hourglass(Bottleneck, 16, 3)(torch.randn(2, 16, 12, 10)).shape == (2, 16, 12, 10)
 
 
 def test_batch_renorm_with_closed_limits_is_batch_norm():

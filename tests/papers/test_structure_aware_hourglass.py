@@ -12,7 +12,7 @@ from handpose_lib import papers, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import metrics
 from handpose_lib.nets.likelihood import arg_max, bells
-from handpose_lib.nets.volume import Hourglass
+from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.papers.method import PROFILES, Recipe
 from handpose_lib.papers.structure_aware_hourglass import VARIANTS as OVERRIDES
 from handpose_lib.papers.structure_aware_hourglass import Config, Output, xy_error

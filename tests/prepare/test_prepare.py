@@ -9,7 +9,8 @@ import torch
 
 from handpose_lib import camera as cameras
 from handpose_lib import prepare
-from handpose_lib.camera import Camera, preset, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.camera import Camera, uvd_to_xyz, xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import DepthFrame
 

@@ -5,6 +5,7 @@ folder built here whose errors are known by construction.
 """
 
 import contextlib
+import struct
 import tracemalloc
 
 import numpy as np
@@ -21,6 +22,7 @@ from handpose_lib.published import files, sanity, spaces, stand_in
 from handpose_lib.results import tables
 from tests.support import pose_files as made
 
+SCORED = [name for name, benchmark in published.BENCHMARKS.items() if benchmark.results]
 COMPLETE = sum(len(benchmark.results) for benchmark in published.BENCHMARKS.values())
 PLACES = ["built", *(["real"] if len(published.available()) == COMPLETE else [])]
 
@@ -36,7 +38,7 @@ def root(request, built):
     return built if request.param == "built" else published.folder()
 
 
-# -- the figures ------------------------------------------------------------------------------
+# --- the figures --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -50,8 +52,9 @@ def test_the_figure_is_found_again(root, name, method):
 
 
 def test_every_benchmark_s_figures_are_tested():
+    """ITOP's are a precision, not an error in mm: the next test."""
     assert {name: set(figures) for name, figures in made.FIGURES.items()} == {
-        name: set(published.BENCHMARKS[name].results) for name in ("nyu", "icvl")
+        name: set(published.BENCHMARKS[name].results) for name in SCORED if name != "itop"
     }
 
 
@@ -77,7 +80,7 @@ def test_the_same_predictions_in_pixels_and_in_space(root, name):
 
 
 def test_the_files_of_the_literature_smell_of_nothing(root):
-    for name in ("nyu", "icvl", "itop"):
+    for name in SCORED:
         results, labels = published.BENCHMARKS[name].results, published.load(name, root=root)
         predictions = {method: published.load(name, method, root) for method in results}
         for method, file in results.items():
@@ -123,7 +126,9 @@ def test_parts_are_those_of_the_whole_set_only():
 
 
 def test_parts_and_the_whole_agree(tmp_path):
-    """A mean over parts, weighted by their frames, is the mean: on a set of the true size, by hand."""
+    """The mean over the parts, weighted by their frames, is the mean over the whole set, here built
+    by hand in its true size.
+    """
     nyu = published.BENCHMARKS["nyu"]
     joints = made.moving(8252, 14, centre=(0.0, 0.0, 800.0))
     by = torch.where(torch.arange(8252) < 2440, 4.0, 10.0)[:, None].expand(8252, 14)
@@ -137,7 +142,7 @@ def test_parts_and_the_whole_agree(tmp_path):
     )
 
 
-# -- text -------------------------------------------------------------------------------------
+# --- text ---------------------------------------------------------------------
 
 POINTS = [[[1, 2.5, 3], [4, 5, 6]], [[-1, -2, -3], [-4, -5, -6]]]
 NAMES = ["seq/image_0.png", "seq/image_1.png"]
@@ -263,7 +268,7 @@ def test_what_cannot_be_written(tmp_path):
     assert not (tmp_path / "p.txt").exists()
 
 
-# -- MATLAB and zip ---------------------------------------------------------------------------
+# --- MATLAB and zip -----------------------------------------------------------
 
 VALUES = np.arange(24.0).reshape(4, 2, 3)
 
@@ -297,8 +302,6 @@ def test_small_elements_stand_in_their_tags(tmp_path):
     """A name of at most four letters may stand in the tag: two 16-bit numbers, type and size, then
     the letters.
     """
-    import struct
-
     whole = made.matrix("abc", VALUES)
     tag = made.element(1, b"abc")
     small = struct.pack("<HH", 1, 3) + b"abc\0"
@@ -391,7 +394,7 @@ def test_reading_text_stays_within_its_memory(tmp_path, line):
     assert peak < files.MEMORY * path.stat().st_size
 
 
-# -- what the numbers mean --------------------------------------------------------------------
+# --- what the numbers mean ----------------------------------------------------
 
 
 @pytest.mark.parametrize("name", published.BENCHMARKS)
@@ -454,21 +457,25 @@ def test_frames_are_matched_by_their_names(built):
         assert len(score.smells) == 1 and "only those are compared" in score.smells[0]
 
 
-# -- what smells ------------------------------------------------------------------------------
+# --- what smells --------------------------------------------------------------
 
 JOINTS = made.moving(1000, 3)
+
+
+def noticed(smell: str | None) -> str:
+    """The text of a smell, which must have been found."""
+    assert smell is not None
+    return smell
 
 
 def test_frame_counts():
     parts = {"training subject": 2440}
     assert sanity.frame_count(8252, 8252) is None
-    assert "first 8,224 of both" in sanity.frame_count(
-        8224, 8252
-    ) and "last batch of 32" in sanity.frame_count(8224, 8252)
-    assert "'training subject'" in sanity.frame_count(2440, 8252, parts)
-    assert "batch" not in sanity.frame_count(8253, 8252) and "only those" in sanity.frame_count(
-        5, 9, by_name=True
-    )
+    lost_batch = noticed(sanity.frame_count(8224, 8252))
+    assert "first 8,224 of both" in lost_batch and "last batch of 32" in lost_batch
+    assert "'training subject'" in noticed(sanity.frame_count(2440, 8252, parts))
+    assert "batch" not in noticed(sanity.frame_count(8253, 8252))
+    assert "only those" in noticed(sanity.frame_count(5, 9, by_name=True))
 
 
 def test_frames_of_another_file():
@@ -482,10 +489,10 @@ def test_a_joint_equal_to_the_label():
     predicted = made.missed(JOINTS, 5.0)
     assert sanity.equal_to_labels(predicted, JOINTS, "abc") is None
     predicted[:, 1] = JOINTS[:, 1]
-    assert "every frame: b." in sanity.equal_to_labels(predicted, JOINTS, "abc")
+    assert "every frame: b." in noticed(sanity.equal_to_labels(predicted, JOINTS, "abc"))
     predicted[3, 1] += 0.1
     assert sanity.equal_to_labels(predicted, JOINTS, "abc") is None
-    assert "every joint" in sanity.equal_to_labels(JOINTS, JOINTS, "abc")
+    assert "every joint" in noticed(sanity.equal_to_labels(JOINTS, JOINTS, "abc"))
 
 
 @pytest.mark.parametrize("shift", [-3, -2, -1, 0, 1, 2, 3])
@@ -493,17 +500,16 @@ def test_an_order_that_is_off(shift):
     """Line i holds the prediction of frame i + shift."""
     predicted = made.missed(JOINTS, 2.0).roll(-shift, 0)
     found = sanity.order(predicted, JOINTS)
-    assert (found is None) == (shift == 0)
-    if shift:
-        assert (
-            f"off by {abs(shift)} from the first frame on" in found
-            and f"frame i {'-+'[shift > 0]} {abs(shift)} better" in found
-        )
+    if shift == 0:
+        assert found is None
+    else:
+        assert f"off by {abs(shift)} from the first frame on" in noticed(found)
+        assert f"frame i {'-+'[shift > 0]} {abs(shift)} better" in noticed(found)
 
 
 def test_a_lost_frame_shifts_what_follows():
     predicted = made.missed(JOINTS, 2.0)
-    found = sanity.order(torch.cat((predicted[:500], predicted[501:])), JOINTS[:-1])
+    found = noticed(sanity.order(torch.cat((predicted[:500], predicted[501:])), JOINTS[:-1]))
     assert "off by 1 from about frame " in found and "frame i + 1 better" in found
     assert abs(int(found.split("frame ")[1].split()[0]) - 500) <= 3
 
@@ -518,15 +524,16 @@ def test_names_of_another_list():
         sanity.image_names(["b.png"], ["test/b.png"]) is None
         and sanity.image_names(["x/test/b.png"], ["test/b.png"]) is None
     )
-    assert "line 2 is named 'c'" in sanity.image_names(["a", "c"], ["a", "b"])
+    assert "line 2 is named 'c'" in noticed(sanity.image_names(["a", "c"], ["a", "b"]))
 
 
 def test_depth_zero_and_errors_beyond_a_hand():
     assert sanity.without_depth(JOINTS) is None and sanity.too_far(40.0) is None
     lost = JOINTS.clone()
     lost[[3, 5], 0] = 0.0
-    assert "2 frames" in sanity.without_depth(lost)
-    assert "404 mm" in sanity.too_far(404.2) and sanity.too_far(404.2, limit=1000.0) is None
+    assert "2 frames" in noticed(sanity.without_depth(lost))
+    assert "404 mm" in noticed(sanity.too_far(404.2))
+    assert sanity.too_far(404.2, limit=1000.0) is None
 
 
 def test_pixels_read_as_points_in_space_are_noticed(built):
@@ -540,10 +547,10 @@ def test_pixels_read_as_points_in_space_are_noticed(built):
     )
 
 
-# -- imitations -------------------------------------------------------------------------------
+# --- imitations ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["nyu", "icvl", "itop"])
+@pytest.mark.parametrize("name", SCORED)
 def test_an_imitation_is_read_as_the_real_files_are_and_never_passes_for_them(tmp_path, name):
     joints = made.moving(600, published.BENCHMARKS[name].joints, centre=(0.0, 0.0, 900.0))
     benchmark = stand_in.write(tmp_path, name, joints, {"known": 200, "new": 400})
@@ -563,7 +570,7 @@ def test_an_imitation_is_read_as_the_real_files_are_and_never_passes_for_them(tm
     )
 
 
-# -- errors -----------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------
 
 
 def test_a_method_with_another_number_of_frames_is_an_error(tmp_path):

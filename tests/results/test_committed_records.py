@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import torch
 
-from handpose_lib import paths
+from handpose_lib import papers, paths
 from handpose_lib.evaluation import body_parts, metrics
 from handpose_lib.io import storage
 from handpose_lib.results import records
@@ -115,7 +115,7 @@ def test_the_kept_predictions_are_those_that_the_other_errors_name(record):
 
 @pytest.mark.parametrize("record", COMMITTED, ids=key)
 def test_a_record_lies_where_its_facts_say(record):
-    """Hands at their key; another synthetic set, whose key would be the same, under its own name."""
+    """A set other than msra takes its own name in the folder, where its key says synthetic."""
     name = (
         record.folder.name
         if record["dataset"]["name"] == "msra"
@@ -137,11 +137,7 @@ def test_what_needs_no_learning_is_the_same_for_all_that_see_the_same_crops(reco
     assert record["baselines"] == pytest.approx(first["baselines"], abs=1e-3)
 
 
-# A changed record changes the page
-# -----------------------------------------------------------------------
-
-
-TITLES = ("V2V-PoseNet", "3D Hourglass", "DenseReg", "JGR-P2O", "Residual Attention")
+# --- A changed record changes the page ---------------------------------------
 
 
 def page(
@@ -156,7 +152,7 @@ def page(
         for cell in nbformat.read(paths.project() / "book" / f"{chapter}.ipynb", as_version=4).cells
     }
     *before, last = [sources[cell] for cell in cells]
-    names = {"operations": dict.fromkeys(TITLES, 1)}
+    names = {"operations": dict.fromkeys(map(papers.title, papers.names()), 1)}
     with mpl.rc_context():
         for source in before:
             exec(source, names)
@@ -195,7 +191,8 @@ def test_a_changed_record_changes_the_page(copied, monkeypatch):
 
 
 def test_a_missing_record_is_missing_on_the_page(copied, monkeypatch):
+    title = papers.title("densereg")
     for path in copied.glob("densereg/laptop/*/record.json"):
         path.unlink()
-    assert "DenseReg" not in page(copied, monkeypatch)
-    assert "Not recorded yet: DenseReg." in page(copied, monkeypatch, cells=("imports", "runs"))
+    assert title not in page(copied, monkeypatch)
+    assert f"Not recorded yet: {title}." in page(copied, monkeypatch, cells=("imports", "runs"))

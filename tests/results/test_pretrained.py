@@ -31,7 +31,7 @@ def test_it_is_the_best_and_answers_as_its_record_says(name):
     frames = synth.frames(
         range(64),
         seed=31,
-        protocol="msra",
+        setup="msra",
         distribution="wide_view",
         subjects=[record["protocol"]["subject"]],
     )

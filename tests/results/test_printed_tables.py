@@ -15,8 +15,8 @@ def paper(request):
     return tables.load(request.param)
 
 
-def test_there_are_tables():
-    assert {"jgr_p2o", "rescoring"} <= set(FILES)
+def test_every_paper_has_tables():
+    assert {*papers.names(), "rescoring"} <= set(FILES)
 
 
 def test_every_table_can_be_shown(paper):
@@ -37,6 +37,14 @@ def test_rows_name_variants_that_exist_and_leave_none_out(paper):
         if "variant" in row
     }
     assert named == known
+
+
+@pytest.mark.parametrize("name", papers.names())
+def test_a_papers_own_results_are_rows_of_its_tables(name):
+    paper = tables.load(name)
+    assert set(paper["results"]) == set(paper["protocols"])
+    assert all((tables.own_error(paper, dataset) or 0) > 0 for dataset in paper["results"])
+    assert tables.own_error(paper, "EgoDexter") is None
 
 
 def test_one_variant_has_one_printed_error(paper):

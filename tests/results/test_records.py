@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from handpose_lib import camera
+from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.evaluation import metrics
 from handpose_lib.results import records
 
-CAMERA = camera.preset("msra")
+CAMERA = preset("msra")
 
 
 def joints(count=12, seed=0):
@@ -23,7 +24,8 @@ def joints(count=12, seed=0):
 def record(error=1.0, **changes):
     """A whole record of a run on 12 synthetic frames."""
     facts = {
-        "schema": 1,
+        "schema": records.SCHEMA,
+        "kind": "training",
         "method": "jgr_p2o",
         "variant": "paper",
         "profile": "laptop",
@@ -79,7 +81,7 @@ def test_what_is_saved_comes_back(tmp_path):
 
 
 def test_measures_are_computed_again_from_the_files(tmp_path):
-    """To the rounding of the text: half of 0.01 pixel at 450 mm and of 0.01 mm, per joint, twice."""
+    """To the rounding of the text: half of 0.01 pixel at 450 mm and of 0.01 mm, twice."""
     saved = save(tmp_path, record())
     predicted, true = records.joints(records.load(saved.folder))
     bound = 2 * (0.005 * 2**0.5 * 451 / CAMERA.fx * 1.05 + 0.005)
@@ -210,7 +212,7 @@ def broken(tmp_path, change):
         (lambda facts: facts.update(seed="0"), "'seed' is a str; accepted is int"),
         (lambda facts: facts.update(seed=True), "'seed' is a bool"),
         (lambda facts: facts.update(colour="red"), "unknown field"),
-        (lambda facts: facts.update(schema=99), "schema 99; accepted is 1"),
+        (lambda facts: facts.update(schema=99), "schema 99; accepted is 2"),
         (lambda facts: facts["dataset"].pop("synthetic"), r"dataset\.synthetic is missing"),
     ],
 )

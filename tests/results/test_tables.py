@@ -47,8 +47,9 @@ CODE = {
 
 def run(variant="paper", error=5.0, seed=0, **changes):
     """A record with what a table looks at."""
-    facts = dict.fromkeys(records.FIELDS, None)
+    facts = dict.fromkeys(records.COMMON | records.KINDS["training"], None)
     facts.update(
+        kind="training",
         method="jgr_p2o",
         variant=variant,
         profile="laptop",

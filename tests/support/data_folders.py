@@ -8,13 +8,13 @@ import zlib
 from data_scripts import make_synthetic
 
 
-def made_with(protocol, frames, out, *arguments):
+def made_with(name, frames, out, *arguments):
     """The folder of a new synthetic set."""
     assert (
         make_synthetic.main(
             [
-                "--protocol",
-                protocol,
+                "--format",
+                name,
                 "--frames",
                 str(frames),
                 "--out",

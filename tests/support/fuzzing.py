@@ -203,17 +203,17 @@ def _bounded(what):
     def ended(*_):
         raise AssertionError(f"{what}: not done after {SECONDS} s")
 
-    alarm = hasattr(signal, "setitimer")
-    if alarm:
+    start = time.monotonic()
+    if hasattr(signal, "setitimer"):
         before = signal.signal(signal.SIGALRM, ended)
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    start = time.monotonic()
-    try:
-        yield
-    finally:
-        if alarm:
+        try:
+            yield
+        finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+    else:
+        yield
     assert time.monotonic() - start < SECONDS, f"{what}: took {time.monotonic() - start:.0f} s"
 
 

@@ -41,11 +41,13 @@ def test_a_cube_of_two_metres_around_the_stored_centre_holds_a_body(root):
     voxel near it is filled.
     """
     train = datasets.open("itop", root)
+    assert isinstance(train, itop.Itop)
     crops = training.Stored(train, (CUBE,), "stored").crops(range(len(train)))
     assert (
         crops.cube.tolist() == [CUBE] * 8
         and (crops.centre - train.joints().mean(1)).norm(dim=1).max() < 5 * 30
     )
+    assert crops.joints is not None
     n = prepare.xyz_to_cube(crops.joints, crops)
     trunk = [
         number
@@ -59,9 +61,8 @@ def test_a_cube_of_two_metres_around_the_stored_centre_holds_a_body(root):
         places = voxels.from_voxels(torch.stack((x, y, z), 1).float(), 44)
         seen = train.visible[row] & (n[row].abs() < 1).all(1)
         apart = torch.cdist(n[row, seen], places).amin(1) * CUBE / 2
-        assert (
-            apart.max() < body.SURFACE_MM + 75
-        )  # skin over the joint, and the diagonal of a voxel
+        # The skin over the joint, and the diagonal of a voxel.
+        assert apart.max() < body.SURFACE_MM + 75
 
 
 def test_bodies_have_no_centre_of_mass(root):
@@ -76,6 +77,7 @@ def test_v2v_posenet_learns_bodies_and_leaves_a_record(root, tmp_path):
     files repeat it.
     """
     train, test = (datasets.open("itop", root, split=split) for split in ("train", "test"))
+    assert test.skeleton is not None
     recipe = replace(
         papers.recipe("v2v_posenet", dataset="itop", profile="smoke"),
         epochs=3,

@@ -3,6 +3,7 @@
 """
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def angle(**degrees):
     return pose
 
 
-# --- the person --------------------------------------------------------------------------------
+# --- the person ---------------------------------------------------------------
 
 
 def test_bones_keep_their_length_in_every_pose():
@@ -59,9 +60,8 @@ def test_bones_keep_their_length_in_every_pose():
         if tuple(ITOP.joints[j] for j in bone) not in bending
     ]
     spread = lengths.amax(0) - lengths.amin(0)
-    assert (
-        len(rigid) == 10 and (spread[rigid] < 1e-3).all()
-    )  # float32 at 500 mm, some products deep
+    # In float32 a product of rotations leaves up to 1e-3 mm at 500 mm.
+    assert len(rigid) == 10 and (spread[rigid] < 1e-3).all()
     assert (spread < 90).all()
 
 
@@ -69,9 +69,8 @@ def test_both_sides_are_alike():
     joints = person.posed(person.subjects(range(5)), torch.zeros(5, len(person.DOF))).joints
     for left, right in PAIRS:
         assert (joints[:, left] * torch.tensor([-1.0, 1, 1]) - joints[:, right]).abs().max() < 1e-3
-        assert (
-            joints[:, left, 0] > 0
-        ).all()  # who faces the camera has the left side on the right of the image
+        # A person who faces the camera has the left side on the right of the image.
+        assert (joints[:, left, 0] > 0).all()
 
 
 def test_at_rest_a_person_stands_upright():
@@ -94,12 +93,8 @@ def test_at_rest_a_person_stands_upright():
 @pytest.mark.parametrize(
     "pose, joint, parent, direction",
     [
-        (
-            {"left_shoulder_flexion": 90},
-            "left elbow",
-            "left shoulder",
-            (0, 0, -1),
-        ),  # forwards is towards the camera
+        # Forwards is towards the camera.
+        ({"left_shoulder_flexion": 90}, "left elbow", "left shoulder", (0, 0, -1)),
         ({"left_shoulder_abduction": 90}, "left elbow", "left shoulder", (1, 0, 0)),
         ({"right_shoulder_abduction": 90}, "right elbow", "right shoulder", (-1, 0, 0)),
         ({"right_elbow_flexion": 90}, "right hand", "right elbow", (0, 0, -1)),
@@ -107,8 +102,8 @@ def test_at_rest_a_person_stands_upright():
             {"left_shoulder_rotation": 90, "left_elbow_flexion": 90},
             "left hand",
             "left elbow",
-            (-1, 0, 0),
-        ),  # inwards
+            (-1, 0, 0),  # inwards
+        ),
         (
             {"right_shoulder_rotation": 90, "right_elbow_flexion": 90},
             "right hand",
@@ -163,7 +158,8 @@ def test_persons_differ_and_stay_themselves():
     assert ((lengths.std(0) / lengths.mean(0)) > 0.02).all()
     assert torch.equal(person.subject(7).scale, person.subject(7).scale)
     assert not torch.equal(person.subject(7).scale, person.subject(7, seed=1).scale)
-    for bad in (-1, 1.5, "0"):
+    wrong: tuple[Any, ...] = (-1, 1.5, "0")
+    for bad in wrong:
         with pytest.raises(HandPoseError, match="accepted are whole numbers from 0"):
             person.subject(bad)
     with pytest.raises(HandPoseError, match="no persons"):
@@ -193,7 +189,7 @@ def test_penetration_is_seen():
     assert (free < 0).all() and (inside > 50).all()
 
 
-# --- frames ------------------------------------------------------------------------------------
+# --- frames -------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -282,9 +278,9 @@ def test_actions_and_subjects_can_be_chosen():
         body.frames([0], action="dance")
     with pytest.raises(HandPoseError, match="unknown view 'side': accepted are front, top"):
         body.frames([0], view="side")
-    for options in ({"indices": []}, {"indices": [0], "subjects": []}):
+    for indices, subjects in (([], [0]), ([0], [])):
         with pytest.raises(HandPoseError, match="no indices or no subjects"):
-            body.frames(**options)
+            body.frames(indices, subjects=subjects)
 
 
 def test_some_frames_are_invalid_and_most_are_not():

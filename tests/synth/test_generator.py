@@ -2,21 +2,34 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 import torch
 
 from handpose_lib import synth
-from handpose_lib.camera import preset, xyz_to_uvd
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.skeleton import get
-from handpose_lib.synth import PROTOCOLS, WIDE, Distribution, frames
+from handpose_lib.synth import SETUPS, WIDE, Distribution, frames
 from handpose_lib.synth.hands import poses
+from handpose_lib.synth.hands.contact import penetration
 
 CLEAN = dataclasses.replace(
-    WIDE, wall=0.0, person=0.0, table=0.0, held=0.0, near=0.0, beside=0.0, sensors={"ideal": 1.0}, holes=0.0,
-    missing=0.0, smear=0.0, coarse=0.0,
-)  # fmt: skip
+    WIDE,
+    wall=0.0,
+    person=0.0,
+    table=0.0,
+    held=0.0,
+    near=0.0,
+    beside=0.0,
+    sensors={"ideal": 1.0},
+    holes=0.0,
+    missing=0.0,
+    smear=0.0,
+    coarse=0.0,
+)
 EVERYTHING = dataclasses.replace(
     WIDE, wall=0.5, person=0.5, table=0.5, held=0.5, near=0.5, beside=0.5, missing=0.5, smear=0.5
 )
@@ -32,8 +45,7 @@ def msra_like():
     return frames(range(48), seed=1, distribution="msra_like")
 
 
-# --- Purity
-# ----------------------------------------------------------------------------------------------
+# --- Purity -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("distribution", [WIDE, EVERYTHING, "msra_like"])
@@ -69,17 +81,16 @@ def test_the_global_generator_is_neither_read_nor_moved():
     assert torch.equal(first.depth, frames([5]).depth)
 
 
-# --- Protocols
-# -------------------------------------------------------------------------------------------
+# --- Setups -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_protocols_have_their_camera_and_joints(protocol):
-    rendered = frames(range(2), protocol=protocol)
-    setting = PROTOCOLS[protocol]
-    assert rendered.camera == setting.camera == preset(protocol)
-    assert rendered.depth.shape == (2, setting.camera.height, setting.camera.width)
-    assert rendered.joints.shape == (2, len(get(setting.skeleton)), 3)
+@pytest.mark.parametrize("setup", SETUPS)
+def test_setups_have_their_camera_and_joints(setup):
+    rendered = frames(range(2), setup=setup)
+    imitated = SETUPS[setup]
+    assert rendered.camera == imitated.camera == preset(setup)
+    assert rendered.depth.shape == (2, imitated.camera.height, imitated.camera.width)
+    assert rendered.joints.shape == (2, len(get(imitated.skeleton)), 3)
     assert rendered.depth.dtype == rendered.joints.dtype == torch.float32
     frame = rendered.frame(1)
     assert torch.equal(frame.depth, rendered.depth[1])
@@ -87,11 +98,11 @@ def test_protocols_have_their_camera_and_joints(protocol):
 
 
 def test_hands_are_where_the_camera_sees_them(wide):
-    """The mean of the joints is in the image, at the protocol's distance, and most joints are in
+    """The mean of the joints is in the image, at the setup's distance, and most joints are in
     the image.
     """
     uvd = xyz_to_uvd(wide.joints, wide.camera)
-    near, far = PROTOCOLS["msra"].distance
+    near, far = SETUPS["msra"].distance
     assert (
         (wide.joints[..., 2].mean(1) >= near - 1e-3) & (wide.joints[..., 2].mean(1) <= far + 1e-3)
     ).all()
@@ -99,8 +110,7 @@ def test_hands_are_where_the_camera_sees_them(wide):
     assert inside.float().mean() > 0.97
 
 
-# --- Images and joints belong together
-# ----------------------------------------------------------------------
+# --- Images and joints belong together ----------------------------------------
 
 
 def test_joints_lie_under_the_surface_that_shows_them():
@@ -132,8 +142,7 @@ def test_nothing_is_measured_beyond_reach():
     assert rendered.depth.max() <= 450.0 and (rendered.depth > 0).any()
 
 
-# --- Distributions
-# ---------------------------------------------------------------------------------------
+# --- Distributions ------------------------------------------------------------
 
 
 def test_msra_like_shows_right_hands_alone(msra_like):
@@ -173,8 +182,15 @@ def test_switches_are_off_at_zero_and_on_at_one():
         )
         others = (rendered.depth > 0) & (rendered.depth != clean.depth)
         assert others.flatten(1).any(1).float().mean() > 0.6, switch
-    for switch in (dict(sensors={"time of flight": 1.0}), dict(sensors={"structured light": 1.0}), dict(holes=1.0),
-                   dict(missing=1.0), dict(smear=1.0), dict(coarse=20.0)):  # fmt: skip
+    damages: tuple[dict[str, Any], ...] = (
+        dict(sensors={"time of flight": 1.0}),
+        dict(sensors={"structured light": 1.0}),
+        dict(holes=1.0),
+        dict(missing=1.0),
+        dict(smear=1.0),
+        dict(coarse=20.0),
+    )
+    for switch in damages:
         rendered = frames(range(12), seed=1, distribution=dataclasses.replace(CLEAN, **switch))
         assert not torch.equal(
             rendered.depth, frames(range(12), seed=1, distribution=CLEAN).depth
@@ -203,8 +219,6 @@ def test_a_gesture_may_be_asked_for():
 
 
 def test_poses_do_not_run_into_themselves(wide):
-    from handpose_lib.synth.hands.contact import penetration
-
     assert (penetration(wide.posed.spheres) <= poses.TOLERANCE_MM).float().mean() > 0.95
 
 
@@ -217,7 +231,7 @@ def test_distributions_go_through_json_and_back():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: frames([0], protocol="kinect"), "protocol 'kinect'.*msra"),
+        (lambda: frames([0], setup="kinect"), "setup 'kinect'.*msra"),
         (lambda: frames([0], distribution="narrow"), "distribution 'narrow'.*wide"),
         (lambda: frames([0], gesture="Z"), "gesture 'Z'.*TIP"),
         (lambda: frames([-1]), "whole numbers from 0"),

@@ -7,15 +7,15 @@ import torch
 
 from handpose_lib.errors import HandPoseError
 from handpose_lib.skeleton import get
-from handpose_lib.synth import PROTOCOLS
+from handpose_lib.synth import SETUPS
 from handpose_lib.synth.hands import motion
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_hand_moves_smoothly_and_in_front_of_the_camera(protocol):
-    joints = motion.joints(200, protocol, seed=3)
-    assert joints.shape == (200, len(get(PROTOCOLS[protocol].skeleton)), 3)
-    near, far = PROTOCOLS[protocol].distance
+@pytest.mark.parametrize("setup", SETUPS)
+def test_a_hand_moves_smoothly_and_in_front_of_the_camera(setup):
+    joints = motion.joints(200, setup, seed=3)
+    assert joints.shape == (200, len(get(SETUPS[setup].skeleton)), 3)
+    near, far = SETUPS[setup].distance
     assert joints[..., 2].min() > near - 250 and joints[..., 2].max() < far + 250
     steps = joints.diff(dim=0).norm(dim=-1)
     assert (

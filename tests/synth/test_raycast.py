@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from handpose_lib.camera import Camera, preset
+from handpose_lib.camera import Camera
+from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.synth.hands import hand
 from handpose_lib.synth.scene import raycast
@@ -16,8 +17,8 @@ from handpose_lib.synth.scene.raycast import Solids, wedge
 CAMERA = Camera(120.0, 118.0, 79.0, 61.0, 160, 120)
 
 
-# --- The oracle: sphere tracing in float64. Nothing below shares a formula with the ray caster.
-# -------
+# --- The oracle ---------------------------------------------------------------
+# Sphere tracing in float64. It shares no formula with the ray caster.
 
 
 def hulls_of_two(p, a, b):
@@ -40,7 +41,7 @@ def hulls_of_two(p, a, b):
 
 
 def hull_of_three(p, a, b, c):
-    """The same over the triangle of centres: a minimum inside of it, or else on one of its sides."""
+    """The same over the triangle of centres: the minimum is inside it or on one of its sides."""
     sides = hulls_of_two(p, torch.stack([a, b, c]), torch.stack([b, c, a])).amin(1)
     frame, _ = torch.linalg.qr(torch.stack([b[:3] - a[:3], c[:3] - a[:3]], dim=1))
     corners = torch.stack([frame.T @ (s[:3] - a[:3]) for s in (a, b, c)])
@@ -130,8 +131,7 @@ def scene(seed, chains=4, size=3):
     return torch.cat([centre, radius], -1)
 
 
-# --- Correctness
-# ---------------------------------------------------------------------------------------
+# --- Correctness --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -229,8 +229,7 @@ def test_triangle_is_the_plane_through_its_corners_from_both_sides():
     assert ((point - corners[0]) @ (normal / normal.norm())).abs().max() < 1e-9
 
 
-# --- Culling and tiles
-# ---------------------------------------------------------------------------------
+# --- Culling and tiles --------------------------------------------------------
 
 
 def test_tiles_lose_nothing(monkeypatch):
@@ -255,7 +254,7 @@ def test_tiles_lose_nothing(monkeypatch):
 
 
 def test_a_cone_that_runs_past_the_camera():
-    """A forearm that begins behind the camera is cut off there, and hides nothing in front of it."""
+    """A forearm that begins behind the camera is cut off there and hides nothing in front."""
     cone = [150.0, 60, -200, 30, 20, 10, 400, 20]
     solids = Solids(torch.tensor([[cone]]))
     depth = raycast.depth(solids, CAMERA)[0]
@@ -272,8 +271,7 @@ def test_image_sizes_that_are_no_multiple_of_a_tile():
     assert part.shape == (1, 77, 101) and torch.equal(part, whole[:, :77, :101])
 
 
-# --- Batches
-# -------------------------------------------------------------------------------------------
+# --- Batches ------------------------------------------------------------------
 
 
 def hands(count):
@@ -325,6 +323,7 @@ def test_float64_is_kept_and_float32_is_close_to_it():
 def test_joined_solids_are_the_nearer_of_both():
     one, two = hands(2).index(slice(0, 1)), hands(2).index(slice(1, 2))
     both = raycast.join([one, two])
+    assert both.triangles is not None and both.label is not None
     assert both.cones.shape[1] + both.triangles.shape[1] == len(both.label)
     a, b = (raycast.depth(s, preset("msra")) for s in (one, two))
     nearer = torch.where((a > 0) & ((b == 0) | (a < b)), a, b)
@@ -336,8 +335,7 @@ def test_nothing_is_an_empty_image():
     assert raycast.depth(Solids(torch.zeros(0, 4, 8)), CAMERA).shape == (0, 120, 160)
 
 
-# --- Bad input
-# -----------------------------------------------------------------------------------------
+# --- Bad input ----------------------------------------------------------------
 
 
 def test_bad_input_names_itself():

@@ -1,4 +1,4 @@
-"""Sensor models and surroundings against what their formulas promise on scenes with a known answer."""
+"""Sensor models and surroundings: their formulas hold on scenes with a known answer."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from handpose_lib.camera import Camera, preset
+from handpose_lib.camera import Camera
+from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.synth import hashing
 from handpose_lib.synth.hands import hand
@@ -29,8 +30,7 @@ def post(near=400.0, far=600.0):
     return scene
 
 
-# --- What all sensors share
-# ------------------------------------------------------------------------------
+# --- What all sensors share ---------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sensors.SENSORS)
@@ -65,8 +65,7 @@ def test_different_seeds_give_different_noise():
     assert abs(correlation) < 0.08
 
 
-# --- Time of flight
-# --------------------------------------------------------------------------------------
+# --- Time of flight -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("distance", [300.0, 600.0, 1200.0])
@@ -86,8 +85,7 @@ def test_time_of_flight_has_flying_pixels_at_edges_and_nowhere_else():
     assert not between.any()
 
 
-# --- Structured light
-# ------------------------------------------------------------------------------------
+# --- Structured light ---------------------------------------------------------
 
 
 def test_structured_light_measures_multiples_of_its_disparity_step():
@@ -125,8 +123,7 @@ def test_grazing_surfaces_are_not_measured():
         assert (share > 0.6) if lost else (share < 0.05)
 
 
-# --- Damage
-# ----------------------------------------------------------------------------------------------
+# --- Damage -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.2])
@@ -181,8 +178,7 @@ def test_bad_input_names_itself(call, message):
         call()
 
 
-# --- Surroundings
-# ----------------------------------------------------------------------------------------
+# --- Surroundings -------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -278,8 +274,7 @@ def test_merge_keeps_the_nearest_and_ignores_nothing():
     assert surroundings.merge(first, second).tolist() == [[[7, 4, 5, 0]]]
 
 
-# --- Hashing
-# ---------------------------------------------------------------------------------------------
+# --- Hashing ------------------------------------------------------------------
 
 
 def test_uniforms_are_uniform_and_independent():
@@ -287,8 +282,9 @@ def test_uniforms_are_uniform_and_independent():
     # Standard error of the mean: 0.29 / sqrt(80,000) = 0.001; of a correlation: 1 / sqrt(20,000) =
     # 0.007.
     assert abs(u.mean() - 0.5) < 0.005 and abs(u.std() - 12**-0.5) < 0.005
-    other = torch.stack([u[:, 0], u[:, 1], hashing.uniform(hashing.keys(8, range(20_000)), "a")[:, 0],
-                         hashing.uniform(hashing.keys(7, range(20_000)), "b")[:, 0], u[:, 0].roll(1)])  # fmt: skip
+    another_key = hashing.uniform(hashing.keys(8, range(20_000)), "a")[:, 0]
+    another_name = hashing.uniform(hashing.keys(7, range(20_000)), "b")[:, 0]
+    other = torch.stack([u[:, 0], u[:, 1], another_key, another_name, u[:, 0].roll(1)])
     assert (torch.corrcoef(other) - torch.eye(5)).abs().max() < 0.035
     assert u.min() >= 0 and u.max() < 1 and len(u.unique()) > 79_000
 

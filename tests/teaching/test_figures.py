@@ -13,7 +13,8 @@ import torch
 from matplotlib.colors import to_rgb
 
 from handpose_lib import skeleton
-from handpose_lib.camera import preset, xyz_to_uvd
+from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.teaching import figures
 

@@ -159,13 +159,12 @@ def test_what_cannot_be_shown_is_refused(draw):
         draw()
 
 
-# -- the pure functions behind the live figures
-# -------------------------------------------------------------
+# --- the pure functions behind the live figures -------------------------------
 
 
 @pytest.fixture(scope="module")
 def frames():
-    return synth.frames(range(3), seed=5, protocol="msra", distribution=synth.WIDE_VIEW)
+    return synth.frames(range(3), seed=5, setup="msra", distribution=synth.WIDE_VIEW)
 
 
 @pytest.fixture(scope="module")
@@ -357,8 +356,7 @@ def test_the_curve_of_a_network_is_its_mean_joint_error(frames, trained):
     )
 
 
-# -- live
-# ---------------------------------------------------------------------------------------------------
+# --- live ---------------------------------------------------------------------
 
 
 LIVE = {

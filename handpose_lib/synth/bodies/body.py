@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
-from torch import Tensor
 
-from handpose_lib.camera import CAMERAS, Camera, xyz_to_uvd
+from handpose_lib.camera import Camera, xyz_to_uvd
+from handpose_lib.dataset_specs import CAMERAS
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 from handpose_lib.synth import hashing
@@ -63,38 +63,129 @@ _HANG = _both(
     shoulder_abduction=9, shoulder_flexion=3, elbow_flexion=14, hip_abduction=4, knee_flexion=3
 )
 _STRIDE = {
-    "right hip flexion": (26, 0.0), "left hip flexion": (26, 0.5), "right knee flexion": (22, 0.25), "left knee flexion": (22, 0.75),
-    "right shoulder flexion": (24, 0.5), "left shoulder flexion": (24, 0.0), "spine twist": (6, 0.0),
-}  # fmt: skip
+    "right hip flexion": (26, 0.0),
+    "left hip flexion": (26, 0.5),
+    "right knee flexion": (22, 0.25),
+    "left knee flexion": (22, 0.75),
+    "right shoulder flexion": (24, 0.5),
+    "left shoulder flexion": (24, 0.0),
+    "spine twist": (6, 0.0),
+}
 
-ACTIONS = MappingProxyType({
-    "stand": _action(_HANG, {"spine bend": 4, "neck twist": 25}),
-    "walk": _action({**_HANG, **_both(knee_flexion=24, elbow_flexion=28)}, _STRIDE),
-    "march": _action({**_HANG, **_both(hip_flexion=22, knee_flexion=38, elbow_flexion=70)},
-                     {name: (1.6 * size, phase) for name, (size, phase) in _STRIDE.items()}),
-    "wave": _action({**_HANG, "right shoulder abduction": 95, "right shoulder rotation": -60, "right elbow flexion": 85},
-                    {"right elbow flexion": 30, "right shoulder abduction": 12}),
-    "clap": _action({**_HANG, **_both(shoulder_flexion=62, shoulder_abduction=16, elbow_flexion=52, shoulder_rotation=22)},
-                    _both(shoulder_abduction=16, elbow_flexion=12)),
-    "raise arms": _action({**_HANG, **_both(shoulder_flexion=90, elbow_flexion=20)}, _both(shoulder_flexion=72)),
-    "spread arms": _action({**_HANG, **_both(shoulder_abduction=75, elbow_flexion=12)}, _both(shoulder_abduction=40)),
-    "hands on hips": _action({**_HANG, **_both(shoulder_abduction=48, elbow_flexion=92, shoulder_rotation=52, shoulder_flexion=-12)},
-                             {"spine twist": 22, "spine bend": 10}),
-    "punch": _action({**_HANG, **_both(shoulder_flexion=48, elbow_flexion=88, shoulder_abduction=12), "spine flexion": 8},
-                     {"right shoulder flexion": 34, "right elbow flexion": (62, 0.5), "left elbow flexion": 16, "spine twist": (18, 0.5)}),
-    "kick": _action({**_HANG, "right hip flexion": 28, "right knee flexion": 32, "left shoulder flexion": 20, "spine flexion": 4},
-                    {"right hip flexion": 46, "right knee flexion": (26, 0.6), "left shoulder flexion": 24}),
-    "bow": _action({**_HANG, "spine flexion": 30, "lean": 14, **_both(shoulder_flexion=28)},
-                   {"spine flexion": 28, "lean": 14, **_both(shoulder_flexion=22)}),
-    "lean sideways": _action({**_HANG, "right shoulder abduction": 70, "left shoulder abduction": 24},
-                             {"spine bend": 28, "right shoulder abduction": (48, 0.0), "roll": 5}),
-    "twist": _action({**_HANG, **_both(shoulder_abduction=72, elbow_flexion=58)}, {"spine twist": 38, "neck twist": 18}),
-    "squat": _action({**_HANG, **_both(hip_flexion=50, knee_flexion=62, shoulder_flexion=55, ankle_flexion=14, hip_abduction=12),
-                      "spine flexion": 12, "lean": 8},
-                     {**_both(hip_flexion=44, knee_flexion=54, shoulder_flexion=26, ankle_flexion=10), "lean": 8}),
-    "lunge": _action({**_HANG, "right hip flexion": 42, "right knee flexion": 44, "left hip flexion": -8, "left knee flexion": 34,
-                      "left ankle flexion": -10}, {"right hip flexion": 26, "right knee flexion": 30, "left knee flexion": 18}),
-})  # fmt: skip
+ACTIONS = MappingProxyType(
+    {
+        "stand": _action(_HANG, {"spine bend": 4, "neck twist": 25}),
+        "walk": _action({**_HANG, **_both(knee_flexion=24, elbow_flexion=28)}, _STRIDE),
+        "march": _action(
+            {**_HANG, **_both(hip_flexion=22, knee_flexion=38, elbow_flexion=70)},
+            {name: (1.6 * size, phase) for name, (size, phase) in _STRIDE.items()},
+        ),
+        "wave": _action(
+            {
+                **_HANG,
+                "right shoulder abduction": 95,
+                "right shoulder rotation": -60,
+                "right elbow flexion": 85,
+            },
+            {"right elbow flexion": 30, "right shoulder abduction": 12},
+        ),
+        "clap": _action(
+            {
+                **_HANG,
+                **_both(
+                    shoulder_flexion=62,
+                    shoulder_abduction=16,
+                    elbow_flexion=52,
+                    shoulder_rotation=22,
+                ),
+            },
+            _both(shoulder_abduction=16, elbow_flexion=12),
+        ),
+        "raise arms": _action(
+            {**_HANG, **_both(shoulder_flexion=90, elbow_flexion=20)}, _both(shoulder_flexion=72)
+        ),
+        "spread arms": _action(
+            {**_HANG, **_both(shoulder_abduction=75, elbow_flexion=12)},
+            _both(shoulder_abduction=40),
+        ),
+        "hands on hips": _action(
+            {
+                **_HANG,
+                **_both(
+                    shoulder_abduction=48,
+                    elbow_flexion=92,
+                    shoulder_rotation=52,
+                    shoulder_flexion=-12,
+                ),
+            },
+            {"spine twist": 22, "spine bend": 10},
+        ),
+        "punch": _action(
+            {
+                **_HANG,
+                **_both(shoulder_flexion=48, elbow_flexion=88, shoulder_abduction=12),
+                "spine flexion": 8,
+            },
+            {
+                "right shoulder flexion": 34,
+                "right elbow flexion": (62, 0.5),
+                "left elbow flexion": 16,
+                "spine twist": (18, 0.5),
+            },
+        ),
+        "kick": _action(
+            {
+                **_HANG,
+                "right hip flexion": 28,
+                "right knee flexion": 32,
+                "left shoulder flexion": 20,
+                "spine flexion": 4,
+            },
+            {"right hip flexion": 46, "right knee flexion": (26, 0.6), "left shoulder flexion": 24},
+        ),
+        "bow": _action(
+            {**_HANG, "spine flexion": 30, "lean": 14, **_both(shoulder_flexion=28)},
+            {"spine flexion": 28, "lean": 14, **_both(shoulder_flexion=22)},
+        ),
+        "lean sideways": _action(
+            {**_HANG, "right shoulder abduction": 70, "left shoulder abduction": 24},
+            {"spine bend": 28, "right shoulder abduction": (48, 0.0), "roll": 5},
+        ),
+        "twist": _action(
+            {**_HANG, **_both(shoulder_abduction=72, elbow_flexion=58)},
+            {"spine twist": 38, "neck twist": 18},
+        ),
+        "squat": _action(
+            {
+                **_HANG,
+                **_both(
+                    hip_flexion=50,
+                    knee_flexion=62,
+                    shoulder_flexion=55,
+                    ankle_flexion=14,
+                    hip_abduction=12,
+                ),
+                "spine flexion": 12,
+                "lean": 8,
+            },
+            {
+                **_both(hip_flexion=44, knee_flexion=54, shoulder_flexion=26, ankle_flexion=10),
+                "lean": 8,
+            },
+        ),
+        "lunge": _action(
+            {
+                **_HANG,
+                "right hip flexion": 42,
+                "right knee flexion": 44,
+                "left hip flexion": -8,
+                "left knee flexion": 34,
+                "left ankle flexion": -10,
+            },
+            {"right hip flexion": 26, "right knee flexion": 30, "left knee flexion": 18},
+        ),
+    }
+)
 """Action → degrees at rest, and swings (degrees, phase in turns) by degree of freedom. What is
 written for the right side is done with the left one as often.
 """
@@ -118,22 +209,22 @@ class Rendered:
     body_depth: (B, 240, 320) exact depth of the person.
     """
 
-    depth: Tensor
-    joints: Tensor
-    centre: Tensor
+    depth: torch.Tensor
+    joints: torch.Tensor
+    centre: torch.Tensor
     camera: Camera
-    persons: Tensor
+    persons: torch.Tensor
     actions: list[str]
     ids: list[str]
-    valid: Tensor
-    visible: Tensor
-    body_depth: Tensor
+    valid: torch.Tensor
+    visible: torch.Tensor
+    body_depth: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.depth)
 
     @property
-    def parts(self) -> Tensor:
+    def parts(self) -> torch.Tensor:
         """(B, 240, 320) int8: the number of the joint that is nearest to the person's surface
         there, −1 elsewhere.
         """
@@ -208,8 +299,7 @@ def frames(
     )
 
 
-# ---------------------------------------------------------------------------------------------- the
-# person
+# --- the person ---------------------------------------------------------------
 
 
 def _performing(draw: _Draws, persons: list[int], actions: list[str]) -> Body:
@@ -225,7 +315,7 @@ def _performing(draw: _Draws, persons: list[int], actions: list[str]) -> Body:
     )
 
 
-def _still_and_swing(actions: list[str], device) -> tuple[Tensor, Tensor, Tensor]:
+def _still_and_swing(actions: list[str], device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(B, 27) angles at rest and extent of their swings in rad, and the phases of these in turns."""
     table = torch.zeros(3, len(actions), len(DOF))
     for row, action in enumerate(actions):
@@ -240,7 +330,7 @@ def _still_and_swing(actions: list[str], device) -> tuple[Tensor, Tensor, Tensor
     return table.to(device).unbind(0)
 
 
-def _tried(draw: _Draws, who, table) -> Tensor:
+def _tried(draw: _Draws, who, table) -> torch.Tensor:
     """(B, 27) the first of some moments in which no part runs into another, else the best of them."""
     best = depth = None
     for number in range(TRIES):
@@ -252,7 +342,7 @@ def _tried(draw: _Draws, who, table) -> Tensor:
     return best
 
 
-def _moment(draw: _Draws, table, name: str) -> Tensor:
+def _moment(draw: _Draws, table, name: str) -> torch.Tensor:
     still, swing, phase = table
     turn = 2 * math.pi * (draw(f"moment, {name}") + phase)
     spread = [next((s for joint, s in _JITTER.items() if joint in dof), 3.0) for dof in DOF]
@@ -272,7 +362,7 @@ def _moment(draw: _Draws, table, name: str) -> Tensor:
     return person.clamp(torch.cat([yaw[:, None], mirrored[:, 1:]], 1))
 
 
-def _free_arms(draw: _Draws, angles: Tensor, name: str) -> Tensor:
+def _free_arms(draw: _Draws, angles: torch.Tensor, name: str) -> torch.Tensor:
     """In a fifth of the frames the arms do something else: every angle uniform in its limits."""
     arm = torch.tensor(
         [dof.split()[-2] in ("shoulder", "elbow") if " " in dof else False for dof in DOF],
@@ -283,7 +373,7 @@ def _free_arms(draw: _Draws, angles: Tensor, name: str) -> Tensor:
     return torch.where(draw.happens("arms are free", 0.2)[:, None] & arm, anywhere, angles)
 
 
-def _mirrored(angles: Tensor) -> Tensor:
+def _mirrored(angles: torch.Tensor) -> torch.Tensor:
     """The same pose with the other side."""
     other = [
         DOF.index(dof.replace("right", "?").replace("left", "right").replace("?", "left"))
@@ -293,11 +383,10 @@ def _mirrored(angles: Tensor) -> Tensor:
     return angles[:, other] * sign
 
 
-# ------------------------------------------------------------------------------------------ camera
-# and room
+# --- camera and room ----------------------------------------------------------
 
 
-def _seen(draw: _Draws, body: Body, view: str) -> tuple[Body, Tensor]:
+def _seen(draw: _Draws, body: Body, view: str) -> tuple[Body, torch.Tensor]:
     """The persons in the camera's frame, and floor and wall (B, 2, 4) as planes."""
     high, far = (
         draw.between("camera height", (1150.0, 1350.0)),
@@ -336,7 +425,7 @@ def _seen(draw: _Draws, body: Body, view: str) -> tuple[Body, Tensor]:
     return placed.turned(turn), torch.cat([normals, offset], -1)
 
 
-def _measured(draw: _Draws, body_depth: Tensor, planes: Tensor) -> Tensor:
+def _measured(draw: _Draws, body_depth: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
     floor, wall = (surroundings.plane_depth(planes[:, i], CAMERA) for i in range(2))
     scene = surroundings.merge(body_depth, floor, wall)
     strength = draw.between("strength", (0.3, 1.0))
@@ -344,7 +433,9 @@ def _measured(draw: _Draws, body_depth: Tensor, planes: Tensor) -> Tensor:
     return sensors.holes(measured, draw.key, 0.02 * draw("holes")[:, 0].square())
 
 
-def _on_the_near_side(body_depth: Tensor, u: Tensor, v: Tensor, d: Tensor) -> Tensor:
+def _on_the_near_side(
+    body_depth: torch.Tensor, u: torch.Tensor, v: torch.Tensor, d: torch.Tensor
+) -> torch.Tensor:
     """(B, 15) whether the surface in the direction of a joint is that around the joint."""
     rows = torch.arange(len(u), device=u.device)[:, None]
     column, line = (
@@ -355,5 +446,5 @@ def _on_the_near_side(body_depth: Tensor, u: Tensor, v: Tensor, d: Tensor) -> Te
     return (surface > d - SURFACE_MM) & (surface > 0)
 
 
-def _pick(uniform: Tensor, count: int) -> list[int]:
+def _pick(uniform: torch.Tensor, count: int) -> list[int]:
     return (uniform[:, 0] * count).long().clamp_max(count - 1).tolist()

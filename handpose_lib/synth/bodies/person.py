@@ -29,7 +29,6 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import torch
-from torch import Tensor
 
 from handpose_lib import skeleton as skeletons
 from handpose_lib.errors import HandPoseError
@@ -39,19 +38,30 @@ from handpose_lib.synth.scene.raycast import Solids, wedge
 SIDES = {"right": -1.0, "left": 1.0}
 """The person's sides and the sign of their x."""
 
-# ------------------------------------------------------------------------------------------ degrees
-# of freedom
+# --- degrees of freedom -------------------------------------------------------
 
 _TRUNK = (
-    ("yaw", -180, 180), ("lean", -15, 50), ("roll", -15, 15),
-    ("spine flexion", -20, 70), ("spine bend", -30, 30), ("spine twist", -40, 40),
-    ("neck flexion", -30, 40), ("neck bend", -30, 30), ("neck twist", -60, 60),
-)  # fmt: skip
+    ("yaw", -180, 180),
+    ("lean", -15, 50),
+    ("roll", -15, 15),
+    ("spine flexion", -20, 70),
+    ("spine bend", -30, 30),
+    ("spine twist", -40, 40),
+    ("neck flexion", -30, 40),
+    ("neck bend", -30, 30),
+    ("neck twist", -60, 60),
+)
 _LIMBS = (
-    ("shoulder flexion", -45, 170), ("shoulder abduction", 0, 165), ("shoulder rotation", -70, 80), ("elbow flexion", 0, 145),
-    ("hip flexion", -20, 115), ("hip abduction", -10, 45), ("hip rotation", -35, 40), ("knee flexion", 0, 135),
+    ("shoulder flexion", -45, 170),
+    ("shoulder abduction", 0, 165),
+    ("shoulder rotation", -70, 80),
+    ("elbow flexion", 0, 145),
+    ("hip flexion", -20, 115),
+    ("hip abduction", -10, 45),
+    ("hip rotation", -35, 40),
+    ("knee flexion", 0, 135),
     ("ankle flexion", -40, 25),
-)  # fmt: skip
+)
 _TABLE = _TRUNK + tuple(
     (f"{side} {name}", low, high) for side in SIDES for name, low, high in _LIMBS
 )
@@ -68,23 +78,28 @@ LIMITS = torch.tensor([(low, high) for _, low, high in _TABLE], dtype=torch.floa
 )
 """(27, 2) lowest and highest angle in rad, float64."""
 
-# -------------------------------------------------------------------------------------------------
-# segments
+# --- segments -----------------------------------------------------------------
 
-SEGMENTS = MappingProxyType({
-    "pelvis": (None, 0, 0, 0),
-    "abdomen": ("pelvis", 0, -105, 0),
-    "chest": ("abdomen", 0, -145, 0),
-    "head": ("chest", 0, -250, 12),
-    **{f"{side} {name}": (parent.format(side), sign * x, y, z) for side, sign in SIDES.items() for name, parent, x, y, z in (
-        ("upper arm", "chest", 183, -222, 5),
-        ("forearm", "{} upper arm", 0, 305, 0),
-        ("hand", "{} forearm", 0, 255, 0),
-        ("thigh", "pelvis", 105, 0, 0),
-        ("shin", "{} thigh", 0, 475, 0),
-        ("foot", "{} shin", 0, 415, 0),
-    )},
-})  # fmt: skip
+SEGMENTS = MappingProxyType(
+    {
+        "pelvis": (None, 0, 0, 0),
+        "abdomen": ("pelvis", 0, -105, 0),
+        "chest": ("abdomen", 0, -145, 0),
+        "head": ("chest", 0, -250, 12),
+        **{
+            f"{side} {name}": (parent.format(side), sign * x, y, z)
+            for side, sign in SIDES.items()
+            for name, parent, x, y, z in (
+                ("upper arm", "chest", 183, -222, 5),
+                ("forearm", "{} upper arm", 0, 305, 0),
+                ("hand", "{} forearm", 0, 255, 0),
+                ("thigh", "pelvis", 105, 0, 0),
+                ("shin", "{} thigh", 0, 475, 0),
+                ("foot", "{} shin", 0, 415, 0),
+            )
+        },
+    }
+)
 """Segment → the one before, and its origin there, x y z in mm of an average adult."""
 
 _SIDED = {
@@ -92,18 +107,29 @@ _SIDED = {
     "upper arm": {"shoulder": (-4, 22, 2, 57), "biceps": (0, 135, -4, 46)},
     "forearm": {"elbow": (0, 0, 2, 39), "forearm": (0, 66, 0, 42), "wrist": (0, 250, 0, 27)},
     "hand": {
-        "palm": (0, 12, 0, 24), "index": (-2, 90, -29, 13), "middle": (-2, 93, -10, 12), "ring": (-2, 90, 9, 12),
-        "little": (-2, 83, 27, 11), "index tip": (-24, 160, -26, 8), "middle tip": (-26, 168, -9, 8),
-        "ring tip": (-26, 160, 9, 8), "little tip": (-22, 138, 25, 7), "thumb": (-6, 30, -27, 15),
+        "palm": (0, 12, 0, 24),
+        "index": (-2, 90, -29, 13),
+        "middle": (-2, 93, -10, 12),
+        "ring": (-2, 90, 9, 12),
+        "little": (-2, 83, 27, 11),
+        "index tip": (-24, 160, -26, 8),
+        "middle tip": (-26, 168, -9, 8),
+        "ring tip": (-26, 160, 9, 8),
+        "little tip": (-22, 138, 25, 7),
+        "thumb": (-6, 30, -27, 15),
         "thumb tip": (-16, 92, -52, 9),
     },
     "thigh": {"thigh top": (-4, 40, 4, 85), "thigh": (-4, 200, -4, 75), "knee": (0, 468, -4, 54)},
     "shin": {"calf": (2, 135, 14, 55), "shin": (0, 260, 6, 45), "ankle": (0, 405, 4, 36)},
     "foot": {
-        "heel": (0, 46, 30, 32), "instep": (-4, 22, -42, 33), "ball inner": (-20, 54, -112, 24), "ball outer": (26, 56, -98, 22),
-        "toe inner": (-16, 61, -162, 17), "toe outer": (22, 62, -140, 16),
+        "heel": (0, 46, 30, 32),
+        "instep": (-4, 22, -42, 33),
+        "ball inner": (-20, 54, -112, 24),
+        "ball outer": (26, 56, -98, 22),
+        "toe inner": (-16, 61, -162, 17),
+        "toe outer": (22, 62, -140, 16),
     },
-}  # fmt: skip
+}
 _PAIRED = {
     "pelvis": {"hip": (92, 8, 8, 90), "seat": (62, 52, 40, 84), "belly": (46, -66, -10, 88)},
     "abdomen": {"waist": (56, -48, -2, 86), "navel": (30, -10, -30, 70)},
@@ -117,10 +143,15 @@ _PAIRED = {
 _MIDDLE = {
     "chest": {"nape": (0, -252, 26, 57)},
     "head": {
-        "throat": (0, -84, 4, 54), "occiput": (0, -158, 30, 77), "forehead": (0, -166, -20, 75), "jaw": (0, -66, -46, 42),
-        "cheeks": (0, -104, -40, 58), "nose bridge": (0, -138, -88, 11), "nose": (0, -110, -101, 13),
+        "throat": (0, -84, 4, 54),
+        "occiput": (0, -158, 30, 77),
+        "forehead": (0, -166, -20, 75),
+        "jaw": (0, -66, -46, 42),
+        "cheeks": (0, -104, -40, 58),
+        "nose bridge": (0, -138, -88, 11),
+        "nose": (0, -110, -101, 13),
     },
-}  # fmt: skip
+}
 
 
 def _spheres() -> dict[str, tuple]:
@@ -143,37 +174,76 @@ SPHERES = MappingProxyType(_spheres())
 
 # A side's own sphere goes without its side; "other x" is that of the other side.
 _WEDGES = (
-    ("hip", "other hip", "belly"), ("seat", "other seat", "hip"), ("belly", "other belly", "waist"), ("hip", "belly", "waist"),
-    ("belly", "waist", "navel"), ("navel", "other navel", "belly"), ("navel", "other navel", "breast"), ("navel", "waist", "ribs"),
-    ("waist", "other waist", "ribs"), ("ribs", "other ribs", "upper chest"), ("upper chest", "other upper chest", "nape"),
-    ("breast", "other breast", "upper chest"), ("breast", "ribs", "upper chest"), ("navel", "ribs", "breast"),
-    ("nape", "shoulder", "upper chest"), ("shoulder", "upper chest", "ribs"),
-    ("hip", "seat", "thigh top"), ("seat", "thigh top", "thigh"),
-    ("palm", "index", "middle"), ("palm", "middle", "ring"), ("palm", "ring", "little"), ("palm", "thumb", "index"),
-    ("ankle", "heel", "instep"), ("instep", "ball inner", "ball outer"), ("heel", "ball inner", "ball outer"),
-    ("instep", "heel", "ball outer"), ("instep", "heel", "ball inner"), ("ball inner", "ball outer", "toe inner"),
+    ("hip", "other hip", "belly"),
+    ("seat", "other seat", "hip"),
+    ("belly", "other belly", "waist"),
+    ("hip", "belly", "waist"),
+    ("belly", "waist", "navel"),
+    ("navel", "other navel", "belly"),
+    ("navel", "other navel", "breast"),
+    ("navel", "waist", "ribs"),
+    ("waist", "other waist", "ribs"),
+    ("ribs", "other ribs", "upper chest"),
+    ("upper chest", "other upper chest", "nape"),
+    ("breast", "other breast", "upper chest"),
+    ("breast", "ribs", "upper chest"),
+    ("navel", "ribs", "breast"),
+    ("nape", "shoulder", "upper chest"),
+    ("shoulder", "upper chest", "ribs"),
+    ("hip", "seat", "thigh top"),
+    ("seat", "thigh top", "thigh"),
+    ("palm", "index", "middle"),
+    ("palm", "middle", "ring"),
+    ("palm", "ring", "little"),
+    ("palm", "thumb", "index"),
+    ("ankle", "heel", "instep"),
+    ("instep", "ball inner", "ball outer"),
+    ("heel", "ball inner", "ball outer"),
+    ("instep", "heel", "ball outer"),
+    ("instep", "heel", "ball inner"),
+    ("ball inner", "ball outer", "toe inner"),
     ("ball outer", "toe inner", "toe outer"),
-    ("occiput", "forehead", "jaw"), ("forehead", "cheeks", "jaw"), ("occiput", "throat", "jaw"),
-)  # fmt: skip
+    ("occiput", "forehead", "jaw"),
+    ("forehead", "cheeks", "jaw"),
+    ("occiput", "throat", "jaw"),
+)
 _CHAINS = (
-    ("shoulder", "biceps", "elbow", "forearm", "wrist", "palm"), ("thigh top", "thigh", "knee", "calf", "shin", "ankle"),
-    ("index", "index tip"), ("middle", "middle tip"), ("ring", "ring tip"), ("little", "little tip"), ("thumb", "thumb tip"),
-    ("nape", "throat"), ("throat", "occiput"), ("nose bridge", "nose"), ("nose", "cheeks"), ("ear", "occiput"),
-)  # fmt: skip
+    ("shoulder", "biceps", "elbow", "forearm", "wrist", "palm"),
+    ("thigh top", "thigh", "knee", "calf", "shin", "ankle"),
+    ("index", "index tip"),
+    ("middle", "middle tip"),
+    ("ring", "ring tip"),
+    ("little", "little tip"),
+    ("thumb", "thumb tip"),
+    ("nape", "throat"),
+    ("throat", "occiput"),
+    ("nose bridge", "nose"),
+    ("nose", "cheeks"),
+    ("ear", "occiput"),
+)
 
 _PLACES = {
-    "head": ("head", 0, -240, -12), "neck": ("head", 0, 0, 0), "torso": ("chest", 0, 0, 0),
-    **{f"{side} {name}": (f"{side} {segment}", *place) for side in SIDES for name, segment, place in (
-        ("shoulder", "upper arm", (0, 0, 0)), ("elbow", "forearm", (0, 0, 0)), ("hand", "hand", (0, 75, 0)),
-        ("hip", "thigh", (0, 0, 0)), ("knee", "shin", (0, 0, 0)), ("foot", "foot", (0, 42, -45)),
-    )},
-}  # fmt: skip
+    "head": ("head", 0, -240, -12),
+    "neck": ("head", 0, 0, 0),
+    "torso": ("chest", 0, 0, 0),
+    **{
+        f"{side} {name}": (f"{side} {segment}", *place)
+        for side in SIDES
+        for name, segment, place in (
+            ("shoulder", "upper arm", (0, 0, 0)),
+            ("elbow", "forearm", (0, 0, 0)),
+            ("hand", "hand", (0, 75, 0)),
+            ("hip", "thigh", (0, 0, 0)),
+            ("knee", "shin", (0, 0, 0)),
+            ("foot", "foot", (0, 42, -45)),
+        )
+    },
+}
 JOINTS = MappingProxyType({name: _PLACES[name] for name in skeletons.get("itop15").joints})
 """ITOP's joint → its segment and its place there in mm of an average adult, in ITOP's order."""
 
 
-# -------------------------------------------------------------------------------------------------
-# persons
+# --- persons ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -182,8 +252,8 @@ class Subject:
     (..., SEGMENTS) of its radii.
     """
 
-    scale: Tensor
-    girth: Tensor
+    scale: torch.Tensor
+    girth: torch.Tensor
 
     def to(self, *args, **kwargs) -> Subject:
         """The same persons on another device or in another dtype."""
@@ -191,9 +261,16 @@ class Subject:
 
 
 _BUILD = {
-    "size": (0.90, 1.06), "trunk": (0.96, 1.04), "arms": (0.95, 1.05), "legs": (0.95, 1.05), "shoulders": (0.90, 1.06),
-    "hips": (0.93, 1.06), "girth": (0.84, 1.16), "belly": (0.86, 1.18), "head": (0.95, 1.05),
-}  # fmt: skip
+    "size": (0.90, 1.06),
+    "trunk": (0.96, 1.04),
+    "arms": (0.95, 1.05),
+    "legs": (0.95, 1.05),
+    "shoulders": (0.90, 1.06),
+    "hips": (0.93, 1.06),
+    "girth": (0.84, 1.16),
+    "belly": (0.86, 1.18),
+    "head": (0.95, 1.05),
+}
 _JITTER = 0.02
 
 
@@ -242,8 +319,7 @@ def subjects(indices: Iterable[int], seed: int = 0) -> Subject:
     )
 
 
-# --------------------------------------------------------------------------------------------------
-# posing
+# --- posing -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -252,8 +328,8 @@ class Body:
     in ITOP's order, mm.
     """
 
-    spheres: Tensor
-    joints: Tensor
+    spheres: torch.Tensor
+    joints: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.spheres)
@@ -264,11 +340,11 @@ class Body:
         _, flats = wedge(self.spheres[:, triples])
         return Solids(self.spheres[:, pairs].flatten(2), flats.flatten(1, 2))
 
-    def moved(self, shift: Tensor) -> Body:
+    def moved(self, shift: torch.Tensor) -> Body:
         """The same persons elsewhere; shift (B, 3) mm."""
         return self._map(lambda points: points + shift[:, None])
 
-    def turned(self, turn: Tensor) -> Body:
+    def turned(self, turn: torch.Tensor) -> Body:
         """Seen from another frame; turn (B, 3, 3)."""
         return self._map(lambda points: _apply(turn, points))
 
@@ -279,7 +355,7 @@ class Body:
         )
 
 
-def posed(persons: Subject, angles: Tensor) -> Body:
+def posed(persons: Subject, angles: torch.Tensor) -> Body:
     """Forward kinematics: persons (B or one) in poses (B, 27) rad, named by `DOF`; the middle of
     the hips is the origin.
 
@@ -327,7 +403,7 @@ def posed(persons: Subject, angles: Tensor) -> Body:
     return Body(torch.cat([centres, radii[..., None]], -1), joints)
 
 
-def penetration(body: Body) -> Tensor:
+def penetration(body: Body) -> torch.Tensor:
     """(B,) mm by which arms, legs, trunk and head overlap where they should not; below 0 it is
     their distance.
     """
@@ -336,13 +412,13 @@ def penetration(body: Body) -> Tensor:
     return _overlap(a[:, first], b[:, first], a[:, second], b[:, second]).amax(-1)
 
 
-def clamp(angles: Tensor) -> Tensor:
+def clamp(angles: torch.Tensor) -> torch.Tensor:
     """The pose (..., 27) with every angle moved into its limits."""
     low, high = LIMITS.to(angles).unbind(-1)
     return torch.minimum(torch.maximum(angles, low), high)
 
 
-def _turns(angles: Tensor) -> dict[str, Tensor]:
+def _turns(angles: torch.Tensor) -> dict[str, torch.Tensor]:
     """Segment → (B, 3, 3), from its frame to the world's."""
     angle = dict(zip(DOF, angles.unbind(-1)))
     turns = {
@@ -382,7 +458,7 @@ def _turns(angles: Tensor) -> dict[str, Tensor]:
     return turns
 
 
-def _about(axis: str, angle: Tensor) -> Tensor:
+def _about(axis: str, angle: torch.Tensor) -> torch.Tensor:
     """(B, 3, 3) rotation about an axis."""
     c, s, none, one = (
         torch.cos(angle),
@@ -402,19 +478,19 @@ def _about(axis: str, angle: Tensor) -> Tensor:
 # products do not promise.
 
 
-def _product(first: Tensor, *others: Tensor) -> Tensor:
+def _product(first: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
     for other in others:
         first = sum(first[..., :, i : i + 1] * other[..., i : i + 1, :] for i in range(3))
     return first
 
 
-def _apply(turn: Tensor, points: Tensor) -> Tensor:
+def _apply(turn: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """(B, 3, 3) applied to points (B, N, 3)."""
     return sum(points[..., i : i + 1] * turn[:, None, :, i] for i in range(3))
 
 
 @lru_cache
-def _mesh(device: torch.device) -> tuple[Tensor, Tensor]:
+def _mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Cones (N, 2) and wedges (T, 3) as indices of spheres."""
     number = {name: i for i, name in enumerate(SPHERES)}
     triples, pairs = {}, {}
@@ -446,7 +522,7 @@ def _mesh(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache
-def _capsules(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _capsules(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Capsules (N, 2) as indices of spheres, and the pairs of them (P,), (P,) that must stay apart."""
     number = {name: i for i, name in enumerate(SPHERES)}
     parts = {

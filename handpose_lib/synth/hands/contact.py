@@ -4,12 +4,11 @@ import itertools
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from handpose_lib.synth.hands.hand import CHAINS, FINGERS, SPHERES
 
 
-def penetration(spheres: Tensor) -> Tensor:
+def penetration(spheres: torch.Tensor) -> torch.Tensor:
     """(B,) mm by which the deepest two parts of a hand overlap that should not; below 0 it is their
     distance.
 
@@ -26,7 +25,9 @@ def penetration(spheres: Tensor) -> Tensor:
 
 
 @lru_cache
-def _capsules(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _capsules(
+    device: torch.device,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Capsules: spheres at both ends (N, 2), part left out at the first (N, 1); pairs of capsules,
     twice (P,).
     """
@@ -59,7 +60,7 @@ def _capsules(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
-def _overlap(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+def _overlap(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
     """Depth of overlap of the tapered capsules ab and cd, each end (..., 4) with its radius.
 
     The closest points of two segments after Ericson, Real-Time Collision Detection, section 5.1.9;
@@ -77,5 +78,5 @@ def _overlap(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     return radii - _dot(gap, gap).sqrt()
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]

@@ -30,7 +30,6 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from handpose_lib import skeleton as skeletons
 from handpose_lib.errors import HandPoseError, one_of
@@ -42,9 +41,13 @@ FINGERS = ("thumb", "index", "middle", "ring", "little")
 # about the active ranges of motion of clinical goniometry, counted from the straight hand; the
 # position is a working space.
 _GLOBAL = (
-    ("x", -300, 300), ("y", -300, 300), ("z", 250, 1000),
-    ("yaw", -180, 180), ("pitch", -90, 90), ("roll", -180, 180),
-)  # fmt: skip
+    ("x", -300, 300),
+    ("y", -300, 300),
+    ("z", 250, 1000),
+    ("yaw", -180, 180),
+    ("pitch", -90, 90),
+    ("roll", -180, 180),
+)
 _THUMB = (
     ("cmc abduction", -5, 60),
     ("cmc flexion", -15, 45),
@@ -93,12 +96,11 @@ WRIST_LIMITS = torch.tensor([(-60, 60), (-20, 30)], dtype=torch.float64) * (math
 degree of freedom.
 """
 
-SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21")
+SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "dexycb21")
 """The skeletons that `Hand.joints` answers."""
 
 
-# ----------------------------------------------------------------------------------------------
-# subjects
+# --- subjects -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,9 @@ class Subject:
     radii: (..., 5, 4) radius of each finger at its three joints and at its tip.
     """
 
-    palm: Tensor
-    bones: Tensor
-    radii: Tensor
+    palm: torch.Tensor
+    bones: torch.Tensor
+    radii: torch.Tensor
 
     def to(self, *args, **kwargs) -> Subject:
         """The same subject on another device or in another dtype."""
@@ -125,7 +127,7 @@ class Subject:
         return Subject(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @property
-    def length(self) -> Tensor:
+    def length(self) -> torch.Tensor:
         """(...) mm from the wrist to the tip of the straight middle finger."""
         return -self.palm[..., PALM.index("middle"), 1] + self.bones[..., 2, :].sum(-1)
 
@@ -218,8 +220,8 @@ def subjects(indices, seed: int = 0) -> Subject:
     """A batch of subjects: `indices` is a sequence or tensor of B whole numbers, on whose device
     the batch lives.
     """
-    device = indices.device if isinstance(indices, Tensor) else None
-    numbers = indices.tolist() if isinstance(indices, Tensor) else list(indices)
+    device = indices.device if isinstance(indices, torch.Tensor) else None
+    numbers = indices.tolist() if isinstance(indices, torch.Tensor) else list(indices)
     known = {i: subject(i, seed) for i in set(numbers)}
     if not numbers:
         raise HandPoseError("no subjects: accepted is a sequence of at least one number")
@@ -231,8 +233,7 @@ def subjects(indices, seed: int = 0) -> Subject:
     )
 
 
-# -------------------------------------------------------------------------------------------------
-# posing
+# --- posing -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -244,13 +245,13 @@ class Hand:
     palm.
     """
 
-    spheres: Tensor
-    keypoints: Tensor
+    spheres: torch.Tensor
+    keypoints: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.spheres)
 
-    def joints(self, skeleton: str = "msra21") -> Tensor:
+    def joints(self, skeleton: str = "msra21") -> torch.Tensor:
         """(B, J, 3) mm: the joints of a skeleton (one of `SKELETONS`) in its own order.
 
         The thumb's first joint of MSRA and HANDS2017 is its saddle joint at the wrist; ICVL's and
@@ -270,11 +271,11 @@ class Hand:
 
 def posed(
     subject: Subject,
-    pose: Tensor,
-    forearm: Tensor | float | None = None,
-    hand: str | Tensor = "right",
-    girth: Tensor | float = 1.0,
-    wrist: Tensor | None = None,
+    pose: torch.Tensor,
+    forearm: torch.Tensor | float | None = None,
+    hand: str | torch.Tensor = "right",
+    girth: torch.Tensor | float = 1.0,
+    wrist: torch.Tensor | None = None,
 ) -> Hand:
     """Forward kinematics of a batch.
 
@@ -312,7 +313,7 @@ def posed(
     return Hand(spheres, _place(keypoints, mirror, turn, pose[:, :3]))
 
 
-def jointed(subject: Subject, angles: Tensor) -> Tensor:
+def jointed(subject: Subject, angles: torch.Tensor) -> torch.Tensor:
     """(B, 23, 4) spheres of palm and fingers, the first of `SPHERES`, in the frame of a right hand.
 
     angles: (B, 20) rad, a pose without its position and orientation.
@@ -320,7 +321,7 @@ def jointed(subject: Subject, angles: Tensor) -> Tensor:
     return _jointed(subject, angles)[0]
 
 
-def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
+def rotation(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> torch.Tensor:
     """(..., 3, 3) orientation of a hand: R = Rz(roll) Rx(pitch) Ry(yaw), angles in rad.
 
     yaw turns the hand about its long axis (half a turn shows its back), pitch tips the fingers
@@ -336,7 +337,7 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
-def orientation(rotation: Tensor) -> Tensor:
+def orientation(rotation: torch.Tensor) -> torch.Tensor:
     """(..., 3) yaw, pitch, roll of a rotation (..., 3, 3): the inverse of `rotation` for |pitch| <
     90 degrees.
     """
@@ -346,14 +347,13 @@ def orientation(rotation: Tensor) -> Tensor:
     return torch.stack([yaw, pitch, roll], dim=-1)
 
 
-def clamp(pose: Tensor) -> Tensor:
+def clamp(pose: torch.Tensor) -> torch.Tensor:
     """The pose (..., 26) with every entry moved into its limits."""
     low, high = LIMITS.to(pose).unbind(-1)
     return torch.minimum(torch.maximum(pose, low), high)
 
 
-# ----------------------------------------------------------------------------- from the pose to the
-# spheres
+# --- from the pose to the spheres ---------------------------------------------
 
 # The direction in which each finger leaves the palm when straight, rad from -y to the thumb's side,
 # and the turn of its plane of flexion about its own axis, which makes the fingers of a fist point
@@ -368,7 +368,7 @@ OUTWARDS = (0.0, 1.0, 1.0, -1.0, -1.0)
 _PRONATION = 0.5
 
 
-def _jointed(subject: Subject, angles: Tensor) -> tuple[Tensor, Tensor]:
+def _jointed(subject: Subject, angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The spheres of `jointed`, and the chains of joints (B, 5, 4, 4) with radii."""
     subject = subject.to(angles)
     if subject.palm.ndim > 2 and len(subject.palm) != len(angles):
@@ -385,7 +385,9 @@ def _jointed(subject: Subject, angles: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def _fingers(palm: Tensor, bones: Tensor, radii: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
+def _fingers(
+    palm: torch.Tensor, bones: torch.Tensor, radii: torch.Tensor, angles: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Chains of joints (B, 5, 4, 4) with radii, hand frame, and the spheres in the tips (B, 5, 4).
 
     A finger's base is R = Rz(a) Rx(e) Ry(c): a and e point it, c turns its plane of flexion, in
@@ -418,7 +420,7 @@ def _fingers(palm: Tensor, bones: Tensor, radii: Tensor, angles: Tensor) -> tupl
     )
 
 
-def _base(a: Tensor, e: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def _base(a: torch.Tensor, e: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The images of the y and the z axis under Rz(a) Rx(e) Ry(c), each (..., 3)."""
     (ca, sa), (ce, se), (cc, sc) = ((torch.cos(t), torch.sin(t)) for t in (a, e, c))
     y = torch.stack([-sa * ce, ca * ce, se], dim=-1)
@@ -426,7 +428,7 @@ def _base(a: Tensor, e: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return y, z
 
 
-def _webs(chains: Tensor, thick: Tensor) -> Tensor:
+def _webs(chains: torch.Tensor, thick: torch.Tensor) -> torch.Tensor:
     """(B, 4, 4) spheres in the skin between neighbouring fingers; they follow the first bones of
     both.
     """
@@ -442,7 +444,9 @@ def _webs(chains: Tensor, thick: Tensor) -> Tensor:
     return torch.cat([torch.cat([between, radius], dim=-1), thumb[:, None]], dim=1)
 
 
-def _ball_of_the_thumb(chains: Tensor, palm: Tensor, thick: Tensor) -> Tensor:
+def _ball_of_the_thumb(
+    chains: torch.Tensor, palm: torch.Tensor, thick: torch.Tensor
+) -> torch.Tensor:
     """(B, 2, 4) the sphere of the thenar, half-way along the thumb's metacarpal and towards the
     palm, and its foot inside the palm, to which its flank slopes down.
     """
@@ -457,7 +461,7 @@ def _ball_of_the_thumb(chains: Tensor, palm: Tensor, thick: Tensor) -> Tensor:
 _THENAR = (-8.0, 2.0, -1.0, 15.0)
 
 
-def _forearm(palm: Tensor, length, girth, wrist: Tensor | None) -> Tensor:
+def _forearm(palm: torch.Tensor, length, girth, wrist: torch.Tensor | None) -> torch.Tensor:
     """(B, 4, 4) radial and ulnar sphere of two sections of the forearm, at 0.4 and at all of its
     length.
 
@@ -495,7 +499,7 @@ _ELBOW, _ELBOW_WIDTH = (
 )  # mm from the wrist to the thickest place, and its width against the wrist's
 
 
-def _palm_points(palm: Tensor) -> Tensor:
+def _palm_points(palm: torch.Tensor) -> torch.Tensor:
     """(B, 4, 3) wrist, its ulnar and its radial side, and the centre of the palm."""
     origin = torch.zeros_like(palm[:, 0, :3])
     side = palm[:, PALM.index("wrist radial")]
@@ -504,7 +508,9 @@ def _palm_points(palm: Tensor) -> Tensor:
     return torch.stack([origin, -x, x, 0.14 * knuckles], dim=1)
 
 
-def _place(points: Tensor, mirror: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+def _place(
+    points: torch.Tensor, mirror: torch.Tensor, turn: torch.Tensor, shift: torch.Tensor
+) -> torch.Tensor:
     """Points (B, N, 3) from the frame of the right hand to the camera: mirrored if left, turned,
     shifted.
     """
@@ -519,7 +525,7 @@ def _place(points: Tensor, mirror: Tensor, turn: Tensor, shift: Tensor) -> Tenso
     )
 
 
-def _mirror(hand: str | Tensor, pose: Tensor) -> Tensor:
+def _mirror(hand: str | torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
     if isinstance(hand, str):
         return pose.new_full(
             (len(pose),), {"right": 1.0, "left": -1.0}[one_of("hand", hand, ("right", "left"))]
@@ -531,7 +537,7 @@ def _mirror(hand: str | Tensor, pose: Tensor) -> Tensor:
     return hand.to(pose)
 
 
-def _column(value, like: Tensor, name: str) -> Tensor:
+def _column(value, like: torch.Tensor, name: str) -> torch.Tensor:
     value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     if value.ndim > 1 or value.numel() not in (1, len(like)):
         raise HandPoseError(
@@ -540,8 +546,7 @@ def _column(value, like: Tensor, name: str) -> Tensor:
     return value.expand(len(like))
 
 
-# ------------------------------------------------------------------------------------ surface and
-# skeletons
+# --- surface and skeletons ----------------------------------------------------
 
 SPHERES = (
     *PALM,
@@ -594,7 +599,7 @@ _SEAMS = (
 
 
 @lru_cache
-def _mesh(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cones (N, 2) and wedges (T, 3) as indices of spheres, and the labels (N + 2 T,) of cones and
     triangles.
     """
@@ -644,7 +649,7 @@ def _keypoints(name: str) -> list[int]:
         finger, _, level = joint.partition(" ")
         if finger not in FINGERS:
             found.append(20 + ("wrist", "wrist back", "wrist radial", "palm").index(joint))
-        elif name in ("msra21", "hands17_21"):
+        elif name in ("msra21", "hands17_21", "dexycb21"):
             found.append(4 * FINGERS.index(finger) + _LEVELS[level])
         else:
             levels = _THREE_LEVELS["thumb" if finger == "thumb" else "finger"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.synth import hashing
-from handpose_lib.synth.generator import PROTOCOLS
+from handpose_lib.synth.generator import SETUPS
 from handpose_lib.synth.hands import hand, poses
 
 STEPS = 48
@@ -22,31 +22,31 @@ TURNS = (2.0, 1.0, 3.0)
 """Ranges in rad of a hand's turns about its axes."""
 
 
-def joints(count: int, protocol: str = "nyu", subject: int = 0, seed: int = 0) -> Tensor:
-    """(N, J, 3) mm in the camera frame: `count` frames of one subject, in the protocol's skeleton
-    and at its distances.
+def joints(count: int, setup: str = "nyu", subject: int = 0, seed: int = 0) -> Tensor:
+    """(N, J, 3) mm in the camera frame: `count` frames of one subject, in the skeleton of the
+    setup and at its distances.
 
-    Errors: an unknown protocol, no frame.
+    Errors: an unknown setup, no frame.
     """
-    setting = PROTOCOLS[one_of("protocol", protocol, PROTOCOLS)]
+    imitated = SETUPS[one_of("setup", setup, SETUPS)]
     if count < 1:
         raise HandPoseError(f"{count} frames: accepted is at least 1")
     keys = hashing.keys(seed, range(count // STEPS + 2))
     person = hand.subjects([subject] * len(keys))
     angles = poses.sample(hashing.uniform(keys, "angles", poses.UNIFORMS), person)
     u = hashing.uniform(keys, "place", 6)
-    near, far = setting.distance
+    near, far = imitated.distance
     z = near + (far - near) * u[:, 2]
     side = (u[:, :2] - 0.5) * z[:, None] * u.new_tensor([0.3, 0.2])
     turns = (u[:, 3:] - 0.5) * u.new_tensor(TURNS)
     stations = poses.assemble(angles, torch.cat((side, z[:, None]), 1), *turns.unbind(1))
-    return _posed(subject, _between(stations, count)).joints(setting.skeleton)
+    return _posed(subject, _between(stations, count)).joints(imitated.skeleton)
 
 
-def sequence(counts: Iterable[int], protocol: str = "nyu", seed: int = 0) -> Tensor:
+def sequence(counts: Iterable[int], setup: str = "nyu", seed: int = 0) -> Tensor:
     """Several subjects one after the other, so many frames of each: (sum of `counts`, J, 3) mm."""
     return torch.cat(
-        [joints(count, protocol, number, seed + number) for number, count in enumerate(counts)]
+        [joints(count, setup, number, seed + number) for number, count in enumerate(counts)]
     )
 
 

@@ -15,7 +15,6 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.synth.hands import hand
@@ -35,7 +34,7 @@ _SPREAD = {
 _OUT, _BESIDE = (12, -6, 4, 0), (20, 15, 8, 4)
 
 
-def _gesture(thumb, index=_CURLED, middle=_CURLED, ring=_CURLED, little=_CURLED) -> Tensor:
+def _gesture(thumb, index=_CURLED, middle=_CURLED, ring=_CURLED, little=_CURLED) -> torch.Tensor:
     return torch.tensor([thumb, index, middle, ring, little], dtype=torch.float64).flatten() * (
         math.pi / 180
     )
@@ -106,12 +105,18 @@ TOLERANCE_MM = 4.0
 """How deep flesh may press into flesh before a sampled pose is drawn again."""
 
 
-def preset(name: str) -> Tensor:
+def preset(name: str) -> torch.Tensor:
     """Joint angles (20,) in rad, float64, of one of `POSES`."""
     return POSES[one_of("pose", name, POSES)].clone()
 
 
-def assemble(angles: Tensor, position: Tensor, yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
+def assemble(
+    angles: torch.Tensor,
+    position: torch.Tensor,
+    yaw: torch.Tensor,
+    pitch: torch.Tensor,
+    roll: torch.Tensor,
+) -> torch.Tensor:
     """(B, 26) pose from joint angles (B, 20), wrist position (B, 3) in mm and three angles (B,) in
     rad.
     """
@@ -119,12 +124,12 @@ def assemble(angles: Tensor, position: Tensor, yaw: Tensor, pitch: Tensor, roll:
 
 
 def sample(
-    uniforms: Tensor,
+    uniforms: torch.Tensor,
     subjects: Subject,
     mix: Mapping[str, float] = MIX,
     tolerance: float = TOLERANCE_MM,
-    gesture: Tensor | str | None = None,
-) -> Tensor:
+    gesture: torch.Tensor | str | None = None,
+) -> torch.Tensor:
     """Joint angles (B, 20) in rad, in the limits, as a pure function of uniforms.
 
     uniforms: (B, UNIFORMS) in [0, 1). subjects: the B hands. mix: weights of the families of `MIX`.
@@ -173,12 +178,12 @@ def sample(
     return found
 
 
-def self_penetration(angles: Tensor, subjects: Subject) -> Tensor:
+def self_penetration(angles: torch.Tensor, subjects: Subject) -> torch.Tensor:
     """(B,) mm by which hands with these joint angles (B, 20) run into themselves."""
     return penetration(hand.jointed(subjects, angles))
 
 
-def together(angles: Tensor, subjects: Subject) -> Tensor:
+def together(angles: torch.Tensor, subjects: Subject) -> torch.Tensor:
     """The same joint angles (B, 20) with the fingers adducted until their neighbours touch.
 
     Solved for straight fingers, at the last joint of index, ring and little finger: there
@@ -188,8 +193,7 @@ def together(angles: Tensor, subjects: Subject) -> Tensor:
     return _with_abductions(angles, _touching(subjects.to(angles)).expand(len(angles), -1))
 
 
-# --------------------------------------------------------------------------------------------------
-# families
+# --- families -----------------------------------------------------------------
 
 _LOW, _HIGH = LIMITS[6:].unbind(-1)
 _ABDUCTIONS = [DOF.index(f"{finger} mcp abduction") - 6 for finger in FINGERS[1:]]
@@ -198,7 +202,7 @@ _GESTURE_NOISE, _BETWEEN_NOISE, _DAILY_NOISE, _LIFT = (
 )
 
 
-def _asked(gesture: Tensor | str | None, uniforms: Tensor) -> Tensor | None:
+def _asked(gesture: torch.Tensor | str | None, uniforms: torch.Tensor) -> torch.Tensor | None:
     """(B,) places in `GESTURES`, or None for the mix."""
     if gesture is None:
         return None
@@ -213,8 +217,12 @@ def _asked(gesture: Tensor | str | None, uniforms: Tensor) -> Tensor | None:
 
 
 def _draw(
-    u: Tensor, subjects: Subject, ends: Tensor, asked: Tensor | None, number: Tensor | int
-) -> Tensor:
+    u: torch.Tensor,
+    subjects: Subject,
+    ends: torch.Tensor,
+    asked: torch.Tensor | None,
+    number: torch.Tensor | int,
+) -> torch.Tensor:
     """One attempt: angles (B, 20) from uniforms (B, 24); every family is computed and one of them
     chosen.
 
@@ -270,18 +278,18 @@ def _draw(
     return torch.minimum(torch.maximum(found, low), high)
 
 
-def _pick(u: Tensor, count: int) -> Tensor:
+def _pick(u: torch.Tensor, count: int) -> torch.Tensor:
     """Whole numbers below `count` from uniforms; a u that rounds up to 1 still counts."""
     return (u * count).long().clamp_max(count - 1)
 
 
-def _with_abductions(angles: Tensor, abductions: Tensor) -> Tensor:
+def _with_abductions(angles: torch.Tensor, abductions: torch.Tensor) -> torch.Tensor:
     angles = angles.clone()
     angles[:, _ABDUCTIONS] = abductions
     return angles
 
 
-def _touching(subjects: Subject) -> Tensor:
+def _touching(subjects: Subject) -> torch.Tensor:
     """(B, 4) or (1, 4) abductions, rad, at which straight neighbouring fingers touch."""
     palm, bones, radii = (
         t if t.ndim > 2 else t[None] for t in (subjects.palm, subjects.bones, subjects.radii)
@@ -308,7 +316,7 @@ def _touching(subjects: Subject) -> Tensor:
 _PRESSED = 0.6  # mm by which the skin of touching fingers yields
 
 
-def _radius(radii: Tensor, bones: Tensor, along: Tensor) -> Tensor:
+def _radius(radii: torch.Tensor, bones: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
     """(B,) radius of a finger (B, 4), (B, 3) at a distance (B,) from its root, in its first two
     bones.
     """

@@ -42,7 +42,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from handpose_lib.camera import Camera
 from handpose_lib.errors import HandPoseError
@@ -63,9 +62,9 @@ class Solids:
     Raises HandPoseError for shapes that do not fit.
     """
 
-    cones: Tensor
-    triangles: Tensor | None = None
-    label: Tensor | None = None
+    cones: torch.Tensor
+    triangles: torch.Tensor | None = None
+    label: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         cones, triangles, label = self.cones, self.triangles, self.label
@@ -111,7 +110,7 @@ def join(parts: Sequence[Solids]) -> Solids:
     return Solids(torch.cat(cones, 1), torch.cat(triangles, 1), torch.cat(labels))
 
 
-def wedge(spheres: Tensor) -> tuple[Tensor, Tensor]:
+def wedge(spheres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The convex hull of three spheres as primitives of `Solids`.
 
     spheres: (..., 3, 4), [x, y, z, r] in mm. Returns cones (..., 3, 8) and triangles
@@ -145,7 +144,9 @@ def wedge(spheres: Tensor) -> tuple[Tensor, Tensor]:
     return cones, torch.where(exists[..., None, None], triangles, centre[..., None, :1, :])
 
 
-def depth(solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None = None) -> Tensor:
+def depth(
+    solids: Solids, camera: Camera | torch.Tensor, size: tuple[int, int] | None = None
+) -> torch.Tensor:
     """The depth images of `solids`: (B, H, W) in mm, 0 where a ray meets nothing.
 
     camera: a Camera, or intrinsics [fx, fy, u0, v0] as a tensor (4,) or (B, 4); `size` is then
@@ -166,8 +167,8 @@ def depth(solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None 
     return _image(lists, grid, len(solids), solids.cones)[:, :height, :width]
 
 
-# ---------------------------------------------------------------------------------------------------
-# Primitives. Each kind has a test whether one may be seen in a tile (never wrong with "no"), the
+# --- primitives ---------------------------------------------------------------
+# Each kind has a test whether one may be seen in a tile (never wrong with "no"), the
 # coefficients of its polynomials in a tile, and the nearness q at which the rays of the tile enter
 # it. The primitives are along the last axis. A miss is below 0 or nan: to put one number in place
 # of another by a condition is many times as slow as arithmetic, so what misses by anything is
@@ -177,12 +178,12 @@ _FAR = 1e30
 
 
 class _Kind(NamedTuple):
-    near: Callable[..., Tensor]
-    local: Callable[..., Tensor]
-    enter: Callable[[Tensor, Tensor, Tensor], Tensor]
+    near: Callable[..., torch.Tensor]
+    local: Callable[..., torch.Tensor]
+    enter: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _enter_body(rows: Tensor, i: Tensor, j: Tensor) -> Tensor:
+def _enter_body(rows: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
     sign, edge, a, ax, ay = rows[9:]
     q = _larger_root(rows[:9], i, j, sign)
     # |N.d - q E| <= q L c / 2, both sides divided by L c / 2.
@@ -190,18 +191,20 @@ def _enter_body(rows: Tensor, i: Tensor, j: Tensor) -> Tensor:
     return q.sub_(beyond, alpha=_FAR)
 
 
-def _enter_sphere(rows: Tensor, i: Tensor, j: Tensor) -> Tensor:
+def _enter_sphere(rows: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
     return _larger_root(rows, i, j)
 
 
-def _enter_triangle(rows: Tensor, i: Tensor, j: Tensor) -> Tensor:
+def _enter_triangle(rows: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
     q, *edges = ((rows[k] + rows[k + 1] * i) + rows[k + 2] * j for k in (0, 3, 6, 9))
     for edge in edges[1:]:
         torch.minimum(edges[0], edge, out=edges[0])
     return q.sub_(edges[0].neg_().clamp_min_(0), alpha=_FAR)
 
 
-def _larger_root(rows: Tensor, i: Tensor, j: Tensor, sign: Tensor | None = None) -> Tensor:
+def _larger_root(
+    rows: torch.Tensor, i: torch.Tensor, j: torch.Tensor, sign: torch.Tensor | None = None
+) -> torch.Tensor:
     """Eq. 3 for the pixels (i, j) from the centre of a tile; nan for a miss."""
     linear, lx, ly, h, hx, hy, hxx, hxy, hyy = rows
     square = (hxx * i + (hx + hxy * j)).mul_(i).add_(h + (hy + hyy * j) * j)
@@ -212,7 +215,9 @@ def _larger_root(rows: Tensor, i: Tensor, j: Tensor, sign: Tensor | None = None)
     return root.add_(torch.add(linear + lx * i, ly * j, out=square))
 
 
-def _local_body(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+def _local_body(
+    rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor
+) -> torch.Tensor:
     *poly, nx, ny, nz, sign, edge, half = rows
     a = [nx * x + ny * y + nz, nx * dx, ny * dy]
     return torch.stack(
@@ -220,12 +225,14 @@ def _local_body(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> T
     )
 
 
-def _local_sphere(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+def _local_sphere(
+    rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor
+) -> torch.Tensor:
     none = torch.zeros_like(x)
     return torch.stack(_local_root(*rows, none, none, none, x, y, dx, dy))
 
 
-def _local_root(px, py, pz, over, nx, ny, a, x, y, dx, dy) -> list[Tensor]:
+def _local_root(px, py, pz, over, nx, ny, a, x, y, dx, dy) -> list[torch.Tensor]:
     """Coefficients of linear = p.d and of h = linear^2 - over (d.d - (N.d)^2) around the pixel
     (x, y), where a = N.d.
     """
@@ -243,7 +250,9 @@ def _local_root(px, py, pz, over, nx, ny, a, x, y, dx, dy) -> list[Tensor]:
     ]
 
 
-def _local_triangle(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+def _local_triangle(
+    rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor
+) -> torch.Tensor:
     return torch.cat(
         [torch.stack([a * x + b * y + c, a * dx, b * dy]) for a, b, c in rows.split(3)]
     )
@@ -254,7 +263,9 @@ def _local_triangle(rows: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) 
 # by no more than z reach (|q_x| + |q_y|) along any unit vector q.
 
 
-def _near_body(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
+def _near_body(
+    rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, reach: torch.Tensor
+) -> torch.Tensor:
     # A ray comes near the lateral surface if it comes near to the axis, and if what it passes of an
     # infinite cylinder, wider by the tile, is not all beyond one of the ends. tau: where along the
     # axis it is nearest.
@@ -276,7 +287,9 @@ def _near_body(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
     return (square <= limit * limit) & ((tau - middle).abs_() <= half + passed)
 
 
-def _near_sphere(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
+def _near_sphere(
+    rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, reach: torch.Tensor
+) -> torch.Tensor:
     cx, cy, cz, r = rows
     px, py = cy - cz * y, cz * x - cx
     pz = x * px + y * py  # c x d = (px, py, -pz)
@@ -284,7 +297,9 @@ def _near_sphere(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
     return px * px + py * py + pz * pz <= limit * limit * (x * x + y * y + 1)
 
 
-def _near_triangle(rows: Tensor, x: Tensor, y: Tensor, reach: Tensor) -> Tensor:
+def _near_triangle(
+    rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, reach: torch.Tensor
+) -> torch.Tensor:
     near = torch.ones_like(x, dtype=torch.bool)
     for i in (0, 3, 6):
         near &= (
@@ -310,12 +325,12 @@ class _Primitives(NamedTuple):
     the rays that may meet it.
     """
 
-    near: Tensor
-    local: Tensor
-    extent: Tensor
+    near: torch.Tensor
+    local: torch.Tensor
+    extent: torch.Tensor
 
 
-def _spheres(cones: Tensor) -> _Primitives:
+def _spheres(cones: torch.Tensor) -> _Primitives:
     both = torch.cat([cones[..., :4], cones[..., 4:]], dim=1)
     # Neighbouring cones share spheres. One of those that are the same in every scene is enough.
     _, group = both[0].unique(dim=0, return_inverse=True)
@@ -331,7 +346,7 @@ def _spheres(cones: Tensor) -> _Primitives:
     return _Primitives(both, torch.cat([centre * over, over], -1), extent)
 
 
-def _bodies(cones: Tensor) -> _Primitives:
+def _bodies(cones: torch.Tensor) -> _Primitives:
     exact = cones.double()
     a, ra, b, rb = exact[..., :3], exact[..., 3:4], exact[..., 4:7], exact[..., 7:]
     axis = b - a
@@ -364,7 +379,7 @@ def _bodies(cones: Tensor) -> _Primitives:
     )
 
 
-def _triangles(triangles: Tensor) -> _Primitives:
+def _triangles(triangles: torch.Tensor) -> _Primitives:
     v = triangles.double().unbind(-2)
     normal = _cross(v[1] - v[0], v[2] - v[0])
     volume = _dot(normal, v[0])
@@ -385,7 +400,7 @@ _NOWHERE = torch.tensor([torch.inf, -torch.inf, torch.inf, -torch.inf])
 _EVERYWHERE = -_NOWHERE
 
 
-def _sphere_extent(sphere: Tensor) -> Tensor:
+def _sphere_extent(sphere: torch.Tensor) -> torch.Tensor:
     """(..., 4) least and greatest x = X/Z and y = Y/Z of the spheres (..., 4)."""
     x, y, z, r = sphere.unbind(-1)
     room = z * z - r * r
@@ -399,8 +414,7 @@ def _sphere_extent(sphere: Tensor) -> Tensor:
     return torch.where((z + r <= 0)[..., None], _NOWHERE.to(extent), extent)
 
 
-# ---------------------------------------------------------------------------------------------------
-# Tiles
+# --- tiles --------------------------------------------------------------------
 
 
 class _Grid(NamedTuple):
@@ -408,11 +422,11 @@ class _Grid(NamedTuple):
     share one.
     """
 
-    lens: Tensor
+    lens: torch.Tensor
     rows: int
     columns: int
 
-    def place(self, tile: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def place(self, tile: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Frame, row and column of tiles."""
         frame = _quotient(tile, self.rows * self.columns)
         inside = tile - frame * (self.rows * self.columns)
@@ -420,8 +434,8 @@ class _Grid(NamedTuple):
         return frame, row, inside - row * self.columns
 
     def rays(
-        self, frame: Tensor, row: Tensor, column: Tensor, dtype: torch.dtype
-    ) -> tuple[Tensor, ...]:
+        self, frame: torch.Tensor, row: torch.Tensor, column: torch.Tensor, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, ...]:
         """x, y of the rays through the centres of P tiles, and dx, dy from pixel to pixel: each
         (P,) or (1,).
         """
@@ -448,8 +462,8 @@ class _Near(NamedTuple):
     """
 
     kind: _Kind
-    local: Tensor  # (C, P) coefficients of each primitive in its tile
-    tile: Tensor  # (A,) numbers of the tiles
+    local: torch.Tensor  # (C, P) coefficients of each primitive in its tile
+    tile: torch.Tensor  # (A,) numbers of the tiles
     turns: list[int]
 
 
@@ -491,7 +505,9 @@ def _near_tiles(kind: _Kind, primitives: _Primitives, grid: _Grid) -> _Near:
     return _Near(kind, local.to(near), tile, turns)
 
 
-def _by_turn(primitive: Tensor, tile: Tensor) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+def _by_turn(
+    primitive: torch.Tensor, tile: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int]]:
     """Pairs ordered by turn: their primitives (P,), the place of their tile in the list (A,) of
     tiles, and the turns.
     """
@@ -512,7 +528,7 @@ def _by_turn(primitive: Tensor, tile: Tensor) -> tuple[Tensor, Tensor, Tensor, l
     return primitive, place, tile.index_select(0, busiest), turns.tolist()
 
 
-def _nearest(near: _Near) -> Tensor:
+def _nearest(near: _Near) -> torch.Tensor:
     """(A, 64) the greatest q at the pixels of each tile, 0 where there is none."""
     local = near.local
     nearest = local.new_zeros(TILE * TILE, len(near.tile))
@@ -541,7 +557,7 @@ def _rays_per_step(device: torch.device) -> int:
     return 1 << 22 if device.type != "cpu" else torch.get_num_threads() << 16
 
 
-def _image(lists: Sequence[_Near], grid: _Grid, frames: int, like: Tensor) -> Tensor:
+def _image(lists: Sequence[_Near], grid: _Grid, frames: int, like: torch.Tensor) -> torch.Tensor:
     """The depth (B, rows * 8, columns * 8) of all pairs; 0 where there is nothing."""
     touched = torch.zeros(frames * grid.rows * grid.columns, dtype=torch.bool, device=like.device)
     for near in lists:
@@ -561,8 +577,8 @@ def _image(lists: Sequence[_Near], grid: _Grid, frames: int, like: Tensor) -> Te
 
 
 def _lens(
-    solids: Solids, camera: Camera | Tensor, size: tuple[int, int] | None
-) -> tuple[Tensor, tuple[int, int]]:
+    solids: Solids, camera: Camera | torch.Tensor, size: tuple[int, int] | None
+) -> tuple[torch.Tensor, tuple[int, int]]:
     cones, triangles = solids.cones, solids.triangles
     if not (cones.isfinite().all() and triangles.isfinite().all()):
         raise HandPoseError(
@@ -586,20 +602,20 @@ def _lens(
     return camera.reshape(-1, 4).to(cones), size
 
 
-def _quotient(a: Tensor, b: Tensor | int) -> Tensor:
+def _quotient(a: torch.Tensor, b: torch.Tensor | int) -> torch.Tensor:
     """a // b of whole numbers from 0, exact below 2^50 and many times as fast as the division of
     integers.
     """
     return ((a.double() + 0.5) / b).to(a.dtype)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     # Spelled out, since the order of a sum over an axis may depend on the shape of the tensor.
     p = a * b
     return p[..., 0:1] + p[..., 1:2] + p[..., 2:3]
 
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
+def _cross(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     # Spelled out, since a fused kernel may round an element differently at the end of a tensor.
     ax, ay, az = a.unbind(-1)
     bx, by, bz = b.unbind(-1)

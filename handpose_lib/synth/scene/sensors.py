@@ -21,7 +21,6 @@ from statistics import NormalDist
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from handpose_lib.camera import Camera
 from handpose_lib.errors import HandPoseError
@@ -37,12 +36,12 @@ NOTHING_MM = 1e6
 """As far away is what is not there, where the distance between neighbours is asked."""
 
 
-def ideal(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tensor:
+def ideal(depth: torch.Tensor, camera: Camera, seed=0, strength=1.0) -> torch.Tensor:
     """The depth itself."""
     return depth
 
 
-def time_of_flight(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tensor:
+def time_of_flight(depth: torch.Tensor, camera: Camera, seed=0, strength=1.0) -> torch.Tensor:
     """Light comes back late: noise that grows with the depth, and flying pixels where two surfaces
     share a pixel.
 
@@ -61,8 +60,8 @@ def time_of_flight(depth: Tensor, camera: Camera, seed=0, strength=1.0) -> Tenso
 
 
 def structured_light(
-    depth: Tensor, camera: Camera, seed=0, strength=1.0, baseline: float = 50.0
-) -> Tensor:
+    depth: torch.Tensor, camera: Camera, seed=0, strength=1.0, baseline: float = 50.0
+) -> torch.Tensor:
     """A projector beside the camera draws a pattern, and depth is its shift from where it would be
     at infinity.
 
@@ -100,11 +99,10 @@ SENSORS = {"ideal": ideal, "time of flight": time_of_flight, "structured light":
 """The sensors by name."""
 
 
-# --- Damage that any sensor may do
-# -------------------------------------------------------------------------
+# --- damage that any sensor may do --------------------------------------------
 
 
-def mix_edges(depth: Tensor, seed=0, share=0.5, blend: float | None = None) -> Tensor:
+def mix_edges(depth: torch.Tensor, seed=0, share=0.5, blend: float | None = None) -> torch.Tensor:
     """Flying pixels: some of those at edges lie between the surfaces on both sides, up to 120 mm
     behind the near one.
 
@@ -127,7 +125,7 @@ def mix_edges(depth: Tensor, seed=0, share=0.5, blend: float | None = None) -> T
     return mixed.sub_(depth).mul_(chosen).add_(depth)
 
 
-def ragged(depth: Tensor, seed=0, reach=1.0) -> Tensor:
+def ragged(depth: torch.Tensor, seed=0, reach=1.0) -> torch.Tensor:
     """Frayed edges: every pixel looks up its depth a little way off, in a direction that varies
     from place to place.
 
@@ -151,7 +149,7 @@ def ragged(depth: Tensor, seed=0, reach=1.0) -> Tensor:
     return depth.flatten(1).gather(1, place.flatten(1)).view_as(depth)
 
 
-def holes(depth: Tensor, seed=0, share=0.02, size: float = 2.5) -> Tensor:
+def holes(depth: torch.Tensor, seed=0, share=0.02, size: float = 2.5) -> torch.Tensor:
     """Patches without a measurement. share: of the image, a number or (B,); size: their scale in
     pixels.
     """
@@ -160,7 +158,9 @@ def holes(depth: Tensor, seed=0, share=0.02, size: float = 2.5) -> Tensor:
     return depth * _above(patches, _quantiles(share))
 
 
-def missing(depth: Tensor, camera: Camera, points: Tensor, radius: Tensor) -> Tensor:
+def missing(
+    depth: torch.Tensor, camera: Camera, points: torch.Tensor, radius: torch.Tensor
+) -> torch.Tensor:
     """Parts that are lost, as a fingertip may be: discs of `radius` (B, N) mm around points
     (B, N, 3).
     """
@@ -174,42 +174,41 @@ def missing(depth: Tensor, camera: Camera, points: Tensor, radius: Tensor) -> Te
     return depth * ~gone
 
 
-def quantise(depth: Tensor, step) -> Tensor:
+def quantise(depth: torch.Tensor, step) -> torch.Tensor:
     """Depth in whole multiples of `step` mm, a number or (B,); 0 for no steps."""
     step = _column(step, depth)
     fine = step.clamp_min(1e-3)
     return torch.where(step > 0, torch.round(depth / fine) * fine, depth)
 
 
-def within(depth: Tensor, near: float, far: float) -> Tensor:
+def within(depth: torch.Tensor, near: float, far: float) -> torch.Tensor:
     """Only what lies within the range of the camera, in mm."""
     return depth * ((depth >= near) & (depth <= far))
 
 
-# --- Neighbourhoods
-# -----------------------------------------------------------------------------------------
+# --- neighbourhoods -----------------------------------------------------------
 
 
-def range_around(depth: Tensor) -> tuple[Tensor, Tensor]:
+def range_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Least and greatest depth among a pixel and its four neighbours; nothing is `NOTHING_MM` away."""
     return _nearest_around(depth), _over_neighbours(_nearness(depth), torch.minimum).reciprocal_()
 
 
-def surface_around(depth: Tensor) -> tuple[Tensor, Tensor]:
+def surface_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The same of what is there alone; `NOTHING_MM` and 0 where nothing is."""
     return _nearest_around(depth), _over_neighbours(depth, torch.maximum)
 
 
-def _nearest_around(depth: Tensor) -> Tensor:
+def _nearest_around(depth: torch.Tensor) -> torch.Tensor:
     return _over_neighbours(_nearness(depth), torch.maximum).reciprocal_()
 
 
-def _nearness(depth: Tensor) -> Tensor:
+def _nearness(depth: torch.Tensor) -> torch.Tensor:
     """1 / z, in which what is not there is as good as infinitely far away."""
     return depth.reciprocal().nan_to_num_(posinf=1 / NOTHING_MM)
 
 
-def _over_neighbours(values: Tensor, which) -> Tensor:
+def _over_neighbours(values: torch.Tensor, which) -> torch.Tensor:
     """`which` (minimum or maximum) of a pixel and its four neighbours."""
     found = values.clone()
     for axis in (1, 2):
@@ -220,7 +219,7 @@ def _over_neighbours(values: Tensor, which) -> Tensor:
     return found
 
 
-def _steepness(depth: Tensor, camera: Camera) -> Tensor:
+def _steepness(depth: torch.Tensor, camera: Camera) -> torch.Tensor:
     """(B, H, W) square of the tangent between surface and image plane, 0 across edges: |f grad z /
     z|^2.
     """
@@ -234,7 +233,7 @@ def _steepness(depth: Tensor, camera: Camera) -> Tensor:
     return total
 
 
-def _shadow(depth: Tensor, focal: float, right: bool) -> Tensor:
+def _shadow(depth: torch.Tensor, focal: float, right: bool) -> torch.Tensor:
     """1 where the projector does not see what the camera sees, else 0.
 
     The projector sees a point at u - f b / z. Where the order of the columns changes from one
@@ -254,11 +253,10 @@ def _shadow(depth: Tensor, focal: float, right: bool) -> Tensor:
     return hidden if right else hidden.flip(2)
 
 
-# --- Arguments
-# ---------------------------------------------------------------------------------------------
+# --- arguments ----------------------------------------------------------------
 
 
-def _arguments(depth: Tensor, seed, strength) -> tuple[np.ndarray, Tensor]:
+def _arguments(depth: torch.Tensor, seed, strength) -> tuple[np.ndarray, torch.Tensor]:
     if depth.ndim != 3 or not depth.is_floating_point():
         raise HandPoseError(
             f"depth is {depth.dtype} {tuple(depth.shape)}: accepted is a float tensor (B, H, W)"
@@ -274,7 +272,7 @@ def _arguments(depth: Tensor, seed, strength) -> tuple[np.ndarray, Tensor]:
     return key, strength
 
 
-def _column(value, depth: Tensor) -> Tensor:
+def _column(value, depth: torch.Tensor) -> torch.Tensor:
     value = torch.as_tensor(value, dtype=depth.dtype, device=depth.device)
     if value.numel() not in (1, len(depth)):
         raise HandPoseError(
@@ -283,7 +281,7 @@ def _column(value, depth: Tensor) -> Tensor:
     return value.reshape(-1, 1, 1)
 
 
-def _quantiles(share: Tensor) -> Tensor:
+def _quantiles(share: torch.Tensor) -> torch.Tensor:
     """(B, 1, 1) values that standard normal noise stays below in a `share` of the places."""
     table = [
         -math.inf if p <= 0 else math.inf if p >= 1 else NormalDist().inv_cdf(p)
@@ -292,7 +290,7 @@ def _quantiles(share: Tensor) -> Tensor:
     return share.new_tensor(table).reshape(-1, 1, 1)
 
 
-def _above(values: Tensor, limit) -> Tensor:
+def _above(values: torch.Tensor, limit) -> torch.Tensor:
     """1.0 where values > limit, else 0.0. To write numbers and multiply is many times as fast as
     conditions and `torch.where` are on a processor.
     """

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
 
 from handpose_lib.camera import Camera, pixel_grid
 from handpose_lib.errors import HandPoseError
@@ -26,8 +25,11 @@ FAR_MM = 4000.0
 
 
 def wall(
-    spheres: Tensor, u: Tensor, gap: tuple[float, float] = (60.0, 600.0), tilt: float = 0.6
-) -> Tensor:
+    spheres: torch.Tensor,
+    u: torch.Tensor,
+    gap: tuple[float, float] = (60.0, 600.0),
+    tilt: float = 0.6,
+) -> torch.Tensor:
     """(B, 4) planes behind hands made of `spheres` (B, S, 4): `gap` mm behind their farthest point.
 
     tilt: greatest angle in rad between the wall and the image plane. u: (B, 3).
@@ -37,8 +39,11 @@ def wall(
 
 
 def table(
-    spheres: Tensor, u: Tensor, gap: tuple[float, float] = (0.0, 60.0), tilt: float = 1.25
-) -> Tensor:
+    spheres: torch.Tensor,
+    u: torch.Tensor,
+    gap: tuple[float, float] = (0.0, 60.0),
+    tilt: float = 1.25,
+) -> torch.Tensor:
     """(B, 4) planes on which the hands lie or above which they hover, `gap` mm under their lowest
     point.
 
@@ -49,7 +54,9 @@ def table(
     return _below(spheres, normal, _between(gap, u[:, 2]))
 
 
-def person(spheres: Tensor, u: Tensor, gap: tuple[float, float] = (60.0, 450.0)) -> Tensor:
+def person(
+    spheres: torch.Tensor, u: torch.Tensor, gap: tuple[float, float] = (60.0, 450.0)
+) -> torch.Tensor:
     """(B, 8, 8) round cones: chest, shoulders, upper arms, neck and head of somebody behind the
     hand. u: (B, 7).
 
@@ -88,7 +95,9 @@ _PERSON = (
 )
 
 
-def held(palm: Tensor, u: Tensor, radius: tuple[float, float] = (6.0, 38.0)) -> Tensor:
+def held(
+    palm: torch.Tensor, u: torch.Tensor, radius: tuple[float, float] = (6.0, 38.0)
+) -> torch.Tensor:
     """(B, 1, 8) a rod, a bottle or a ball in the hand. u: (B, 5).
 
     palm: (B, 3, 3) a point on the skin of the palm, the direction that the palm faces, and the
@@ -108,7 +117,9 @@ def held(palm: Tensor, u: Tensor, radius: tuple[float, float] = (6.0, 38.0)) -> 
     ]
 
 
-def beside(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (20.0, 90.0)) -> Tensor:
+def beside(
+    spheres: torch.Tensor, u: torch.Tensor, radius: tuple[float, float] = (20.0, 90.0)
+) -> torch.Tensor:
     """(B, 1, 8) a rounded surface at about the depth of the hand that touches it: an arm, a knee, a
     cup. u: (B, 6).
 
@@ -132,7 +143,9 @@ def beside(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (20.0, 90.0
     ]
 
 
-def near(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (8.0, 45.0)) -> Tensor:
+def near(
+    spheres: torch.Tensor, u: torch.Tensor, radius: tuple[float, float] = (8.0, 45.0)
+) -> torch.Tensor:
     """(B, 1, 8) a ball or a rod of up to 160 mm that hangs close to the hand and does not touch it.
     u: (B, 7).
     """
@@ -154,7 +167,7 @@ def near(spheres: Tensor, u: Tensor, radius: tuple[float, float] = (8.0, 45.0)) 
     return torch.cat(ends, dim=-1)[:, None]
 
 
-def only(present: Tensor, part: Tensor) -> Tensor:
+def only(present: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
     """The cones (B, K, 8) or planes (B, 4) of the rows where `present` (B,) is true; the others are
     put nowhere.
     """
@@ -162,7 +175,7 @@ def only(present: Tensor, part: Tensor) -> Tensor:
     return torch.where(present.reshape(-1, *[1] * (part.ndim - 1)), part, nowhere)
 
 
-def plane_depth(planes: Tensor, camera: Camera) -> Tensor:
+def plane_depth(planes: torch.Tensor, camera: Camera) -> torch.Tensor:
     """(B, H, W) depth in mm of planes (B, 4); 0 where a ray meets none, or beyond `FAR_MM`."""
     if planes.ndim != 2 or planes.shape[1] != 4:
         raise HandPoseError(
@@ -177,7 +190,7 @@ def plane_depth(planes: Tensor, camera: Camera) -> Tensor:
     return nearness.clamp_min_(1 / FAR_MM).reciprocal_().mul_(seen)
 
 
-def merge(first: Tensor, *others: Tensor) -> Tensor:
+def merge(first: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
     """The nearest of several depth images, in which 0 is nothing."""
     nearest = _distant(first)
     for other in others:
@@ -188,12 +201,12 @@ def merge(first: Tensor, *others: Tensor) -> Tensor:
 _DISTANT_MM = 1e9
 
 
-def _distant(depth: Tensor) -> Tensor:
+def _distant(depth: torch.Tensor) -> torch.Tensor:
     """A copy of the image in which nothing is far away."""
     return torch.eq(depth, 0, out=torch.empty_like(depth)).mul_(_DISTANT_MM).add_(depth)
 
 
-def _tilted(angle: Tensor, direction: Tensor) -> Tensor:
+def _tilted(angle: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     """(B, 3) unit normals towards the camera, turned by `angle` in a `direction` of the image."""
     sine = torch.sin(angle)
     return torch.stack(
@@ -201,11 +214,11 @@ def _tilted(angle: Tensor, direction: Tensor) -> Tensor:
     )
 
 
-def _below(spheres: Tensor, normal: Tensor, gap: Tensor) -> Tensor:
+def _below(spheres: torch.Tensor, normal: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
     """Planes under all spheres, but never so near to the camera that it would look from behind."""
     lowest = ((spheres[..., :3] * normal[:, None]).sum(-1) - spheres[..., 3]).amin(1)
     return torch.cat([normal, (lowest - gap).clamp_max(-1.0)[:, None]], dim=-1)
 
 
-def _between(limits: tuple[float, float], u: Tensor) -> Tensor:
+def _between(limits: tuple[float, float], u: torch.Tensor) -> torch.Tensor:
     return limits[0] + (limits[1] - limits[0]) * u

@@ -1,4 +1,4 @@
-"""Checks of the chapter that puts five papers side by side."""
+"""Checks of the chapter that compares the papers side by side."""
 
 import torch
 

@@ -8,8 +8,7 @@ import math
 import ipywidgets
 import torch
 
-from handpose_lib import camera as cameras
-from handpose_lib import skeleton
+from handpose_lib import dataset_specs, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.results import pretrained
 from handpose_lib.synth.hands import hand, poses
@@ -35,7 +34,7 @@ def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=
             f"pose of shape {tuple(pose.shape)}: accepted is ({len(hand.DOF)},), mm and rad as in"
             " hand.DOF"
         )
-    lens = cameras.preset(camera)
+    lens = dataset_specs.preset(camera)
     posed = hand.posed(hand.subject(subject), pose[None], forearm=forearm)
     depth, joints = raycast.depth(posed.solids(), lens), posed.joints("msra21")
     said, text = None, ""

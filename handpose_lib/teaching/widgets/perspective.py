@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from handpose_lib import camera as cameras
-from handpose_lib import prepare, skeleton
+from handpose_lib import dataset_specs, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import Crops
 from handpose_lib.synth.hands import hand, poses
@@ -17,7 +17,7 @@ from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, choice, number
 
-CAMERA, HAND, CUBE, WINDOW = cameras.preset("msra"), skeleton.get("msra21"), 250.0, 96
+CAMERA, HAND, CUBE, WINDOW = dataset_specs.preset("msra"), skeleton.get("msra21"), 250.0, 96
 """The side of the cube in mm, and that of the window and of the network's image in pixels."""
 
 

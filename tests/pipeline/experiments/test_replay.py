@@ -7,10 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handpose_lib import datasets, evaluation, papers, prepare, training
+from handpose_lib import papers, paths
+from handpose_lib.datasets.base import SYNTHETIC
 from handpose_lib.errors import HandPoseError
+from handpose_lib.hand_detection import trained
+from handpose_lib.io.storage import read_json, write_json
 from handpose_lib.papers.method import Recipe
 from handpose_lib.results import records
+from handpose_lib.results.runs import Run
 from pipeline.experiments import replay
 from tests.support.data_folders import made_with
 
@@ -37,39 +41,19 @@ def made(root, tmp_path_factory):
     """The folder of a record of a training of seconds, with the digest of code that is no longer
     there.
     """
-    train, test = (
-        datasets.open("msra", root, split=split, subject=8) for split in ("train", "test")
-    )
-    source = training.Stored(train, RECIPE.cube_train, "stored")
-    torch.manual_seed(3)
-    method = papers.create("residual_attention", "msra21", **RECIPE.network)
-    sweep = evaluation.sweep(source, cube=RECIPE.cube_test)
-    method.fit_prior(
-        prepare.augment(crops, training.generator(3, "prior", number), **RECIPE.augmentation)
-        for number, crops in enumerate(sweep)
-    )
-    history = training.fit(
-        method, source, RECIPE, tmp_path_factory.mktemp("run"), seed=3, device="cpu", progress=False
-    )
-    predicted, true = evaluation.predict(method, test, cube=250, centre="stored"), test.joints()
-    record = records.new(
-        method=method,
-        history=history,
-        recipe=RECIPE,
-        test=test,
-        centre="stored",
-        metrics=evaluation.score(predicted, true),
-        baselines={"knn5_mm": 1.0},
-        inference={},
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(papers, "recipe", lambda *_: RECIPE)
+        run = Run(
+            "residual_attention",
+            root=root,
+            seed=3,
+            device="cpu",
+            out=tmp_path_factory.mktemp("record"),
+            weights="none",
+        )
+        record = run.complete(progress=False)
     record["code"] = {**record["code"], "digest": CHANGED}
-    return records.save(
-        record,
-        tmp_path_factory.mktemp("record"),
-        predicted=predicted,
-        joints=true,
-        ids=[test[i].id for i in range(len(test))],
-    ).folder
+    return records.write(record, run.folder).folder
 
 
 @pytest.fixture
@@ -107,6 +91,75 @@ def test_what_does_not_keeps_its_mark(record, root, change, message):
     with pytest.raises(HandPoseError, match=message):
         replay.replay(record, root)
     assert json.loads((record.folder / "record.json").read_text(encoding="utf-8")) == before
+
+
+@pytest.fixture
+def before(record, root, tmp_path):
+    """The folder in which the first epoch is remembered."""
+    assert replay.main([str(record.folder), "--root", str(root), "--remember", str(tmp_path)]) == 0
+    return tmp_path
+
+
+def test_what_trains_as_remembered_takes_the_digest(record, root, before):
+    record["curve"][0]["total"] *= 1 + 1e-7  # of a machine that rounds differently
+    replay.replay(record, root, before)
+    replayed = records.load(record.folder)["code"]["replayed"]
+    assert replayed["instead_of"] == CHANGED and "other machine" in replayed["against"]
+    assert not records.is_stale(records.load(record.folder))
+
+
+@pytest.mark.parametrize("part", ["curve", "weights", "data"])
+def test_what_differs_from_what_is_remembered_keeps_its_mark(record, root, before, part):
+    path = replay.remembered(record, before)
+    known = read_json(path)
+    if part == "curve":
+        known["curve"]["total"] *= 1 + 1e-7
+    elif part == "weights":
+        known["weights"] = "0" * 64
+    else:
+        known["data"]["content"] = "0" * 64
+    write_json(path, known)
+    message = {"curve": "first epoch", "weights": "weights", "data": "content of the data set"}
+    with pytest.raises(HandPoseError, match=message[part]):
+        replay.replay(record, root, before)
+    assert records.is_stale(records.load(record.folder))
+
+
+def test_the_same_frames_made_by_other_code_keep_the_record(record, root, before, tmp_path):
+    """The set has another fingerprint, and not a byte of its frames differs."""
+    other = shutil.copytree(root, tmp_path / "other")
+    settings = read_json(other / SYNTHETIC)
+    write_json(other / SYNTHETIC, {**settings, "code": "0" * 64})
+    old = record["dataset"]["fingerprint"]
+    joints = records.joints(record)
+    replay.replay(record, other, before)
+    again = records.load(record.folder)
+    new = again["dataset"]["fingerprint"]
+    assert new != old and again["training"]["source"]["fingerprint"] == new
+    assert again["code"]["replayed"]["data_instead_of"] == old
+    assert all(map(torch.equal, records.joints(again), joints))
+    assert records.ids(again)
+
+
+@pytest.mark.parametrize("kind", trained.NETWORKS)
+def test_a_network_that_finds_hands_is_compared_with_what_is_remembered(
+    tmp_path, kind, monkeypatch
+):
+    monkeypatch.setattr(replay, "UPDATES", 2)
+    folder = shutil.copytree(paths.records() / kind, tmp_path / kind)
+    record = records.load(folder)
+    record["code"] = {**record["code"], "digest": CHANGED}
+    records.write(record, folder)
+    with pytest.raises(HandPoseError, match="--against"):
+        replay.replay(record)
+    write_json(replay.remembered(record, tmp_path), replay.first_epoch(record))
+    replay.replay(record, against=tmp_path)
+    assert not records.is_stale(records.load(folder))
+    records.write(record, folder)
+    known = read_json(replay.remembered(record, tmp_path))
+    write_json(replay.remembered(record, tmp_path), {**known, "weights": "0"})
+    with pytest.raises(HandPoseError, match="weights"):
+        replay.replay(records.load(folder), against=tmp_path)
 
 
 def test_another_recipe_is_said(record, root, monkeypatch):

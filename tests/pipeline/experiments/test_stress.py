@@ -10,9 +10,8 @@ import torch
 from handpose_lib import paths
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import viewpoint
-from handpose_lib.hand_detection import centre_refiner
-from handpose_lib.io import storage
-from handpose_lib.results import pretrained
+from handpose_lib.hand_detection import trained
+from handpose_lib.results import pretrained, records
 from handpose_lib.skeleton import get
 from pipeline.experiments import stress
 
@@ -29,7 +28,7 @@ def cut(scene):
     """knob → setting → crops, of the same four frames."""
     ((indices, given),) = scene.batches()
     return {
-        knob: scene.crops(knob, indices, given, 250.0, centre_refiner.load())
+        knob: scene.crops(knob, indices, given, 250.0, trained.load("centre_refiner"))
         for knob in stress.KNOBS
     }
 
@@ -114,7 +113,7 @@ def test_centres_differ_and_images_do_not(cut):
 
 def test_errors_are_those_of_the_network(scene):
     networks = {"jgr_p2o": pretrained.load("jgr_p2o")}
-    found = stress.errors(networks, scene, centre_refiner.load())
+    found = stress.errors(networks, scene, trained.load("centre_refiner"))
     assert {knob: [str(value) for value in values] for knob, values in stress.KNOBS.items()} == {
         knob: [*values] for knob, values in found.items()
     }
@@ -124,7 +123,7 @@ def test_errors_are_those_of_the_network(scene):
         indices,
         given,
         networks["jgr_p2o"].record["protocol"]["cube"],
-        centre_refiner.load(),
+        trained.load("centre_refiner"),
     )["true"]
     network = networks["jgr_p2o"].network
     with torch.inference_mode():
@@ -140,7 +139,7 @@ def test_errors_are_those_of_the_network(scene):
 
 
 def test_the_kept_record_is_whole():
-    record = storage.read_json(paths.records() / "stress" / "record.json")
+    record = records.load(paths.records() / "stress", "stress")
     assert set(record["networks"]) <= set(pretrained.names())
     assert {knob: [*values] for knob, values in record["errors_mm"].items()} == {
         knob: [str(v) for v in values] for knob, values in stress.KNOBS.items()
@@ -159,11 +158,12 @@ def test_the_kept_record_is_whole():
 
 def test_code_that_finds_the_same_takes_the_digest_and_other_code_does_not(scene, tmp_path):
     networks = {"jgr_p2o": pretrained.load("jgr_p2o")}
-    found = stress.errors(networks, scene, centre_refiner.load())
-    record = {
+    found = stress.errors(networks, scene, trained.load("centre_refiner"))
+    record = records.load(paths.records() / "stress", "stress")
+    record |= {
         "synthetic": {"frames": 4},
         "networks": {"jgr_p2o": {"weights": stress._weights(networks["jgr_p2o"].record.folder)}},
-        "code": {"digest": "0"},
+        "code": {"modules": record["code"]["modules"], "digest": "0"},
         "errors_mm": {
             knob: {
                 value: {name: stress._text(e) for name, e in by.items()}
@@ -172,18 +172,17 @@ def test_code_that_finds_the_same_takes_the_digest_and_other_code_does_not(scene
             for knob, values in found.items()
         },
     }
-    path = storage.write_json(tmp_path / "record.json", record)
-    stress.replay(path)
-    assert storage.read_json(path)["code"] == {
-        "digest": stress.digest(),
-        "replayed": {"frames": 4, "instead_of": "0"},
-    }
+    records.write(record, tmp_path)
+    stress.replay(records.load(tmp_path))
+    again = records.load(tmp_path)
+    assert again["code"]["replayed"] == {"frames": 4, "instead_of": "0"}
+    assert again["code"]["digest"] == records.code_digest(["pipeline/experiments/stress.py"])
     record["errors_mm"]["holes"]["0.1"]["jgr_p2o"] = " ".join(["1.0"] * 4)
-    storage.write_json(path, record)
+    records.write(record, tmp_path)
     with pytest.raises(HandPoseError, match="jgr_p2o, holes 0.1"):
-        stress.replay(path)
+        stress.replay(records.load(tmp_path))
     record["networks"]["jgr_p2o"]["weights"] = "0"
-    storage.write_json(path, record)
+    records.write(record, tmp_path)
     with pytest.raises(HandPoseError, match="other weights"):
-        stress.replay(path)
-    assert storage.read_json(path)["code"] == {"digest": "0"}
+        stress.replay(records.load(tmp_path))
+    assert records.load(tmp_path)["code"]["digest"] == "0"

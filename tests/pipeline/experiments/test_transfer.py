@@ -18,6 +18,7 @@ from handpose_lib import datasets, paths, synth
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import plausibility
 from handpose_lib.io import storage
+from handpose_lib.results import records
 from handpose_lib.skeleton import get
 from pipeline.experiments import transfer
 
@@ -408,15 +409,15 @@ def test_the_record_of_trainings_that_help_none_is_replayed(made, real, tmp_path
     lie(tmp_path / "work", real, made)
     arguments = ["--frames", str(FEW), "--out", str(tmp_path / "out")]
     assert transfer.main([*arguments, "--work", str(tmp_path / "work")]) == 0
-    path = tmp_path / "out" / "record.json"
-    record = storage.read_json(path)
+    record = records.load(tmp_path / "out", "transfer")
     assert set(record["settings"]) == set(transfer.settings()) and record["summary"]["best"] is None
     assert record["summary"] == json.loads(json.dumps(transfer.summary(record["settings"])))
     assert record["weights"] == {} and not (tmp_path / "out" / "weights.safetensors").exists()
-    storage.write_json(path, {**record, "code": {"digest": "0"}})
+    code = record["code"]
+    records.write(records.validated({**record, "code": {**code, "digest": "0"}}), tmp_path / "out")
     assert transfer.main([*arguments, "--replay"]) == 0
-    assert storage.read_json(path)["code"] == {
-        "digest": transfer.digest(),
+    assert records.load(tmp_path / "out")["code"] == {
+        **code,
         "replayed": {"epochs": 1, "instead_of": "0"},
     }
     for place, value, message in (
@@ -431,10 +432,10 @@ def test_the_record_of_trainings_that_help_none_is_replayed(made, real, tmp_path
         for key in place[:-1]:
             inner = inner[key]
         inner[place[-1]] = value
-        storage.write_json(path, forged)
+        records.write(forged, tmp_path / "out")
         with pytest.raises(HandPoseError, match=message):
-            transfer.replay(path)
-        assert storage.read_json(path) == forged
+            transfer.replay(records.load(tmp_path / "out"))
+        assert records.load(tmp_path / "out") == forged
 
 
 def test_the_weights_of_what_helps_most_are_kept(made, real, tmp_path, nothing_is_trained):
@@ -445,7 +446,7 @@ def test_the_weights_of_what_helps_most_are_kept(made, real, tmp_path, nothing_i
         )
         == 0
     )
-    record = storage.read_json(tmp_path / "out" / "record.json")
+    record = records.load(tmp_path / "out", "transfer")
     assert record["summary"]["together"] == ["views", "left"] and record["summary"]["best"] in (
         "views",
         "left",
@@ -492,11 +493,11 @@ def test_some_settings_alone_make_no_record(made, real, tmp_path, nothing_is_tra
 
 @pytest.fixture(scope="module")
 def record():
-    return storage.read_json(paths.records() / "transfer" / "record.json")
+    return records.load(paths.records() / "transfer", "transfer")
 
 
 def test_the_kept_record_is_of_this_code(record):
-    assert record["code"]["digest"] == transfer.digest()
+    assert not records.is_stale(record)
     assert record["frames"] == transfer.FRAMES and record["recipe"] == json.loads(
         json.dumps(vars(transfer.recipe(transfer.BASES["base"], transfer.FRAMES)))
     )

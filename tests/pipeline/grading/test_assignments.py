@@ -38,7 +38,7 @@ def lines(source):
     return {re.sub(r"\s+", " ", line.split("  #")[0]).strip() for line in source.splitlines()}
 
 
-# ---------------------------------------------------------------------- what students get
+# --- student versions ---------------------------------------------------------
 
 
 def test_the_folder_holds_one_notebook_per_chapter_and_nothing_else(handout):
@@ -155,7 +155,7 @@ def test_the_solved_version_runs_to_the_end_and_is_noted(tmp_path, monkeypatch):
     }
 
 
-# ---------------------------------------------------------------------- the class
+# --- grading a class ----------------------------------------------------------
 
 BACK, CROP = (exercise for exercise in exercises.chapter(SMALL).exercises if exercise.name)
 RIGHT = {BACK.answer: BACK.solution, CROP.answer: CROP.solution}
@@ -461,8 +461,7 @@ def test_an_earlier_grading_is_not_overwritten(graded, tmp_path, capsys):
     assert "choose a new folder" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------------- every solution, judged like
-# an answer
+# --- every solution of the book -----------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -501,8 +500,7 @@ def test_the_solution_passes_when_it_is_judged_from_outside(model_student, label
     assert outcome.status == "right" and not outcome.attempts, f"{outcome.line} {outcome.attempts}"
 
 
-# ---------------------------------------------------------------------- chapters that are not as
-# they should be
+# --- malformed chapters -------------------------------------------------------
 
 
 def notebook_of(*cells):
@@ -564,7 +562,7 @@ def test_an_unknown_chapter_names_the_known_ones(tmp_path, capsys):
     assert "depth_cameras" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-# ---------------------------------------------------------------------- progress
+# --- progress -----------------------------------------------------------------
 
 
 def test_progress_counts_what_check_found_right_in_a_notebook(tmp_path, monkeypatch):

@@ -1,8 +1,7 @@
-"""The look at the pages in a browser: a good page is left alone, and each planted fault is named,
-alone and as what it is.
+"""The checks in a browser: a good page passes, and each planted fault is reported, once.
 
-The pages are made up; formulas and 3D figures in them are drawn by the MathJax and the plotly that
-the site carries.
+The pages are made up; their formulas and 3D figures are drawn by the MathJax and the plotly of the
+site.
 """
 
 import base64
@@ -22,19 +21,26 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
-PLAIN = """<!DOCTYPE html><html lang="en" data-content_root=""><head><meta charset="utf-8"><title>A page</title>
-<style>body { color: #222; background: #fff; margin: 8px } a { color: #0645ad }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #121212 } a { color: #8ab4f8 } }</style></head>
+PLAIN = """<!DOCTYPE html><html lang="en" data-content_root=""><head><meta charset="utf-8">
+<title>A page</title><style>
+body { color: #222; background: #fff; margin: 8px } a { color: #0645ad }
+@media (prefers-color-scheme: dark) {
+body { color: #ddd; background: #121212 } a { color: #8ab4f8 } }
+</style></head>
 <body><h1 id="top">A page</h1></body></html>"""
 MATHS = '<script defer src="_static/mathjax/tex-svg-full.js"></script>'
-GOOD = f"""<p>Words, <span class="math">\\(a_1^2\\)</span>, and a <a href="other.html#there">link</a>.</p>{MATHS}
-<img src="pixel.png" alt="one pixel"><p><a href="#top">up</a> <a href="https://example.org">elsewhere, on a click only</a></p>
-<div style="overflow-x: auto"><pre>a long line that scrolls by itself, as it may: {"x" * 300}</pre></div>
-<p style="color: #999; visibility: hidden">pale, but hidden</p><p style="color: #888; font-size: 24px">large, for which 3 is enough</p>"""
+GOOD = f"""
+<p>Words, <span class="math">\\(a_1^2\\)</span>, and a <a href="other.html">link</a>.</p>{MATHS}
+<img src="pixel.png" alt="one pixel">
+<p><a href="#top">up</a> <a href="https://example.org">elsewhere, only on a click</a></p>
+<div style="overflow-x: auto"><pre>a long line, in a box that scrolls: {"x" * 300}</pre></div>
+<p style="color: #999; visibility: hidden">pale, but hidden</p>
+<p style="color: #888; font-size: 24px">large, so that a contrast of 3 is enough</p>"""
 
 
 @pytest.fixture(scope="module")
 def chromium():
+    assert PROGRAM is not None
     with browser.opened(PROGRAM) as opened:
         yield opened
 
@@ -44,7 +50,7 @@ def site(tmp_path_factory):
     """A site of two pages with the scripts that the book's site has."""
     root = tmp_path_factory.mktemp("site")
     for package, name, target in site_sources.SCRIPTS:
-        site_sources.place(site_sources.installed(package, name), root / "_static" / target)
+        site_sources.copy(site_sources.installed(package, name), root / "_static" / target)
     (root / "pixel.png").write_bytes(PIXEL)
     (root / "broken.png").write_bytes(PIXEL[:40])
     (root / "other.html").write_text(
@@ -68,7 +74,8 @@ def bars(heights):
 
 
 def flip_book(heights):
-    return widgets.flip_book(bars(heights), [str(height) for height in heights], name="height").data
+    labels = [str(height) for height in heights]
+    return str(widgets.flip_book(bars(heights), labels, name="height").data)
 
 
 def in_space(*reaches):
@@ -113,11 +120,6 @@ def test_a_good_page_is_left_alone(chromium, site):
         ('<img src="broken.png" alt="a broken picture">', "a picture cannot be shown: broken.png"),
         ('<img src="gone.png" alt="a lost picture">', "a picture cannot be shown: gone.png"),
         ('<img src="pixel.png">', "a picture without alt text: pixel.png"),
-        ('<a href="gone.html">gone</a>', "a dead link: gone.html"),
-        (
-            '<a href="other.html#nowhere">nowhere</a>',
-            "a link to a place that is not there: other.html#nowhere",
-        ),
         (
             (
                 '<div><img src="pixel.png" alt="still"><label>size <input type="range" min="0"'

@@ -15,6 +15,7 @@ import pytest
 from handpose_lib import papers
 from handpose_lib.io import provenance, storage
 from handpose_lib.results import records
+from handpose_lib.teaching import contents
 from pipeline.site import check, execute, site_sources
 
 # Two modules that load no torch: the kernels start quickly.
@@ -22,7 +23,7 @@ CHAPTERS = {
     "foundations/one": (
         'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__'
     ),
-    "foundations/two": "from handpose_lib import provenance\nprovenance.__name__",
+    "foundations/two": "from handpose_lib.io import provenance\nprovenance.__name__",
 }
 
 
@@ -42,7 +43,7 @@ def write_notebook(path, *sources):
     return path
 
 
-# ---------------------------------------------------------------------- incremental builds
+# --- incremental builds -------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_a_real_set_that_comes_or_changes_makes_the_chapters_due_that_look_for_i
     assert due(book) == ["foundations/one"]
 
 
-# ---------------------------------------------------------------------- the grid of training runs
+# --- training runs ------------------------------------------------------------
 
 
 def due_runs(project, kept, *config):
@@ -241,7 +242,7 @@ def test_each_subject_of_msra_is_held_out_once(project, recorded):
     )
 
 
-# ---------------------------------------------------------------------- executing
+# --- execution of notebooks ---------------------------------------------------
 
 
 def run_execute(monkeypatch, *arguments):
@@ -289,15 +290,18 @@ def test_a_notebook_runs_in_its_own_folder_with_its_parameters(tmp_path, monkeyp
     assert printed.split() == ["somewhere", "4", "0.5", "small", "1", "0"]
 
 
-# ---------------------------------------------------------------------- the page check
+# --- checks of pages ----------------------------------------------------------
 
-GOOD = """<html><body><img src="plot.png" alt="a falling curve"><span class="math">\\(a_1^2\\)</span>
-<a href="#here">here</a><p id="here"></p><a href="https://example.org">elsewhere</a></body></html>"""
+GOOD = """<html><body><img src="plot.png" alt="a falling curve">
+<span class="math">\\(a_1^2\\)</span>
+<a href="#here">here</a><p id="here"></p><a href="other.html?q=1#there">there</a>
+<a href="https://example.org">elsewhere</a></body></html>"""
 
 
 def report_on(tmp_path, monkeypatch, capsys, page, outputs=()):
     (tmp_path / "html").mkdir()
     (tmp_path / "html" / "page.html").write_text(page, encoding="utf-8")
+    (tmp_path / "html" / "other.html").write_text('<p id="there">Other words.</p>')
     (tmp_path / "html" / "plot.png").write_bytes(b"")
     path = write_notebook(tmp_path / "executed" / "page.ipynb", "1 + 1")
     notebook = nbformat.read(path, as_version=4)
@@ -322,7 +326,7 @@ def test_a_good_page_passes(tmp_path, monkeypatch, capsys):
     assert report_on(tmp_path, monkeypatch, capsys, GOOD) == (0, "")
     assert json.loads((tmp_path / "report.json").read_text()) == {
         "notebooks": 1,
-        "pages": 1,
+        "pages": 2,
         "formulas": 1,
         "pictures": 1,
         "problems": [],
@@ -338,10 +342,11 @@ def test_a_good_page_passes(tmp_path, monkeypatch, capsys):
         ('<img src="plot.png">', "without alt text"),
         ('<img src="plot.png" alt="../_images/abc.png">', "without alt text"),
         ('<a href="gone.html">x</a>', "a dead link: gone.html"),
-        ('<a href="#gone">x</a>', "an anchor that is not there"),
+        ('<a href="#gone">x</a>', "an anchor that is not there: #gone"),
+        ('<a href="other.html#gone">x</a>', "an anchor that is not there: other.html#gone"),
         ('<div class="cell_output">Traceback (most recent call last)</div>', "Traceback"),
         ('<span class="math">\\(\\frac{1}{\\)</span>', "Missing close brace"),
-        ('<span class="math">\\(\\nonsense\\)</span>', "MathJax cannot set"),
+        ('<span class="math">\\(\\nonsense\\)</span>', "MathJax cannot typeset"),
     ],
 )
 def test_a_planted_problem_is_found(tmp_path, monkeypatch, capsys, planted, words):
@@ -358,20 +363,19 @@ def test_a_stored_error_is_found(tmp_path, monkeypatch, capsys):
     assert status == 1 and "left an error: ValueError: no" in said
 
 
-# ---------------------------------------------------------------------- what the site is built from
+# --- sources of the site ------------------------------------------------------
 
 
-def test_a_page_says_where_in_the_book_it_stands(tmp_path, monkeypatch, project):
-    monkeypatch.chdir(project)
-    places = site_sources.places_in_book()
-    assert list(places) == site_sources.toc()[1:] and places[
-        "book/foundations/depth_cameras"
-    ].startswith("Foundations, 1 of ")
+def test_a_page_says_where_in_the_book_it_stands(tmp_path):
+    positions = site_sources.positions()
+    assert list(positions) == list(contents.pages())
+    assert positions["book/index"] == ""
+    assert positions["book/foundations/depth_cameras"].startswith("Foundations, 1 of ")
     notebook = write_notebook(tmp_path / "page.ipynb", "1 + 1")
     content = nbformat.read(notebook, as_version=4)
     content.cells.insert(0, nbformat.v4.new_markdown_cell("# Title\n\nText.", id="title"))
     nbformat.write(content, notebook)
-    site_sources.write_place(notebook, "Part, 2 of 3")
+    site_sources.write_position(notebook, "Part, 2 of 3")
     after = nbformat.read(notebook, as_version=4)
     assert (
         after.cells[0].source == "# Title\n\n*Part, 2 of 3*\n\nText."

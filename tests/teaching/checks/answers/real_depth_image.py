@@ -1,14 +1,8 @@
-"""The checks of the chapter on real depth images: right answers pass, each typical mistake gets its
-hint.
-"""
+"""Answers to the exercises of the chapter on real depth images."""
 
 import math
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import real_depth_image
 
 
 def focal_length(pixels, degrees):
@@ -24,7 +18,11 @@ def disagreement(views):
     return (views - views.mean(0)).norm(dim=-1).mean(0)
 
 
-RIGHT = {"focal_length": focal_length, "below_surface": below_surface, "disagreement": disagreement}
+RIGHT = [
+    ("focal_length", focal_length),
+    ("below_surface", below_surface),
+    ("disagreement", disagreement),
+]
 
 WRONG = [
     ("focal_length", lambda p, d: p / 2 / math.tan(d / 2), "radians"),
@@ -43,23 +41,5 @@ WRONG = [
     ("disagreement", lambda x: (x - x.mean(0)).square().sum(-1).mean(0), "not squared"),
     ("disagreement", lambda x: (x - x.mean(0)).norm(dim=-1).mean(1), "one number per joint"),
     ("disagreement", lambda x: (x - x.mean(0)).square().sum(-1).mean(0).sqrt(), "root mean square"),
-    ("disagreement", lambda x: x.norm(dim=-1).mean(0), "mean distance of the views"),
+    ("disagreement", lambda x: x.norm(dim=-1).mean(0), "subtract the mean over the views"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("real_depth_image") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = real_depth_image.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = real_depth_image.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

@@ -1,14 +1,9 @@
-"""The checks of the chapter on Residual Attention: right answers pass, each typical mistake gets
-its hint.
-"""
+"""Answers to the exercises of the chapter on Residual Attention."""
 
-import pytest
 import torch
 
 from handpose_lib.evaluation import metrics
 from handpose_lib.papers.residual_attention import Prior
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import residual_attention
 
 
 def attend(features, logits):
@@ -80,7 +75,7 @@ WRONG = [
     (
         "principal_poses",
         lambda p, d: eigen(p, d, lambda v, d: 2 * v[:, -d:].flip(1).T),
-        "orthonormal",
+        "rows of length 1",
     ),
     (
         "principal_poses",
@@ -106,22 +101,3 @@ WRONG = [
         "<=",
     ),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("residual_attention") == sorted({name for name, _ in RIGHT})
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name, function", RIGHT)
-def test_the_right_answer_passes(name, function, seed):
-    verdict = residual_attention.check(name, function, seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint, seed):
-    verdict = residual_attention.check(name, function, seed=seed)
-    assert not verdict
-    assert hint in str(verdict)

@@ -1,10 +1,6 @@
-"""The checks of the chapter on DenseReg: right answers pass, each typical mistake gets its hint."""
+"""Answers to the exercises of the chapter on DenseReg."""
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import densereg
 
 
 def directions(points, joint, theta, sign=1, limited=True):
@@ -26,7 +22,11 @@ def kernel(p, votes, sigma):
     return torch.exp(-(votes - p).square().sum(1) / (2 * sigma**2))
 
 
-RIGHT = {"directions": directions, "ball_votes": ball_votes, "mean_shift_step": mean_shift_step}
+RIGHT = [
+    ("directions", directions),
+    ("ball_votes", ball_votes),
+    ("mean_shift_step", mean_shift_step),
+]
 
 WRONG = [
     ("directions", lambda p, j, t: directions(p, j, t, sign=-1), "from the joint to the point"),
@@ -77,21 +77,3 @@ WRONG = [
     ),
     ("mean_shift_step", lambda p, x, w, s: mean_shift_step(p, x, w, s) - p, "that is the shift"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("densereg") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = densereg.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = densereg.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

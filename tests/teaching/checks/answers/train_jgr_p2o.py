@@ -1,12 +1,9 @@
-"""The checks of the training notebook: right answers pass, each typical mistake gets its hint."""
+"""Answers to the exercises of the notebook that trains JGR-P2O."""
 
 import math
 
-import pytest
-
 from handpose_lib import training
 from handpose_lib.papers.method import Recipe
-from handpose_lib.teaching.checks import train_jgr_p2o as checks
 
 
 def half(x):
@@ -48,7 +45,7 @@ WRONG = [
         lambda s, n, c, a: half(1 - s / c) if s < c else half((s - c) / (n - c)),
         "first factor",
     ),
-    ("one_cycle", lambda s, n, c, a: None, "returns nothing"),
+    ("one_cycle", lambda s, n, c, a: None, "with a return"),
     ("batch_frames", lambda s, z, f, o: [o(0)[(s * z + k) % f] for k in range(z)], "epoch 0"),
     (
         "batch_frames",
@@ -62,16 +59,3 @@ WRONG = [
         "go on with the first frames",
     ),
 ]
-
-
-@pytest.mark.parametrize("name, function", RIGHT)
-@pytest.mark.parametrize("seed", range(5))
-def test_right_answers_pass(name, function, seed):
-    assert checks.check(name, function, seed)
-
-
-@pytest.mark.parametrize("name, function, part", WRONG)
-@pytest.mark.parametrize("seed", range(3))
-def test_mistakes_get_their_hint(name, function, part, seed):
-    verdict = checks.check(name, function, seed)
-    assert not verdict and part in str(verdict)

@@ -1,13 +1,8 @@
-"""The checks of the chapter on building blocks: right answers pass, each typical mistake gets its
-hint.
-"""
+"""Answers to the exercises of the chapter on building blocks."""
 
-import pytest
 from torch import nn
 
 from handpose_lib.nets.spatial import gather, spatial_softmax
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import building_blocks
 
 
 def conv_parameters(kernel, dimensions, i, o, bias):
@@ -37,12 +32,12 @@ def graph_convolution(features, edges, weight):
     return (edges @ features @ weight).relu()
 
 
-RIGHT = {
-    "conv_parameters": conv_parameters,
-    "hourglass_sides": hourglass_sides,
-    "attention_pool": attention_pool,
-    "graph_convolution": graph_convolution,
-}
+RIGHT = [
+    ("conv_parameters", conv_parameters),
+    ("hourglass_sides", hourglass_sides),
+    ("attention_pool", attention_pool),
+    ("graph_convolution", graph_convolution),
+]
 
 WRONG = [
     ("conv_parameters", lambda k, n, i, o, b: k**n * (i + o) + b * o, "multiply the two"),
@@ -74,22 +69,3 @@ WRONG = [
     ("graph_convolution", lambda f, a, w: (f @ w).relu(), "edges are missing"),
     ("graph_convolution", lambda f, a, w: a @ (f @ w).relu(), "comes last"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("building_blocks") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = building_blocks.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint, seed):
-    verdict = building_blocks.check(name, function, seed=seed)
-    assert not verdict
-    assert hint in str(verdict)

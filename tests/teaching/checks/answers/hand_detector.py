@@ -1,12 +1,6 @@
-"""The checks of the chapter on finding the hand: right answers pass, each typical mistake gets its
-hint.
-"""
+"""Answers to the exercises of the chapter on the hand detector."""
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import hand_detector
 
 
 def distance(place, height, width):
@@ -25,7 +19,10 @@ def sure_median(places, heights):
     return places[heights >= heights.max() / 2].median(0).values
 
 
-RIGHT = {"joint_cone": joint_cone, "sure_median": sure_median}
+RIGHT = [
+    ("joint_cone", joint_cone),
+    ("sure_median", sure_median),
+]
 
 WRONG = [
     ("joint_cone", lambda p, h, w, r: joint_cone(p.flip(0), h, w, r), "(column, row)"),
@@ -45,21 +42,3 @@ WRONG = [
     ("sure_median", lambda p, s: p[s.argmax()], "surest joint alone"),
     ("sure_median", lambda p, s: p.median(0), "not a tensor"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("hand_detector") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = hand_detector.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = hand_detector.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

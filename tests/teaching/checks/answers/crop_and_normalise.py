@@ -1,12 +1,8 @@
-"""The checks of the chapter on cropping: right answers pass, each typical mistake gets its hint."""
+"""Answers to the exercises of the chapter on cropping."""
 
 import math
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import crop_and_normalise
 
 
 def half_extent(fx, fy, cube, z):
@@ -38,7 +34,11 @@ def not_clamped(depth, centre, cube):
     return torch.where(depth == 0, torch.ones_like(z), z)
 
 
-RIGHT = {"half_extent": half_extent, "normalise_depth": normalise_depth, "view_point": view_point}
+RIGHT = [
+    ("half_extent", half_extent),
+    ("normalise_depth", normalise_depth),
+    ("view_point", view_point),
+]
 
 WRONG = [
     ("half_extent", lambda *a: 2 * half_extent(*a), "whole side"),
@@ -55,21 +55,3 @@ WRONG = [
     ("view_point", lambda uv, c, h, a: turned(uv - c, a) / h, "divide by half first"),
     ("view_point", lambda uv, c, h, a: (turned(uv, a) - c) / h, "about the centre of the cube"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("crop_and_normalise") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = crop_and_normalise.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = crop_and_normalise.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

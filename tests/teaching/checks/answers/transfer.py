@@ -1,12 +1,6 @@
-"""The checks of the chapter on the way from synthetic to real: right answers pass, each typical
-mistake gets its hint.
-"""
+"""Answers to the exercises of the chapter on transfer from synthetic to real frames."""
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import transfer
 
 
 def near(points, start, end, within, clamp=True):
@@ -46,10 +40,12 @@ def better_by_loops(base, switched):
     return max(steps) > 1 and min(steps) >= -1
 
 
-RIGHT = {
-    "covered": (lambda *given: near(*given).any(1).double().mean(), by_one_point_each),
-    "helps": (better, better_by_loops),
-}
+RIGHT = [
+    ("covered", lambda *given: near(*given).any(1).double().mean()),
+    ("covered", by_one_point_each),
+    ("helps", better),
+    ("helps", better_by_loops),
+]
 
 
 def gain(base, switched):
@@ -100,23 +96,3 @@ WRONG = [
     ("helps", lambda b, s: gain(b, s)[0] > gain(b, s)[1], "all measures"),
     ("helps", lambda b, s: True, "in at least one measure"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("transfer") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(
-    "name, function", [(name, function) for name, both in RIGHT.items() for function in both]
-)
-def test_right_answers_pass(name, function, seed):
-    verdict = transfer.check(name, function, seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = transfer.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

@@ -1,10 +1,6 @@
-"""The checks of the chapter on measuring: right answers pass, each typical mistake gets its hint."""
+"""Answers to the exercises of the chapter on measuring."""
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import measuring
 
 TRAPEZOID = torch.trapezoid
 
@@ -13,11 +9,11 @@ def worst(errors, thresholds):
     return (errors.amax(1)[:, None] <= thresholds).double().mean(0)
 
 
-RIGHT = {
-    "success_rate": worst,
-    "area_under_curve": lambda rates, at: TRAPEZOID(rates, at) / (at[-1] - at[0]),
-    "merge_means": lambda means, counts: (means * counts).sum() / counts.sum(),
-}
+RIGHT = [
+    ("success_rate", worst),
+    ("area_under_curve", lambda rates, at: TRAPEZOID(rates, at) / (at[-1] - at[0])),
+    ("merge_means", lambda means, counts: (means * counts).sum() / counts.sum()),
+]
 
 WRONG = [
     (
@@ -43,21 +39,3 @@ WRONG = [
     ("merge_means", lambda m, n: m[:-1].mean(), "leaves the last batch out"),
     ("merge_means", lambda m, n: (m * n).sum() / len(n), "divide by the number of frames"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("measuring") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = measuring.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = measuring.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

@@ -1,12 +1,6 @@
-"""The checks of the chapter that puts claims to the test: right answers pass, each typical mistake
-gets its hint.
-"""
+"""Answers to the exercises of the chapter that tests the claims of the papers."""
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import claims
 
 ENDS = torch.tensor([0.025, 0.975], dtype=torch.float64)
 
@@ -39,11 +33,14 @@ def rest(total, floor):
     return (total**2 - floor**2).clamp_min(0).sqrt()
 
 
-RIGHT = {
-    "paired_interval": (interval, interval_by_sorting),
-    "answer": (three, three_by_overlap),
-    "without_floor": (rest, lambda t, f: torch.where(f < t, ((t - f) * (t + f)).abs().sqrt(), 0.0)),
-}
+RIGHT = [
+    ("paired_interval", interval),
+    ("paired_interval", interval_by_sorting),
+    ("answer", three),
+    ("answer", three_by_overlap),
+    ("without_floor", rest),
+    ("without_floor", lambda t, f: torch.where(f < t, ((t - f) * (t + f)).abs().sqrt(), 0.0)),
+]
 
 WRONG = [
     ("paired_interval", lambda a, b, d: interval(b, a, d), "positive where `with_` is better"),
@@ -83,7 +80,7 @@ WRONG = [
         lambda a, b, low, high: 1 if low < a and b < high else -1 if b < low or a > high else 0,
         "only touches it",
     ),
-    ("answer", lambda a, b, low, high: "holds", "1, -1 or 0"),
+    ("answer", lambda a, b, low, high: "holds", "one of the three numbers"),
     ("without_floor", lambda t, f: t - f, "their squares do"),
     ("without_floor", lambda t, f: (t**2 + f**2).sqrt(), "once more"),
     ("without_floor", lambda t, f: t**2 - f**2, "take the root"),
@@ -91,23 +88,3 @@ WRONG = [
     ("without_floor", lambda t, f: (t**2 - f**2).sqrt(), "clamp"),
     ("without_floor", lambda t, f: (t**2 - f**2).abs().sqrt(), "nothing is left"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("claims") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(
-    "name, function", [(name, function) for name, both in RIGHT.items() for function in both]
-)
-def test_right_answers_pass(name, function, seed):
-    verdict = claims.check(name, function, seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = claims.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

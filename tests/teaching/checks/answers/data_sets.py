@@ -1,12 +1,6 @@
-"""The checks of the chapter on the data sets: right answers pass, each typical mistake gets its
-hint.
-"""
+"""Answers to the exercises of the chapter on the data sets."""
 
-import pytest
 import torch
-
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import data_sets
 
 SIGNS = torch.tensor([1.0, -1.0, 1.0])
 
@@ -19,12 +13,12 @@ def marked(rule):
     return lambda names: torch.tensor([rule(name) for name in names])
 
 
-RIGHT = {
-    "nyu_depth": mix(1, 2),
-    "originals": marked(lambda name: name.startswith("2014")),
-    "itop_to_camera": lambda p: 1000 * p * SIGNS,
-    "reorder": lambda j, s, t: j[:, [s.index(name) for name in t]],
-}
+RIGHT = [
+    ("nyu_depth", mix(1, 2)),
+    ("originals", marked(lambda name: name.startswith("2014"))),
+    ("itop_to_camera", lambda p: 1000 * p * SIGNS),
+    ("reorder", lambda j, s, t: j[:, [s.index(name) for name in t]]),
+]
 
 WRONG = [
     ("nyu_depth", lambda p: 256 * p[..., 1] + p[..., 2], "8 bits overflow"),
@@ -33,7 +27,7 @@ WRONG = [
     ("nyu_depth", mix(0, 1), "red is not used"),
     ("nyu_depth", mix(1, 2, 255), "256 values"),
     ("nyu_depth", mix(1, 2, 1), "counts 256 times"),
-    ("originals", lambda names: [True] * len(names), "tensor of booleans"),
+    ("originals", lambda names: [True] * len(names), "torch.tensor([…"),
     ("originals", marked(lambda name: not name.startswith("2014")), "wrong way round"),
     ("originals", marked(lambda name: "2014" in name), "not anywhere in the path"),
     ("originals", marked(lambda name: "-" not in name), "without a dash"),
@@ -48,21 +42,3 @@ WRONG = [
         "shape",
     ),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("data_sets") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = data_sets.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = data_sets.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

@@ -1,13 +1,10 @@
-"""The checks of the chapter on JGR-P2O: right answers pass, each typical mistake gets its hint."""
+"""Answers to the exercises of the chapter on JGR-P2O."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 
 from handpose_lib.nets.graph import normalised_adjacency
 from handpose_lib.nets.spatial import expectation, spatial_softmax
-from handpose_lib.teaching import checks
-from handpose_lib.teaching.checks import jgr_p2o
 
 
 def vote(weights, pixels, offsets):
@@ -32,12 +29,12 @@ def balanced(a):
     return scale[:, None] * a * scale
 
 
-RIGHT = {
-    "voting_weights": spatial_softmax,
-    "skeleton_graph": normalised_adjacency,
-    "vote": vote,
-    "huber": huber,
-}
+RIGHT = [
+    ("voting_weights", spatial_softmax),
+    ("skeleton_graph", normalised_adjacency),
+    ("vote", vote),
+    ("huber", huber),
+]
 
 WRONG = [
     ("voting_weights", lambda x: x.softmax(1), "over the joints"),
@@ -78,21 +75,3 @@ WRONG = [
     ("huber", lambda x, d: torch.where(x.abs() < d, x**2 / 2, x.abs() - d / 2), "slope"),
     ("huber", lambda x, d: torch.where(x < d, x**2 / 2, d * (x - d / 2)), "take the magnitude"),
 ]
-
-
-def test_every_exercise_of_the_chapter_is_tested():
-    assert checks.names("jgr_p2o") == sorted(RIGHT)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", RIGHT)
-def test_the_right_answer_passes(name, seed):
-    verdict = jgr_p2o.check(name, RIGHT[name], seed=seed)
-    assert verdict, str(verdict)
-
-
-@pytest.mark.parametrize("name, function, hint", WRONG)
-def test_a_mistake_gets_its_hint(name, function, hint):
-    verdict = jgr_p2o.check(name, function, seed=1)
-    assert not verdict
-    assert hint in str(verdict)

@@ -1,0 +1,266 @@
+"""One training from its frames to its record: the steps, and one function over them.
+
+    run = Run("jgr_p2o", profile="smoke", seed=1)
+    record = run.complete()                          # all of the steps below, one after the other
+
+    data = run.open_data()                           # splits, and the source of training frames
+    method = run.create_method(data)                 # the network, its weights drawn from the seed
+    run.prepare_method(method, data)                 # what has to happen before the first update
+    history = run.train(method, data)
+    baselines = run.baselines(data)
+    predicted = run.predict(method, data)            # (N, J, 3) mm, on the test frames
+    record = run.record(method, history, data, predicted, baselines)
+    run.save(record, method, data, predicted)        # record, predictions, weights
+
+The training notebooks show these steps, and each adds what its paper alone needs. A run that was
+cut off goes on where it stopped: `train` keeps a checkpoint in the folder of the run.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from handpose_lib import evaluation, papers, paths, prepare, training
+from handpose_lib.datasets import splits
+from handpose_lib.datasets.base import Dataset
+from handpose_lib.errors import one_of
+from handpose_lib.frames import Crops
+from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.results import records
+from handpose_lib.training import ensemble
+
+FRAMES = ("stored", "on_the_fly")
+WEIGHTS = ("half", "full", "none")
+HELD_OUT = 8
+"""The subject whom a run holds out if nothing else is said, of MSRA's nine."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from and is tested on.
+
+    `train`, `validation` (or None) and `test` are data sets; `centre` says where cubes sit, as
+    `prepare.batch` takes it; `source` yields the batches of the training.
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset
+    centre: str
+    source: training.Stored | training.OnTheFly
+
+    @property
+    def known(self) -> Dataset | training.Stored:
+        """The training frames, cut already where they are stored: for baselines and priors."""
+        return self.source if isinstance(self.source, training.Stored) else self.train
+
+    def describe(self) -> str:
+        """Two lines: the test frames, and the frames of the training."""
+        stored = isinstance(self.source, training.Stored)
+        frames = f"{len(self.train):,} frames" if stored else "frames rendered on the fly"
+        return f"{self.test.describe()}\ntraining on {frames}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides a training and its test.
+
+    paper      a name of `papers.names()`; `variant`, a key of `papers.variants(paper)`
+    profile    one of `papers.method.PROFILES`: how much the training may cost
+    dataset    a name of `splits.NAMES`; `root` its folder, None for its place in the data folder
+    subject    held out, of MSRA's nine; `view` of NYU's three or ITOP's two, None for the papers'
+    epochs     None: as the recipe says
+    seed       of weights, order of the frames, augmentation
+    frames     'stored' | 'on_the_fly'; None: on the fly for profile paper on synthetic frames
+    centre     where the cube sits, as `splits.open_splits` takes it; None: as the recipe says, else
+               what the set has. `centres`: a folder of V2V-PoseNet's centre files
+    out        folder of the run; None: below the build folder
+    weights    what is kept of the network: 'half' (16 bits), 'full' or 'none'
+
+    Errors: names that are not known.
+    """
+
+    paper: str
+    profile: str = "smoke"
+    dataset: str = splits.EMBEDDED
+    root: Path | str | None = None
+    subject: int = HELD_OUT
+    view: int | str | None = None
+    variant: str = "paper"
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    frames: str | None = None
+    centre: str | None = None
+    centres: Path | str | None = None
+    out: Path | str | None = None
+    weights: str = "half"
+
+    def __post_init__(self):
+        if self.frames is not None:
+            one_of("source of frames", self.frames, FRAMES)
+        one_of("kind of weights to keep", self.weights, WEIGHTS)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the network is trained: the paper's recipe for this set, profile and variant."""
+        recipe = papers.recipe(self.paper, self.dataset, self.profile, self.variant)
+        return replace(recipe, epochs=self.epochs or recipe.epochs)
+
+    @property
+    def folder(self) -> Path:
+        """Where checkpoint, record, predictions and weights of the run lie."""
+        if self.out:
+            return Path(self.out)
+        parts = [f"{self.variant}-{self.dataset}-s{self.seed}"]
+        parts += [f"e{self.epochs}"] * bool(self.epochs)
+        parts += [f"p{self.subject}"] * (self.subject != HELD_OUT)
+        parts += [f"v{self.view}"] * (self.view is not None)
+        parts += [self.centre] if self.centre else []
+        return paths.build() / "runs" / self.paper / self.profile / "-".join(parts)
+
+    def open_data(self, locate: Callable[[Dataset], Dataset] | None = None) -> Data:
+        """Open the splits of the set and the source of training frames.
+
+        A validation split is set aside where the recipe chooses among epochs. `locate` replaces the
+        stored reference points: it takes a data set and returns one with other points.
+        Errors: see `splits.open_splits`.
+        """
+        train, validation, test, centre, persons = splits.open_splits(
+            self.dataset,
+            self.root,
+            size="smoke" if self.profile == "smoke" else "laptop",
+            subject=self.subject,
+            view=self.view,
+            validation=self.recipe.chooses_epoch,
+            centre=None if locate else self.centre or self.recipe.centre,
+            centres=self.centres,
+        )
+        if locate:
+            train, test, centre = locate(train), locate(test), "stored"
+        whole = (self.profile, self.dataset) == ("paper", splits.EMBEDDED)
+        if (self.frames or ("on_the_fly" if whole else "stored")) == "stored":
+            source = training.Stored(train, self.recipe.cube_train, centre)
+        else:
+            source = training.OnTheFly(
+                "wide",
+                setup=train.name,
+                frames=self.recipe.epoch_frames or len(train),
+                cube=self.recipe.cube_train,
+                centre=centre,
+                subjects=persons,
+            )
+        return Data(train, validation, test, centre, source)
+
+    def create_method(self, data: Data) -> Method:
+        """Create the network, its first weights drawn from the run's seed."""
+        torch.manual_seed(self.seed)
+        return papers.create(
+            self.paper, data.test.skeleton.name, self.variant, **self.recipe.network
+        )
+
+    def prepare_method(self, method: Method, data: Data) -> None:
+        """Let the method learn from the training frames what it needs before the first update."""
+        method.before_training(self.augmented(data))
+
+    def augmented(self, data: Data) -> Iterator[Crops]:
+        """Every training frame once, in batches of crops augmented as in the training."""
+        sweep = evaluation.sweep(data.known, cube=self.recipe.cube_test, centre=data.centre)
+        for number, crops in enumerate(sweep):
+            random = training.generator(self.seed, "prior", number)
+            yield prepare.augment(crops, random, **self.recipe.augmentation)
+
+    def train(self, method: Method, data: Data, **options) -> training.History:
+        """Train the method in place; `options` as of `training.fit` (progress, until, …)."""
+        return training.fit(
+            method,
+            data.source,
+            self.recipe,
+            self.folder,
+            seed=self.seed,
+            device=self.device,
+            validation=data.validation,
+            **options,
+        )
+
+    def baselines(self, data: Data) -> dict[str, float]:
+        """Errors in mm of the mean pose and of nearest neighbours on the test frames."""
+        return evaluation.baselines(
+            data.known,
+            data.test,
+            cube=self.recipe.cube_test,
+            centre=data.centre,
+            device=self.device,
+        )
+
+    def predict(self, method: Method, data: Data) -> torch.Tensor:
+        """(N, J, 3) mm in the camera frame: what the network finds on the test frames.
+
+        Where the recipe asks for an ensemble, the mean over the networks of all epochs.
+        """
+        options = {"cube": self.recipe.cube_test, "centre": data.centre}
+        if self.recipe.ensemble:
+            return ensemble.predict(method, self.folder, data.test, **options)
+        return evaluation.predict(method, data.test, **options)
+
+    def throughput(self, method: Method, data: Data) -> dict[str, dict]:
+        """Frames per second of the network in batches of 1 and of 32."""
+        frames = data.test.frames(i % len(data.test) for i in range(32))
+        few = prepare.batch(frames, self.recipe.cube_test, data.centre)
+        few = few.to(next(method.parameters()).device)
+        return {
+            f"batch_{n}": evaluation.throughput(method, few.index(slice(0, n))) for n in (1, 32)
+        }
+
+    def record(
+        self,
+        method: Method,
+        history: training.History,
+        data: Data,
+        predicted: torch.Tensor,
+        baselines: dict[str, float],
+        **measures,
+    ) -> records.Record:
+        """The record of the run: all facts and the measures of `predicted`, not yet written.
+
+        `measures` are kept beside those of `evaluation.score`: what a paper alone measures.
+        """
+        if self.recipe.ensemble:
+            history = replace(history, choice=f"mean of {self.recipe.epochs} epochs")
+        return records.new(
+            method=method,
+            history=history,
+            recipe=self.recipe,
+            test=data.test,
+            centre=data.centre,
+            metrics=evaluation.score(predicted, data.test.joints()) | measures,
+            baselines=baselines,
+            inference=self.throughput(method, data),
+        )
+
+    def save(
+        self, record: records.Record, method: Method, data: Data, predicted: torch.Tensor
+    ) -> records.Record:
+        """Write record, predictions, labels and, if asked for, weights into the run's folder."""
+        return records.save(
+            record,
+            self.folder,
+            predicted=predicted,
+            joints=data.test.joints(),
+            ids=[data.test[i].id for i in range(len(data.test))],
+            weights=None if self.weights == "none" else method,
+            half=self.weights == "half",
+        )
+
+    def complete(self, **options) -> records.Record:
+        """Do all of the steps and return the record as it was saved; `options` as of `train`."""
+        data = self.open_data()
+        method = self.create_method(data)
+        self.prepare_method(method, data)
+        history = self.train(method, data, **options)
+        predicted = self.predict(method, data)
+        record = self.record(method, history, data, predicted, self.baselines(data))
+        return self.save(record, method, data, predicted)
