@@ -38,7 +38,7 @@ to.
 
 
 def inspect(found: Inspection) -> None:
-    """Count both lists, hold images against lines, look at the boxes, decode a sample of each part."""
+    """Count both lists, check images and boxes against them, and decode a sample of each part."""
     for part, folder in hands17.PARTS.items():
         read = found.attempt(hands17.read_part, found.root, part)
         if read is None:

@@ -1,8 +1,8 @@
 """Make a synthetic data set in the file format of a real one, for the same loader to read.
 
-    python data_scripts/make_synthetic.py --size smoke           # MSRA's format: 2,448 frames, seconds
-    python data_scripts/make_synthetic.py --size laptop          # 20,043 frames, minutes, about 1 GB
-    python data_scripts/make_synthetic.py --format nyu           # another set's format and camera
+    python data_scripts/make_synthetic.py --size smoke     # MSRA's format: 2,448 frames, seconds
+    python data_scripts/make_synthetic.py --size laptop    # 20,043 frames, minutes, about 1 GB
+    python data_scripts/make_synthetic.py --format nyu     # format and camera of another set
 
 What each format holds is told in its module of `formats/`. In every set `synthetic.json` holds
 everything that determines the content. The folder appears under its name only when it is complete;
@@ -66,9 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     target = formats.get(chosen.format)
     out = (chosen.out or paths.data() / "synthetic" / f"{chosen.format}-{chosen.size}").resolve()
     frames = target.sizes[chosen.size] if chosen.frames is None else chosen.frames
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # so that being stopped cleans up as well
+    # Exit on SIGTERM like on an error, which removes the unfinished folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         wanted = settings(target, frames, chosen.distribution, chosen.seed)
         made = make(out, wanted, chosen.force)
@@ -147,7 +146,11 @@ def write(root: Path, wanted: dict) -> None:
     """
     target = formats.get(wanted["protocol"])
     with tqdm(total=target.total(wanted), desc="rendering", unit="frame", smoothing=0.1) as bar:
-        target.write(root, wanted, bar.update)
+
+        def written(frames: int) -> None:
+            bar.update(frames)
+
+        target.write(root, wanted, written)
     text = json.dumps(wanted, indent=1, ensure_ascii=False)
     (root / SYNTHETIC).write_text(text + "\n", encoding="utf-8", newline="\n")
 

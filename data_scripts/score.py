@@ -1,45 +1,48 @@
-"""Score a file of predictions for a test set, and say what smells about it.
+"""Score a file of predictions for a test set, and warn of what is probably wrong with it.
 
     python data_scripts/score.py mine.txt --dataset nyu
     python data_scripts/score.py mine.txt --dataset msra --labels path/to/cvpr15_MSRAHandGestureDB
     python data_scripts/score.py mine.mat --dataset itop --labels labels.mat
 
-One frame per line, three numbers per joint: pixels and millimetres or points in space, with image
-names or without; a MATLAB array; a zip of one of them. What a file holds is told from its content.
-Labels come from the files of `fetch_published.py` (nyu, icvl, itop), from a file of the same kinds,
-or from the folder of the set itself, whose test split must be what was predicted
-(msra: all nine subjects, the faulty frames too). Warnings go to the error output; the exit code is
-1 only if nothing could be scored.
+A file is a text with one frame per line and three numbers per joint, with or without image names, a
+MATLAB array, or a zip of one of them. The numbers are u v in pixels and depth, or x y z; unit and
+kind are recognised from the values. Labels come from the files of `fetch_published.py` (nyu, icvl,
+itop), from a file of the same kinds, or from the folder of the set, whose test split must be what
+was predicted (msra: all nine subjects, with the faulty frames). Warnings go to the error output;
+the exit code is 1 only if nothing could be scored.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+import torch
+
 from handpose_lib import datasets, published, skeleton
 from handpose_lib.errors import HandPoseError
 
 OPTIONS = {"msra": {"split": "all", "skip_faulty": False}}
-"""How the folder of a set is opened where its test split is not what papers report."""
+"""How the folder of a set is opened, if not by its test split."""
 WITHIN_MM = (10, 20, 30, 40, 50, 80)
+"""Thresholds of the printed success rates."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, help="predictions")
+    parser.add_argument("file", type=Path, help="file of predictions")
     parser.add_argument(
         "--dataset",
         required=True,
         choices=published.BENCHMARKS,
-        help="whose camera, joints and labels",
+        help="test set with the camera, joints and labels",
     )
     parser.add_argument(
         "--labels", type=Path, help="a file of labels, or the folder of the data set"
     )
     parser.add_argument(
-        "--space", choices=("uvd", "xyz"), help="what the numbers are (default: they tell)"
+        "--space", choices=("uvd", "xyz"), help="kind of the numbers (default: recognised)"
     )
     chosen = parser.parse_args(arguments)
     try:
@@ -55,9 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def labels(name: str, place: Path | None):
-    """A file, or the joints of a data set's folder; None for the published ones. Errors: there are
-    none.
+def labels(name: str, place: Path | None) -> Path | torch.Tensor | None:
+    """Return the labels at `place`: a file, or the joints (N, J, 3) mm of the set in a folder.
+
+    None stands for the published labels of the set.
+    Errors: `HandPoseError` if `place` is None and the set has no published labels.
     """
     if place is None and published.BENCHMARKS[name].labels is None:
         raise HandPoseError(
@@ -70,7 +75,7 @@ def labels(name: str, place: Path | None):
 
 
 def report(file: Path, name: str, score: published.Score) -> str:
-    """What a person wants to know, line by line."""
+    """Return the printed table: how the file was read, and its errors."""
     read_as = {
         "uvd": "u v d in pixels and ",
         "xyz": f"x y z, y {'up' if score.y_up else 'down'}, in ",

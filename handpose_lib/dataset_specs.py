@@ -30,7 +30,7 @@ class DatasetSpec:
     centre      where cubes sit if frames have no stored point: 'mass', or 'true' where a whole room
                 is in view and nobody has looked for the hand or the body
     distance    mm, lowest and highest distance of rendered hands; None where no hand is rendered
-    views       the names of its cameras, the one that papers use first; empty with one camera
+    views       the number of cameras that see every moment
     validation  which frames are set aside to choose among epochs: another 'subject', another
                 training 'person', a 'share' of the training frames, or the set's 'own' frames
     counts      frames of the release, by part
@@ -55,7 +55,7 @@ class DatasetSpec:
     cube: float = 250.0
     centre: Literal["mass", "true"] = "mass"
     distance: tuple[float, float] | None = None
-    views: tuple[int | str, ...] = ()
+    views: int = 1
     validation: Literal["subject", "person", "share", "own"] = "share"
     counts: Mapping[str, int] = field(default_factory=dict)
     stated: str = ""
@@ -94,7 +94,7 @@ SPECS = {
             licence=_UNKNOWN,
             access="open page of the author; very large",
             distance=(500.0, 1050.0),
-            views=(1, 2, 3),
+            views=3,
             counts={"train": 72_757, "test": 8_252},
             stated="view 1, 14 of 36 joints; training and new subject apart",
         ),
@@ -139,7 +139,7 @@ SPECS = {
             body=True,
             cube=2000.0,
             centre="true",
-            views=("front", "top"),
+            views=2,
             validation="person",
             counts={"train": 39_795, "test": 10_501},
             stated="valid frames of one view; joints within 10 cm",
@@ -149,14 +149,7 @@ SPECS = {
             title="DexYCB",
             # The colour camera with the serial number 932122060861, whose pixels the depth images
             # share. Each frame carries the camera of its own view.
-            camera=Camera(
-                613.0762329101562,
-                611.9989624023438,
-                313.0279846191406,
-                245.00865173339844,
-                640,
-                480,
-            ),  # fmt: skip
+            camera=Camera(613.076233, 611.998962, 313.027985, 245.008652, 640, 480),
             skeleton="dexycb21",
             labels="*/*/meta.yml",
             files="ten folders such as `20200709-subject-01`, and `calibration`",
@@ -165,7 +158,7 @@ SPECS = {
             access="free download from its page",
             centre="true",
             distance=(600.0, 1000.0),
-            views=tuple(range(1, 9)),
+            views=8,
             validation="own",
             counts={"train, split by sequence": 465_504},
             stated="which of the four splits (by sequence is S0, by subject S1), all eight views;"
@@ -201,5 +194,5 @@ def get(name: str) -> DatasetSpec:
 
 
 def preset(name: str) -> Camera:
-    """Return the camera of a data set. Errors: an unknown name; the message lists the known ones."""
+    """Return the camera of a data set. Errors: an unknown name; the message lists the known."""
     return CAMERAS[one_of("camera", name, CAMERAS)]

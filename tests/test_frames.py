@@ -16,7 +16,7 @@ def test_a_frame_refuses_what_does_not_fit():
     depth = torch.zeros(4, 5)
     DepthFrame(depth, CAMERA, joints=torch.zeros(21, 3), centre=torch.zeros(3))
     right: dict[str, Any] = {"depth": depth, "camera": CAMERA, "id": "7"}
-    for wrong in (
+    unfit: tuple[dict[str, Any], ...] = (
         dict(depth=depth.T),
         dict(depth=depth - 1),
         dict(depth=depth * float("nan")),
@@ -24,7 +24,8 @@ def test_a_frame_refuses_what_does_not_fit():
         dict(joints=torch.full((1, 3), float("inf"))),
         dict(centre=torch.zeros(1, 3)),
         dict(hand="both"),
-    ):
+    )
+    for wrong in unfit:
         with pytest.raises(HandPoseError):
             DepthFrame(**(right | wrong))
 

@@ -29,6 +29,7 @@ GENERATED = {
     "__pycache__",
     ".hypothesis",
     ".pytest_cache",
+    ".ruff_cache",
     ".ipynb_checkpoints",
 }
 # How a distribution is called where it is imported, when the two differ.
@@ -74,8 +75,9 @@ def third_party(path):
             modules.add(node.module.split(".")[0])
     own = {
         provenance.PACKAGE,
-        "tests",
+        "data_scripts",
         "pipeline",
+        "tests",
         *(file.stem for file in path.parent.glob("*.py")),
         *(file.parent.name for file in path.parent.glob("*/__init__.py")),
     }
@@ -267,6 +269,21 @@ def test_no_machine_path_in_any_text_file():
             assert not mine.search(text), (
                 f"{path.relative_to(PROJECT)} names {mine.search(text).group()}"
             )
+
+
+def test_style_is_checked_before_everything_else():
+    """By the same command in CI and in the workflow, and by the same tools before a commit."""
+    script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+    assert [line for line in script.splitlines() if line.startswith("make ")][0] == "make lint"
+    for path in WORKFLOWS:
+        commands = re.findall(r"run: (make \w+)", path.read_text(encoding="utf-8"))
+        assert "make test" not in commands or commands[0] == "make lint", path.name
+    hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
+    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.M).group(1)
+    for entry in entries:
+        tool, *rest = entry.removeprefix(".venv/bin/").split()
+        assert f"$(BIN)/{tool}" in lint and (not rest or rest[0] in lint)
 
 
 def test_ci_script_parses_and_stops_at_the_first_failure():

@@ -1,10 +1,9 @@
-"""Looking through a data set that somebody put in the data folder: what is missing, what is
-damaged, what is there.
+"""Verification of a data set in the data folder: counts, missing files, damaged files.
 
-A script describes its set with a function `inspect(inspection)`, which walks the layout and tells
-the `Inspection` what it expects. Every file is listed and its size and end are looked at; a sample
-of frames is decoded, or all with `--all`, and the joints are projected into the images, where they
-have to lie on a surface.
+The script of a set has a function `inspect(inspection)`, which passes the files that the set should
+have to the `Inspection`. The size and the end of every file are checked. A sample of frames is
+decoded, or all with `--all`, and the joints are projected into the images, where they must lie on a
+surface.
 """
 
 import argparse
@@ -12,44 +11,61 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from handpose_lib import datasets, paths
-from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.camera import Camera, xyz_to_uvd
+from handpose_lib.datasets.base import SYNTHETIC
 from handpose_lib.errors import DataError, HandPoseError
 
 SAMPLE = 50
-"""So many frames of each part are decoded, unless told otherwise."""
+"""Frames of each part that are decoded by default."""
 NAMED = 50
-"""So many missing files of a folder are named; of the others there is a count."""
+"""Missing files of a folder that are named; the others are counted."""
 UNDER_MM, OVER_MM = 80.0, 15.0
-"""A joint lies by at most so much under the surface that is seen at its pixel, and hardly over it.
-"""
+"""A joint counts as on the surface from `UNDER_MM` behind it to `OVER_MM` in front of it, in mm."""
 ON_SURFACE = 0.4
-"""At least this share of the joints of a sample does. A hand hides some of its own joints; of a
-wrong sign, almost none.
+"""Minimum share of the joints of a sample on the surface. A hand hides some of its own joints; with
+a wrong sign almost none lies on it.
 """
 PNG_END = b"IEND\xaeB`\x82"
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Place = TypeVar("Place")
+"""What names an image in messages: a path, or a path and a row."""
+
 
 class Inspection:
-    """What was found in the folder `root`: `faults`, one line each, and `rows` of a table: what,
-    found, expected.
+    """What was found in the folder `root`.
+
+    `faults`: one line for each fault; `rows`: a table of what was counted, found and expected;
+    `fingerprint`: that of the set as its loader reads it.
     """
+
+    fingerprint: str | None = None
 
     def __init__(self, root: Path, sample: int | None):
         self.root, self.sample = root, sample
-        self.synthetic = (root / datasets.base.SYNTHETIC).is_file()
+        self.synthetic = (root / SYNTHETIC).is_file()
         self.faults: list[str] = []
         self.rows: list[tuple[str, str, str]] = []
 
     def fault(self, text: str) -> None:
+        """Add a fault."""
         self.faults.append(text)
 
-    def attempt(self, function: Callable, *arguments, **options):
-        """What the function gives, or None and a fault if it raises a `DataError`."""
+    def attempt(
+        self,
+        function: Callable[Arguments, Result],
+        *arguments: Arguments.args,
+        **options: Arguments.kwargs,
+    ) -> Result | None:
+        """Return what the function returns, or add a fault and return None for a `DataError`."""
         try:
             return function(*arguments, **options)
         except DataError as error:
@@ -57,7 +73,7 @@ class Inspection:
             return None
 
     def count(self, what: str, found: int, expected: int | None = None) -> None:
-        """A row of the table; a fault where a real set has another number than its release."""
+        """Add a row to the table, and a fault if a real set has not the `expected` number."""
         known = expected is not None and not self.synthetic
         self.rows.append((what, f"{found:,}", f"{expected:,}" if known else ""))
         if known and found != expected:
@@ -66,9 +82,10 @@ class Inspection:
     def files(
         self, place: Path, names: Iterable[str], is_whole: Callable[[Path, int], bool] | None = None
     ) -> list[str]:
-        """Which of the files are there and, by their size and end, whole; the others become faults.
+        """Return the files in the folder `place` that are complete; add a fault for each other one.
 
-        `is_whole(path, bytes)` tells the latter; without it they are PNG files.
+        `is_whole(path, bytes)` decides whether a file of that size is complete; by default the
+        files are PNG files.
         """
         is_whole = is_whole or ends_as_png
         try:
@@ -91,13 +108,14 @@ class Inspection:
     def decode(
         self,
         what: str,
-        frames: Sequence[tuple[Path, torch.Tensor]],
-        read: Callable,
-        camera,
+        frames: Sequence[tuple[Place, torch.Tensor]],
+        read: Callable[[Place], np.ndarray],
+        camera: Camera,
         under_mm: float = UNDER_MM,
     ) -> None:
-        """Read a sample of the images and see whether the joints (J, 3) mm beside each lie on the
-        surface it shows.
+        """Read a sample of the images, and check that their joints lie on the surface.
+
+        `frames`: images with their joints (J, 3) mm; `read` returns an image (H, W) in mm.
         """
         if not frames:
             return
@@ -118,12 +136,12 @@ class Inspection:
         if share < ON_SURFACE:
             self.fault(
                 f"{self.root}, {what}: only {share:.0%} of the joints lie on a surface of their"
-                " image; labels and images do not belong together, or have another convention than"
-                " the set's"
+                " image; labels and images do not belong together, or follow another convention"
+                " than those of the set"
             )
 
-    def opened(self, name: str, **options) -> None:
-        """A row for a split as the loader reads it."""
+    def opened(self, name: str, **options: Any) -> None:
+        """Add a row with the frames that the loader of the set finds in a split."""
         try:
             frames = datasets.open(name, self.root, **options)
             told = ", ".join(f"{key} {value}" for key, value in frames.protocol.items())
@@ -133,11 +151,9 @@ class Inspection:
             if str(error) not in self.faults:
                 self.fault(str(error))
 
-    fingerprint: str | None = None
-
 
 def ends_as_png(path: Path, size: int) -> bool:
-    """Whether a file ends as a whole PNG does."""
+    """Return whether a file ends with the last chunk of a PNG."""
     if size < len(PNG_END):
         return False
     with open(path, "rb") as file:
@@ -146,11 +162,9 @@ def ends_as_png(path: Path, size: int) -> bool:
 
 
 def on_surface(
-    depth: torch.Tensor, joints: torch.Tensor, camera, under_mm: float = UNDER_MM
+    depth: torch.Tensor, joints: torch.Tensor, camera: Camera, under_mm: float = UNDER_MM
 ) -> torch.Tensor:
-    """The share of the joints (J, 3) mm that lie in the image (H, W) mm and just under what is seen
-    there.
-    """
+    """Return the share of the joints (J, 3) mm that lie on the surface in the image (H, W) mm."""
     u, v, d = xyz_to_uvd(joints, camera).unbind(-1)
     column, row = u.round().long(), v.round().long()
     inside = (column >= 0) & (column < depth.shape[1]) & (row >= 0) & (row < depth.shape[0])
@@ -159,17 +173,17 @@ def on_surface(
 
 
 def run(
-    description: str,
+    description: str | None,
     name: str,
     inspect: Callable[[Inspection], None],
     arguments: list[str] | None = None,
 ) -> int:
-    """The command line of a set's script; returns its exit code: 0 if the set is there and whole."""
+    """Run the command line of a set's script; return 0 if the set is complete, otherwise 1."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--check", action="store_true", help="only verify what is there, and name what is not"
+        "--check", action="store_true", help="do not explain where to obtain a missing set"
     )
     parser.add_argument(
         "--root", type=Path, help=f"the set's folder (default: {name}/ in the data folder)"
@@ -179,14 +193,14 @@ def run(
         type=int,
         default=SAMPLE,
         metavar="N",
-        help="frames of each part to decode (%(default)s)",
+        help="frames of each part to decode (default: %(default)s)",
     )
     parser.add_argument("--all", action="store_true", help="decode every frame")
     chosen = parser.parse_args(arguments)
     root = (chosen.root or paths.data() / name).resolve()
     if not root.is_dir():
         print(f"no folder: {root}" if root.exists() else f"missing: {root}", file=sys.stderr)
-        if not chosen.check:
+        if description and not chosen.check:
             print(f"\n{description.strip()}", file=sys.stderr)
         return 1
     inspection = Inspection(root, None if chosen.all else max(1, chosen.sample))
@@ -206,12 +220,12 @@ def _print(inspection: Inspection, name: str) -> None:
     print(
         f"{len(inspection.faults)} faults"
         if inspection.faults
-        else "whole, as far as it was looked at"
+        else "no fault in the files that were checked"
     )
 
 
 def _spread(frames: Sequence, sample: int | None) -> Iterable:
-    """As many as asked for, evenly from the first to the last."""
+    """Return `sample` frames, evenly spaced from the first to the last; all of them for None."""
     if sample is None or sample >= len(frames):
         return frames
     return (frames[i * (len(frames) - 1) // max(1, sample - 1)] for i in range(sample))

@@ -1,58 +1,64 @@
-"""Downloading large files: what breaks off goes on where it stopped, and nothing passes for whole
-that is not.
+"""Resumable downloads of large files, verified by their hash.
 
-    downloads.obtain(url, target, md5="…", size=…)
+    downloads.obtain(url, target, "md5:…", limit=8 << 30)
 
-The bytes go to `target` with `.part` at its end. A connection that breaks off is taken up again
-from there, by this run or a later one; a server that cannot continue, or whose file has changed
-meanwhile, starts afresh. pooch hashes the whole and renames it; a wrong hash removes it.
+The bytes go to `target` with `.part` appended. If the connection breaks, this or a later call
+continues from there. If the server cannot continue, or its file has changed, the download starts
+again. pooch hashes the complete file and renames it; a file with the wrong hash is removed.
 """
 
 import logging
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import pooch
 import requests
 import urllib3
+from pooch.typing import Downloader
 from tqdm.auto import tqdm
 
 from handpose_lib.errors import DataError
 
 PIECE = 1 << 20
+"""Bytes that are received at a time."""
 ATTEMPTS = 8
-"""Connections in a row that bring nothing new before a download is given up."""
+"""Connections in a row without new bytes after which a download is given up."""
 PAUSE = 2.0
-"""Seconds before the second attempt; twice as many before each further one."""
+"""Seconds before the second attempt; the pause doubles before each further one."""
 TIMEOUT = 30
+"""Seconds without an answer after which a connection is given up."""
 
 
 def obtain(
     url: str, target: Path, hash: str, limit: int, pause: float = PAUSE, progress: bool = True
 ) -> Path:
-    """Download `url` to `target`, unless the file with that hash is there. `hash` is as pooch
-    writes it, 'md5:…'.
+    """Download `url` to `target`, unless a file with that hash is there, and return `target`.
 
-    At most `limit` bytes. Errors: `DataError` naming the address: not reached, refused, longer than
-    `limit`, other bytes than the hash's; `target` is then not there, and a `.part` beside it only
-    if it can be continued.
+    `hash`: as pooch writes it, 'md5:…'; `limit`: the most bytes that are accepted; `pause`: seconds
+    before the second attempt.
+    Errors: `DataError` naming the address, if it cannot be reached, refuses, sends more than
+    `limit` bytes, or sends a file with another hash. Then `target` does not exist, and its `.part`
+    only if a later call can continue from it.
     """
-    target = Path(target)
     part, note = _beside(target)
     pooch.get_logger().setLevel(logging.ERROR)
 
-    def download(address: str, output_file: str, _) -> None:
+    def download(address: str, output_file: str, _: pooch.Pooch | None) -> None:
         resume(address, part, limit, pause, progress)
         part.replace(output_file)
         note.unlink(missing_ok=True)
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(url, hash, fname=target.name, path=str(target.parent), downloader=download)
+        # pooch's protocol fixes names of parameters that it passes by position.
+        downloader = cast(Downloader, download)
+        pooch.retrieve(url, hash, fname=target.name, path=str(target.parent), downloader=downloader)
     except requests.RequestException as error:
         raise DataError(
-            f"{url} cannot be obtained ({_short(error)}); accepted is a network that reaches it,"
-            f" and a later run goes on where this one stopped, or the file put at {target} by hand"
+            f"{url} cannot be obtained ({_short(error)}); accepted is a network that reaches it (a"
+            f" later run continues from here), or the file placed at {target} by hand"
         ) from error
     except ValueError as error:
         if isinstance(error, DataError):
@@ -70,21 +76,26 @@ def obtain(
 
 
 def resume(url: str, part: Path, limit: int, pause: float = PAUSE, progress: bool = True) -> None:
-    """Bring `part` to its full length, however often the connection breaks off."""
+    """Download `url` to `part`, continuing after broken connections until it is complete.
+
+    Errors: `requests.RequestException` after `ATTEMPTS` connections in a row without new bytes, or
+    at once if the server refuses; `DataError` for more than `limit` bytes.
+    """
     idle, wait, most = 0, pause, _size(part)
     while True:
         try:
             if _receive(url, part, limit, progress):
                 return
         except requests.HTTPError as error:
-            if error.response.status_code < 500:  # asking again would bring the same answer
+            # An error of the client, such as 404, would come again.
+            if error.response is not None and error.response.status_code < 500:
                 raise
             failure = error
         except requests.RequestException as error:
             failure = error
         else:
-            failure = requests.ConnectionError("the connection broke off")
-        # A server that lets everything start over and over brings nothing new either.
+            failure = requests.ConnectionError("the connection broke")
+        # Progress is more bytes than ever before: a server may make each attempt start again.
         idle, most = (0, _size(part)) if _size(part) > most else (idle + 1, most)
         if idle >= ATTEMPTS:
             raise failure
@@ -94,42 +105,49 @@ def resume(url: str, part: Path, limit: int, pause: float = PAUSE, progress: boo
 
 
 def _receive(url: str, part: Path, limit: int, progress: bool) -> bool:
-    """One connection; whether the file is complete after it."""
+    """Receive what one connection sends; return whether the file is complete."""
     have, note = _size(part), part.with_name(f"{part.name}.version")
     validator = note.read_text(encoding="ascii") if have and note.is_file() else None
-    # Without a validator nobody knows whether these bytes belong to the file that is there now.
+    # Without a validator, the server's file may be another one than that of these bytes.
     wanted = {"Range": f"bytes={have}-", "If-Range": validator} if validator else {}
     with requests.get(
         url, headers={"Accept-Encoding": "identity", **wanted}, stream=True, timeout=TIMEOUT
     ) as response:
-        if (
-            response.status_code == 416
-        ):  # asked for more than there is: the beginning is not of this file
+        if response.status_code == 416:  # the server's file is shorter than these bytes
             _forget(part, note)
             return False
         response.raise_for_status()
-        goes_on = response.status_code == 206 and response.headers.get(
-            "Content-Range", ""
-        ).startswith(f"bytes {have}-")
-        if response.status_code == 206 and not goes_on:
+        partial = response.status_code == 206
+        continues = partial and response.headers.get("Content-Range", "").startswith(
+            f"bytes {have}-"
+        )
+        if partial and not continues:
             _forget(part, note)
             return False
-        start = have if goes_on else 0
+        start = have if continues else 0
         length = _length(response.headers)
         if start + length > limit:
             _forget(part, note)
             raise DataError(
-                f"{url} would bring {start + length:,} bytes; accepted are up to {limit:,}"
+                f"{url} announces {start + length:,} bytes; accepted are up to {limit:,}"
             )
-        if not goes_on:
+        if not continues:
             _remember(note, response.headers)
         received = _store(response, url, part, note, start, start + length, limit, progress)
         return received == length if length else True
 
 
 def _store(
-    response, url: str, part: Path, note: Path, start: int, total: int, limit: int, progress: bool
+    response: requests.Response,
+    url: str,
+    part: Path,
+    note: Path,
+    start: int,
+    total: int,
+    limit: int,
+    progress: bool,
 ) -> int:
+    """Append the bytes of a response to `part`; return their number."""
     received = 0
     with (
         part.open("ab" if start else "wb") as file,
@@ -142,7 +160,7 @@ def _store(
             disable=not progress,
         ) as bar,
     ):
-        # Raw bytes: what is stored is what the server has, whatever it says about an encoding.
+        # The hash is that of the server's file, so a Content-Encoding is not undone.
         for piece in _pieces(response.raw.stream(PIECE, decode_content=False)):
             received += len(piece)
             if start + received > limit:
@@ -156,26 +174,26 @@ def _store(
     return received
 
 
-def _pieces(stream):
-    """What comes over the line; when it breaks off, an error of requests."""
+def _pieces(stream: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what the connection sends. Errors: `requests.ConnectionError` when it breaks."""
     while True:
         try:
             piece = next(stream, b"")
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise requests.ConnectionError(f"the connection broke off: {_short(error)}") from error
+            raise requests.ConnectionError(f"the connection broke: {_short(error)}") from error
         if not piece:
             return
         yield piece
 
 
-def _length(headers) -> int:
-    """How many bytes the server announces; 0 where it does not say."""
+def _length(headers: Mapping[str, str]) -> int:
+    """Return the number of bytes that the server announces, or 0 if it announces none."""
     stated = headers.get("Content-Length", "").strip()
     return int(stated) if stated.isdigit() else 0
 
 
-def _remember(note: Path, headers) -> None:
-    """What tells one version of a file from another: a strong ETag, or the date of its last change."""
+def _remember(note: Path, headers: Mapping[str, str]) -> None:
+    """Store what identifies this version of the file: a strong ETag, or the date of its change."""
     etag = headers.get("ETag", "")
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
     if validator.isascii() and validator:

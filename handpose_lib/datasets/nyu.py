@@ -39,7 +39,8 @@ from handpose_lib.io import matlab, png
 from handpose_lib.skeleton import NYU_EVALUATED, NYU_NAMES
 
 SPEC = SPECS["nyu"]
-CAMERA, VIEWS = SPEC.camera, SPEC.views
+CAMERA = SPEC.camera
+VIEWS = tuple(range(1, 1 + SPEC.views))
 PARTS = ("train", "test")
 COUNTS = SPEC.counts
 """Frames of each view in the release."""

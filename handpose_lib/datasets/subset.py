@@ -11,7 +11,7 @@ class Subset:
     """
 
     def __init__(self, dataset, rows: torch.Tensor, note: str):
-        self._whole, self._rows = (
+        self.whole, self._rows = (
             dataset,
             rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows,
         )
@@ -23,10 +23,10 @@ class Subset:
         return len(self._rows)
 
     def __getitem__(self, index):
-        return self._whole[int(self._rows[index])]
+        return self.whole[int(self._rows[index])]
 
     def frames(self, indices):
-        return self._whole.frames([int(self._rows[i]) for i in indices])
+        return self.whole.frames([int(self._rows[i]) for i in indices])
 
     def joints(self):
-        return self._whole.joints()[self._rows]
+        return self.whole.joints()[self._rows]

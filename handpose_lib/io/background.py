@@ -1,13 +1,24 @@
-"""Work in a background thread, ahead of its use."""
+"""Work in background threads, ahead of its use."""
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
-def in_background(make, keys, ahead=2):
-    """`make(key)` for each key, in order, computed by one thread up to `ahead` keys before its use."""
-    waiting = deque()
-    with ThreadPoolExecutor(1) as pool:
+def in_background(
+    make: Callable[[Key], Value], keys: Iterable[Key], ahead: int = 2, workers: int = 1
+) -> Iterator[Value]:
+    """`make(key)` for each key, in order, computed by `workers` threads.
+
+    They are up to `ahead` keys before the one that is used. Rendering and the decoding of images
+    leave Python's lock to others, so that threads help.
+    """
+    waiting: deque[Future[Value]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
         try:
             for key in keys:
                 waiting.append(pool.submit(make, key))

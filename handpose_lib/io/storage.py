@@ -22,7 +22,7 @@ from handpose_lib.errors import DataError
 
 def write_text(path: Path, text: str) -> Path:
     """Write `text` to `path`, all of it or none."""
-    with _temporary(path) as temporary:
+    with temporary_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
 
@@ -38,7 +38,7 @@ def write_json(path: Path, value) -> Path:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
     """Write named tensors to `path` as safetensors, all of them or none."""
-    with _temporary(path) as temporary:
+    with temporary_file(path) as temporary:
         # copies: safetensors refuses tensors that share memory, as tied weights do
         save_file(
             {
@@ -125,7 +125,7 @@ class Checkpoints:
 
 
 @contextmanager
-def _temporary(path: Path):
+def temporary_file(path: Path):
     """A file name beside `path`; renamed over it when the block ends well, removed otherwise."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ become slow.
 """
 
 
-def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
+def gaussian_maps(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     """exp(−|v − place|² / 2σ²) for every voxel v: places (B, J, 3) → (B, J, size, size, size),
     (B, J, 2) → maps.
 
@@ -31,8 +31,8 @@ def bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     return math.prod(_profiles(each))  # x · y first: one large product, with z
 
 
-def log_bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """−|v − place|² / 2σ², the logarithm of `bells`, which never vanishes: softmax of it is a
+def log_gaussian_maps(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
+    """−|v − place|² / 2σ², the logarithm of `gaussian_maps`, which never vanishes: softmax of it is a
     distribution anywhere.
     """
     _check_drawing(size, sigma, places)
@@ -40,11 +40,11 @@ def log_bells(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     return _total(-(steps - places[..., None]).square() / (2 * sigma**2))
 
 
-def tubes(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
+def bone_maps(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
     """exp(−d² / 2σ²), d the distance from the voxel to a segment: ends (B, M, 3) →
     (B, M, size, size, size), 2D alike.
 
-    Source: the bone maps of the Structure-Aware 3D Hourglass, Section 3.3. Errors: as of `bells`,
+    Source: the bone maps of the Structure-Aware 3D Hourglass, Section 3.3. Errors: as of `gaussian_maps`,
     ends of two shapes.
     """
     _check_drawing(size, sigma, start)

@@ -12,7 +12,6 @@ Each module of this folder but `method` is a paper, imported when it is first as
 """
 
 from dataclasses import fields, replace
-
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
@@ -38,9 +37,7 @@ def variants(name: str) -> dict[str, str]:
     return {key: variant.summary for key, variant in _module(name).VARIANTS.items()}
 
 
-def create(
-    name: str, skeleton: str = "msra21", variant: str = "paper", **overrides: Any
-) -> Method:
+def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overrides: Any) -> Method:
     """Return a freshly initialised method.
 
     `overrides` replace fields of the variant's configuration.

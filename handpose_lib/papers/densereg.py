@@ -9,7 +9,7 @@ Coordinates: mm from the centre of the cube, turned and mirrored as the view is.
 are the paper's. Where the paper is silent, sizes and constants are those of the authors' code.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import inf, pi
 from typing import NamedTuple
 
@@ -25,7 +25,14 @@ from handpose_lib.nets.bottleneck import Bottleneck
 from handpose_lib.nets.heatmap import at, cones, peaks
 from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.mean_shift import heaviest_cell, log_weights, mean_shift
-from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.papers.method import (
+    SYNTHETIC_EPOCH,
+    Method,
+    Recipe,
+    Variant,
+    check_multiple,
+    check_positive,
+)
 from handpose_lib.skeleton import Skeleton
 
 TITLE = "DenseReg"
@@ -88,24 +95,11 @@ class Config:
     def __post_init__(self):
         for name, accepted in CHOICES.items():
             one_of(name, getattr(self, name), accepted)
-        for name, unit, least in (
-            ("size", 4, 32),
-            ("channels", 8, 8),
-            ("stacks", 1, 1),
-            ("depth", 1, 1),
-            ("candidates", 1, 1),
-            ("iterations", 1, 1),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least or value % unit:
-                raise HandPoseError(
-                    f"{name} {value!r}: accepted are multiples of {unit} from {least}"
-                )
-        for name in ("theta", "tau", "sigma", "initial_std"):
-            if not 0 < getattr(self, name) < inf:
-                raise HandPoseError(
-                    f"{name} {getattr(self, name)!r}: accepted are finite numbers > 0"
-                )
+        check_multiple(self, "size", 4, least=32)
+        check_multiple(self, "channels", 8)
+        for name in ("stacks", "depth", "candidates", "iterations"):
+            check_multiple(self, name, 1)
+        check_positive(self, "theta", "tau", "sigma", "initial_std")
         if not 0 <= self.dropout < 1:
             raise HandPoseError(f"dropout {self.dropout!r}: accepted are shares from 0 to below 1")
         if self.candidates > (self.size // 4) ** 2:
@@ -123,7 +117,7 @@ class Config:
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Stage(NamedTuple):
+class StackOutput(NamedTuple):
     """What one stack says, h = w = size/4; J joints; what a baseline lacks is None."""
 
     depth: torch.Tensor  # (B, 1, h, w) of the pixels: 0 to 1 through the cube, background −1
@@ -162,7 +156,7 @@ class DenseReg(Method):
         """(B, 1, size, size) depth from 0 to 1 through the cube, background −1."""
         return (prepare.image(crops, self.config.size, background=-3.0) + 1) / 2
 
-    def forward(self, x: torch.Tensor) -> list[Stage]:
+    def forward(self, x: torch.Tensor) -> list[StackOutput]:
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (1, size, size):
             raise HandPoseError(
@@ -201,37 +195,37 @@ class DenseReg(Method):
 
     # ── Targets ──
 
-    def targets(self, crops: Crops) -> Stage:
+    def targets(self, crops: Crops) -> StackOutput:
         """Heat maps and vectors of the true joints."""
         return self._targets(crops, self.encode(crops)[:, :, ::4, ::4])
 
-    def _targets(self, crops: Crops, depth: torch.Tensor) -> Stage:
+    def _targets(self, crops: Crops, depth: torch.Tensor) -> StackOutput:
         config = self.config
         joints = self._true_joints(crops)
         centred = self._to_mm(joints, crops)  # (B, J, 3)
         if config.head == "coordinates":
-            return Stage(depth, joints=centred / 100)
+            return StackOutput(depth, joints=centred / 100)
         heat2d = cones(
             self._to_pixels(joints, crops), *depth.shape[-2:], config.tau
         )  # Eq. 1, over τ
         if config.head == "detection_coordinates":
-            return Stage(depth, heat2d, joints=centred / 100)
+            return StackOutput(depth, heat2d, joints=centred / 100)
         if config.head == "detection_depth":
-            return Stage(depth, heat2d, joints=centred[..., 2:] / 100)
+            return StackOutput(depth, heat2d, joints=centred[..., 2:] / 100)
         offsets = centred[..., None, None] - self.points(depth, crops)[:, None]  # (B, J, 3, h, w)
         if config.head == "offsets":
-            return Stage(depth, heat2d, vectors=offsets / config.theta)
+            return StackOutput(depth, heat2d, vectors=offsets / config.theta)
         distance = offsets.norm(dim=2, keepdim=True)
         near = distance <= config.theta
         heat3d = (1 - distance[:, :, 0] / config.theta).clamp_min(0)  # Eq. 1, over θ
         # Eq. 2 with its sign turned: Algorithm 1 walks from the point to the joint.
-        return Stage(depth, heat2d, heat3d, offsets / distance.clamp_min(1e-6) * near)
+        return StackOutput(depth, heat2d, heat3d, offsets / distance.clamp_min(1e-6) * near)
 
     def points(self, depth: torch.Tensor, crops: Crops) -> torch.Tensor:
         """D: the surface (B, 3, h, w) in mm that the pixels show, background on the far side of the
         cube.
 
-        `depth` (B, 1, h, w) as in a `Stage`.
+        `depth` (B, 1, h, w) as in a `StackOutput`.
         """
         n = depth.shape[-1]
         place = (torch.arange(n, dtype=depth.dtype, device=depth.device) * 4 + 0.5) * (
@@ -260,7 +254,7 @@ class DenseReg(Method):
 
     # ── Loss ──
 
-    def loss(self, y: list[Stage], crops: Crops) -> dict[str, torch.Tensor]:
+    def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """Eq. 3: squared errors of all maps, pixels and stacks, without weights between them.
 
         Half their sum over the batch, as the code, for the sake of its balance with the weight
@@ -286,7 +280,7 @@ class DenseReg(Method):
 
     # ── Decode ──
 
-    def decode(self, y: list[Stage], crops: Crops, **read_out) -> torch.Tensor:
+    def decode(self, y: list[StackOutput], crops: Crops, **read_out) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame, from the last stack; `read_out` replaces fields of the
         configuration.
         """
@@ -306,7 +300,7 @@ class DenseReg(Method):
         )
 
     def votes(
-        self, stage: Stage, crops: Crops, config: Config | None = None
+        self, stage: StackOutput, crops: Crops, config: Config | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Algorithm 1 up to its loop: the K best pixels' places for each joint, (B, J, K, 3) mm,
         and weights (B, J, K).
@@ -340,7 +334,7 @@ class DenseReg(Method):
             )  # w = R(Π(p))
         return votes, weights
 
-    def _lifted(self, stage: Stage, crops: Crops) -> torch.Tensor:
+    def _lifted(self, stage: StackOutput, crops: Crops) -> torch.Tensor:
         """Baseline 3: the peak of the 2D heat map, at the depth that was regressed."""
         pixels = peaks(stage.heat2d.to(crops.centre.dtype), self.config.tau)
         view = (4 * pixels + 0.5) * (2 / self.config.size) - 1
@@ -378,7 +372,7 @@ class Stack(nn.Module):
         heat2d = self.detect(features)
         if self.regress is not None:
             joints = self.regress(torch.cat((depth, features, heat2d), 1))
-            return features, heat2d, Stage(depth, heat2d, joints=joints)
+            return features, heat2d, StackOutput(depth, heat2d, joints=joints)
         maps, heat3d = [heat2d], None
         if self.near is not None:
             heat3d = self.near(torch.cat((features, uvd), 1))  # from F, u, v and d
@@ -387,7 +381,7 @@ class Stack(nn.Module):
         return (
             features,
             torch.cat((*maps, vectors), 1),
-            Stage(depth, heat2d, heat3d, vectors.unflatten(1, (-1, 3))),
+            StackOutput(depth, heat2d, heat3d, vectors.unflatten(1, (-1, 3))),
         )
 
 
@@ -428,7 +422,7 @@ class Coordinates(nn.Module):
         self.regress = Regression(config.channels, config, joints, 3)
 
     def forward(self, x, uvd):
-        return x, None, Stage(uvd[:, 2:], joints=self.regress(x))
+        return x, None, StackOutput(uvd[:, 2:], joints=self.regress(x))
 
 
 class Regression(nn.Module):
@@ -472,38 +466,32 @@ class Link(nn.Module):
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
 
+METHOD = DenseReg
 VARIANTS = {
-    "paper": (
-        "Two stacks: 2D and 3D heat maps, unit vectors, weighted mean shift (Tables 1 to 4)",
-        {},
+    "paper": Variant(
+        "Two stacks: 2D and 3D heat maps, unit vectors, weighted mean shift (Tables 1 to 4)"
     ),
-    "stacks_1": ("One stack (Table 1)", {"stacks": 1}),
-    "coordinates": (
+    "stacks_1": Variant("One stack (Table 1)", {"stacks": 1}),
+    "coordinates": Variant(
         "Baseline 1: coordinates from the depth image (Fig. 3)",
         {"head": "coordinates", "stacks": 1},
     ),
-    "detection_coordinates": (
+    "detection_coordinates": Variant(
         "Baseline 2: 2D heat maps, then coordinates (Fig. 3)",
         {"head": "detection_coordinates"},
     ),
-    "detection_depth": (
+    "detection_depth": Variant(
         "Baseline 3: 2D heat maps, then depth alone (Fig. 3)",
         {"head": "detection_depth"},
     ),
-    "offsets": ("Baseline 4: raw offsets where a joint is near (Fig. 3)", {"head": "offsets"}),
-    "small": (
+    "offsets": Variant(
+        "Baseline 4: raw offsets where a joint is near (Fig. 3)", {"head": "offsets"}
+    ),
+    "small": Variant(
         "For exercises: one stack of 64 channels on 64×64 crops",
         {"stacks": 1, "channels": 64, "size": 64, "tau": 2.0},
     ),
 }
-
-
-def create(skeleton: Skeleton, variant: str, **overrides) -> DenseReg:
-    """The variant, with fields of its configuration replaced."""
-    accepted = [field.name for field in fields(Config)]
-    for name in overrides:
-        one_of("option of densereg", name, accepted)
-    return DenseReg(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
 
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
@@ -526,7 +514,7 @@ by which V is wrong would count; here and there a fingertip is outside instead.
 """
 
 
-def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
     """How the variant is trained on a data set.
 
     'paper': section 4, and where it is silent the code: weight decay coupled, 80 epochs in which
@@ -572,13 +560,9 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
         network, epochs, epoch_frames = {**SMALL, "stacks": 1, **network}, 4, 1_200
     elif profile == "ablation":
         network, epochs, epoch_frames = {**SMALL, **network}, 10, 1_200
-    elif variant == "small":
-        network = {
-            **SMALL,
-            **network,
-            "channels": 48,
-            "depth": 3,
-        }  # 12 × 12 maps have no fourth half
+    elif Config(**variant.config).channels < Config.channels:
+        # Maps of 12 × 12 pixels can be halved three times only.
+        network = {**SMALL, **network, "channels": 48, "depth": 3}
         cube = {"synthetic": NARROW}.get(dataset, cube)
         epochs, epoch_frames, batch, rate = 10, 5_632, 32, 4e-3
     else:
@@ -605,7 +589,3 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
         network=network,
         parts=2 if batch > 8 else 1,
     )
-
-
-SYNTHETIC_EPOCH = 72_757
-"""Frames that make an epoch of endless synthetic ones: as many as NYU's training set has."""

@@ -8,7 +8,7 @@ Coordinates: u and v in [0, 1] across the crop, z in [-1, 1] through the cube. E
 the paper's. Where the paper is silent, sizes and constants are those of the authors' code.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from math import inf, pi
 from typing import NamedTuple
 
@@ -23,7 +23,14 @@ from handpose_lib.nets.blocks import Conv, Residual, conv_bn_relu, initialise
 from handpose_lib.nets.graph import GraphConvolution, Similarity, normalised_adjacency
 from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.spatial import expectation, gather, scatter_mean, spatial_softmax
-from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.papers.method import (
+    SYNTHETIC_EPOCH,
+    Method,
+    Recipe,
+    Variant,
+    check_multiple,
+    check_positive,
+)
 from handpose_lib.skeleton import Skeleton
 
 TITLE = "JGR-P2O"
@@ -76,20 +83,16 @@ class Config:
         for name, accepted in CHOICES.items():
             one_of(name, getattr(self, name), accepted)
         for name, unit in (("size", 4), ("channels", 8), ("stacks", 1), ("depth", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < unit or value % unit:
-                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
-        if not (0 <= self.beta < inf and 0 < self.delta < inf and 0 < self.initial_std < inf):
-            raise HandPoseError(
-                f"beta {self.beta!r}, delta {self.delta!r}, initial_std {self.initial_std!r}: "
-                "accepted are finite numbers, beta ≥ 0 and the others > 0"
-            )
+            check_multiple(self, name, unit)
+        check_positive(self, "delta", "initial_std")
+        if not 0 <= self.beta < inf:
+            raise HandPoseError(f"beta {self.beta!r}: accepted are finite numbers ≥ 0")
 
 
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Stage(NamedTuple):
+class StackOutput(NamedTuple):
     """What one stack says, h = w = size/4; J joints; coordinates (u, v, z)."""
 
     joints: torch.Tensor  # (B, J, 3)
@@ -130,7 +133,7 @@ class JGRP2O(Method):
         """(B, 1, size, size) depth in [-1, 1], background +1."""
         return prepare.image(crops, self.config.size)
 
-    def forward(self, x: torch.Tensor) -> list[Stage]:
+    def forward(self, x: torch.Tensor) -> list[StackOutput]:
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (1, size, size):
             raise HandPoseError(
@@ -155,10 +158,10 @@ class JGRP2O(Method):
 
     # ── Targets ──
 
-    def targets(self, crops: Crops) -> Stage:
+    def targets(self, crops: Crops) -> StackOutput:
         """The joints, and each pixel's offset to each of them."""
         joints, pixels = self._uvz(crops), self._pixels(self.encode(crops))
-        return Stage(joints, pixels, _offsets(joints, pixels), None)
+        return StackOutput(joints, pixels, _offsets(joints, pixels), None)
 
     def _uvz(self, crops: Crops) -> torch.Tensor:
         """The crops' joints (B, J, 3) in the paper's coordinates."""
@@ -172,7 +175,7 @@ class JGRP2O(Method):
 
     # ── Loss ──
 
-    def loss(self, y: list[Stage], crops: Crops) -> dict[str, torch.Tensor]:
+    def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """Eq. 9: over all stacks, 'coord' (Eq. 7) + β 'offset' (Eq. 8).
 
         Everything is summed, over the batch as well: the paper's sums have no mean, and the code's
@@ -193,7 +196,7 @@ class JGRP2O(Method):
 
     # ── Decode ──
 
-    def decode(self, y: list[Stage], crops: Crops) -> torch.Tensor:
+    def decode(self, y: list[StackOutput], crops: Crops) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame, from the last stack."""
         u, v, z = y[-1].joints.to(crops.centre.dtype).unbind(-1)
         uv, size = torch.stack((u, v), -1), self.config.size
@@ -232,7 +235,11 @@ class Stack(nn.Module):
         else:
             offsets = maps.unflatten(1, (3, joints))
             votes = pixels[:, :, None] + offsets
-        return features, maps, Stage(expectation(weights, votes), pixels, offsets, weights)  # Eq. 6
+        return (
+            features,
+            maps,
+            StackOutput(expectation(weights, votes), pixels, offsets, weights),
+        )  # Eq. 6
 
 
 class JointGraphReasoning(nn.Module):
@@ -315,41 +322,36 @@ def _grid(config: Config) -> torch.Tensor:
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
 
+METHOD = JGRP2O
 VARIANTS = {
-    "paper": ("Two stacks, skeleton graph (Tables 1 to 5; '+ JGR' of Table 2)", {}),
-    "feature_similarity": (
+    "paper": Variant("Two stacks, skeleton graph (Tables 1 to 5; '+ JGR' of Table 2)"),
+    "feature_similarity": Variant(
         "Graph from the similarity of joint features (Table 1)",
         {"reasoning": "feature_similarity"},
     ),
-    "parameterised": ("Graph learned as a free matrix (Table 1)", {"reasoning": "parameterised"}),
-    "p2o": (
+    "parameterised": Variant(
+        "Graph learned as a free matrix (Table 1)", {"reasoning": "parameterised"}
+    ),
+    "p2o": Variant(
         "P2O alone: plain mean over the pixels, coordinate loss only (Table 2)",
         {"reasoning": "none", "beta": 0.0},
     ),
-    "p2o_offset": ("P2O with the offset loss (Table 2)", {"reasoning": "none"}),
-    "stacks_1": ("One hourglass (Table 3)", {"stacks": 1}),
-    "stacks_3": ("Three hourglasses (Table 3)", {"stacks": 3}),
-    "attention": (
+    "p2o_offset": Variant("P2O with the offset loss (Table 2)", {"reasoning": "none"}),
+    "stacks_1": Variant("One hourglass (Table 3)", {"stacks": 1}),
+    "stacks_3": Variant("Three hourglasses (Table 3)", {"stacks": 3}),
+    "attention": Variant(
         "Baseline: an attention module instead of the graph (Table 4)",
         {"reasoning": "attention"},
     ),
-    "dhm": (
+    "dhm": Variant(
         "Baseline: differentiable heat maps instead of offsets (Table 4)",
         {"head": "heatmaps"},
     ),
-    "small": (
+    "small": Variant(
         "For exercises: one stack of 64 channels on 64×64 crops",
         {"stacks": 1, "channels": 64, "size": 64},
     ),
 }
-
-
-def create(skeleton: Skeleton, variant: str, **overrides) -> JGRP2O:
-    """The variant, with fields of its configuration replaced."""
-    accepted = [field.name for field in fields(Config)]
-    for name in overrides:
-        one_of("option of jgr_p2o", name, accepted)
-    return JGRP2O(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
 
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
@@ -372,7 +374,7 @@ under 'smoke'.
 """
 
 
-def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
     """How the variant is trained on a data set.
 
     'paper': Section 4.1; where it is silent the code: β₁ = 0.5, weight decay coupled, a warm-up of
@@ -416,7 +418,7 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
         network, epochs, epoch_frames = {**SMALL, "stacks": 1, **network}, 4, 3_000
     elif profile == "ablation":
         network, epochs, epoch_frames = {**SMALL, **network}, 10, 1_200
-    elif variant == "small":
+    elif Config(**variant.config).channels < Config.channels:  # small as it is
         epochs, epoch_frames, batch = 10, 9_000, 16
     else:  # four times as many coarse crops as fine ones fit into the same minutes, and teach more
         network, epochs, epoch_frames, batch = {"size": 48, **network}, 10, 5_400, 16
@@ -438,7 +440,3 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
         network=network,
         parts=2 if profile == "laptop" else 1,
     )
-
-
-SYNTHETIC_EPOCH = 72_757
-"""Frames that make an epoch of endless synthetic ones: as many as NYU's training set has."""

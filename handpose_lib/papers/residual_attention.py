@@ -12,7 +12,7 @@ DeepPrior++ (Oberweger & Lepetit 2017).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
 from handpose_lib.nets.attention import AttentionModule, Unit, norm_relu
 from handpose_lib.nets.blocks import conv_bn_relu, max_pool_same
-from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.papers.method import SYNTHETIC_EPOCH, Method, Recipe, Variant, check_multiple
 from handpose_lib.skeleton import SKELETONS, Skeleton
 
 TITLE = "Residual Attention"
@@ -73,9 +73,7 @@ class Config:
         one_of("attention", self.attention, ATTENTION)
         one_of("loss", self.loss, LOSSES)
         for name, unit in (("size", 16), ("width", 1), ("p", 1), ("t", 1), ("r", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < unit or value % unit:
-                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
+            check_multiple(self, name, unit)
         if self.prior not in ("full", "none") and not (
             isinstance(self.prior, int) and self.prior > 0
         ):
@@ -87,7 +85,7 @@ class Config:
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Output(NamedTuple):
+class StackOutput(NamedTuple):
     """What the network says; J joints in the cube, d coefficients."""
 
     joints: torch.Tensor  # (B, J, 3)
@@ -138,7 +136,7 @@ class ResidualAttention(Method):
         """(B, 1, size, size) depth in [-1, 1], background +1 (Section 3)."""
         return prepare.image(crops, self.config.size)
 
-    def forward(self, x: torch.Tensor) -> list[Output]:
+    def forward(self, x: torch.Tensor) -> list[StackOutput]:
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (1, size, size):
             raise HandPoseError(
@@ -151,7 +149,7 @@ class ResidualAttention(Method):
         a = self.coefficients(self.last(x).mean((2, 3)))
         pose = a if self.prior is None else self.prior(a)
         return [
-            Output(
+            StackOutput(
                 pose.unflatten(1, (-1, 3)),
                 None if self.prior is None else a,
                 () if self.config.attention == "none" else tuple(masks),
@@ -187,10 +185,10 @@ class ResidualAttention(Method):
 
     # ── Targets ──
 
-    def targets(self, crops: Crops) -> Output:
+    def targets(self, crops: Crops) -> StackOutput:
         """The joints, and their coefficients."""
         joints = self._normalised(crops)
-        return Output(
+        return StackOutput(
             joints, None if self.prior is None else self.prior.project(joints.flatten(1)), ()
         )
 
@@ -200,7 +198,7 @@ class ResidualAttention(Method):
 
     # ── Loss ──
 
-    def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
+    def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """'pose': an error of the joints in the cube, since the paper gives no loss but trains end
         to end.
 
@@ -224,7 +222,7 @@ class ResidualAttention(Method):
 
     # ── Decode ──
 
-    def decode(self, y: list[Output], crops: Crops) -> torch.Tensor:
+    def decode(self, y: list[StackOutput], crops: Crops) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame."""
         return prepare.cube_to_xyz(y[-1].joints.to(crops.centre.dtype), crops)
 
@@ -338,32 +336,25 @@ def measures(
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
 
+METHOD = ResidualAttention
 VARIANTS = {
-    "paper": ("Three modules H = (1 + M)·T, prior of 30 dimensions, frozen", {}),
-    "full_width": ("The same, and as wide on a CPU as with profile paper", {}),
-    "trunk": ("Without attention: H = T", {"attention": "none"}),
-    "product": ("Without the residual form: H = M·T", {"attention": "product"}),
-    "no_prior": ("Without the prior layer: coordinates at once", {"prior": "none"}),
-    "prior_10": ("Prior of 10 dimensions", {"prior": 10}),
-    "prior_20": ("Prior of 20 dimensions", {"prior": 20}),
-    "prior_40": ("Prior of 40 dimensions", {"prior": 40}),
-    "prior_full": (
+    "paper": Variant("Three modules H = (1 + M)·T, prior of 30 dimensions, frozen"),
+    "full_width": Variant("The same, and as wide on a CPU as with profile paper", {"width": 64}),
+    "trunk": Variant("Without attention: H = T", {"attention": "none"}),
+    "product": Variant("Without the residual form: H = M·T", {"attention": "product"}),
+    "no_prior": Variant("Without the prior layer: coordinates at once", {"prior": "none"}),
+    "prior_10": Variant("Prior of 10 dimensions", {"prior": 10}),
+    "prior_20": Variant("Prior of 20 dimensions", {"prior": 20}),
+    "prior_40": Variant("Prior of 40 dimensions", {"prior": 40}),
+    "prior_full": Variant(
         "Prior of all dimensions: a change of axes, which loses nothing",
         {"prior": "full"},
     ),
-    "trained_prior": ("Prior of 30 dimensions that goes on learning", {"train_prior": True}),
-    "small": ("For exercises: an eighth of the width on 64×64 crops", {"width": 8, "size": 64}),
+    "trained_prior": Variant("Prior of 30 dimensions that goes on learning", {"train_prior": True}),
+    "small": Variant(
+        "For exercises: an eighth of the width on 64×64 crops", {"width": 8, "size": 64}
+    ),
 }
-
-
-def create(skeleton: Skeleton, variant: str, **overrides) -> ResidualAttention:
-    """The variant, with fields of its configuration replaced."""
-    accepted = [field.name for field in fields(Config)]
-    for name in overrides:
-        one_of("option of residual_attention", name, accepted)
-    return ResidualAttention(
-        skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides})
-    )
 
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
@@ -383,7 +374,7 @@ variant's network on a CPU, but for 'smoke', where it is narrower still.
 """
 
 
-def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
     """How the variant is trained on a data set.
 
     'paper': Section 4. Its 'L2 regularisation' is a term of the loss: coupled. The rate divides by
@@ -407,21 +398,22 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
             every=30,
             batch=128,
             epochs=70,
-            epoch_frames=72_757 if dataset == "synthetic" else None,
+            epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
             augmentation=STILL,
             cube_train=(cube,),
             cube_test=cube,
         )
+    small = Config(**variant.config).width < Config.width
     network, epochs, batch, rate, parts = SMALL, 10, 16, 2e-3, 1
     if profile == "smoke":
         network, epochs, epoch_frames = {"width": 8, "size": 64}, 4, 2_000
     elif profile == "ablation":
         epoch_frames = 1_200
     else:
-        epoch_frames, batch, rate, parts = 12_800 if variant == "small" else 8_192, 64, 6e-3, 2
-    if variant == "small":
+        epoch_frames, batch, rate, parts = 12_800 if small else 8_192, 64, 6e-3, 2
+    if small:
         network = {}
-    elif variant == "full_width" and profile != "smoke":
+    elif "width" in variant.config and profile != "smoke":
         network, epoch_frames = {"size": 64}, int(epoch_frames / FULL_WIDTH_COSTS)
     if profile == "laptop":
         network = {**network, "loss": "distance"}

@@ -10,9 +10,9 @@ silent, the backbone is that of the stacked hourglass (Newell et al., ECCV 2016)
 is an option of `Config`.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import partial
-from math import inf, pi
+from math import pi
 from typing import NamedTuple
 
 import torch
@@ -25,9 +25,16 @@ from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
 from handpose_lib.nets.heatmap import at
 from handpose_lib.nets.hourglass import Hourglass
-from handpose_lib.nets.likelihood import bells, top_k, tubes
+from handpose_lib.nets.likelihood import bone_maps, gaussian_maps, top_k
 from handpose_lib.nets.volume import Bottleneck, Residual, conv, conv_bn_relu, max_pool
-from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.papers.method import (
+    SYNTHETIC_EPOCH,
+    Method,
+    Recipe,
+    Variant,
+    check_multiple,
+    check_positive,
+)
 from handpose_lib.prepare import voxels
 from handpose_lib.skeleton import Skeleton
 
@@ -113,9 +120,7 @@ class Config:
             ("hidden", 1),
             ("pool", 1),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < unit or value % unit:
-                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
+            check_multiple(self, name, unit)
         if self.side % self.pool:
             raise HandPoseError(
                 f"pool {self.pool}: accepted are divisors of the side of the maps, {self.side}"
@@ -124,11 +129,7 @@ class Config:
             raise HandPoseError(
                 f"k {self.k}: accepted are 1 to {self.side**self.dimensions}, the voxels of a map"
             )
-        for name in ("sigma_joints", "sigma_bones", "peak", "initial_std"):
-            if not 0 < getattr(self, name) < inf:
-                raise HandPoseError(
-                    f"{name} {getattr(self, name)!r}: accepted is a finite number > 0"
-                )
+        check_positive(self, "sigma_joints", "sigma_bones", "peak", "initial_std")
 
     @property
     def side(self) -> int:
@@ -139,7 +140,7 @@ class Config:
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Output(NamedTuple):
+class StackOutput(NamedTuple):
     """What one stack says of J joints and M bones; maps have s = size/2 voxels a side, and no z
     axis in two dimensions.
     """
@@ -178,7 +179,7 @@ class StructureAwareHourglass(Method):
         """The crops with the cube in which the network sees them, and its maps are (Section 3.1)."""
         return voxels.fit_cloud(crops) if self.config.cube == "cloud" else crops
 
-    def forward(self, x: torch.Tensor) -> list[Output]:
+    def forward(self, x: torch.Tensor) -> list[StackOutput]:
         shape = (1, *[self.config.size] * self.config.dimensions)
         if tuple(x.shape[1:]) != shape:
             raise HandPoseError(
@@ -195,7 +196,7 @@ class StructureAwareHourglass(Method):
 
     # ── Targets ──
 
-    def targets(self, crops: Crops) -> Output:
+    def targets(self, crops: Crops) -> StackOutput:
         """A bell about every joint and one about every bone (Sections 3.3 and 3.4); or the joints
         in the cube.
         """
@@ -203,20 +204,21 @@ class StructureAwareHourglass(Method):
         to_cube = prepare.xyz_to_cube if config.dimensions == 3 else prepare.to_view
         n = to_cube(joints, self.seen(crops))
         if config.head == "coordinates":
-            return Output(n, None)
+            return StackOutput(n, None)
         places = voxels.to_voxels(n, config.side)[..., : config.dimensions]
         child, parent = places[:, self.ends[0]], places[:, self.ends[1]]
         if config.bone_map == "segment":
-            bones = tubes(parent, child, config.side, config.sigma_bones)
+            bones = bone_maps(parent, child, config.side, config.sigma_bones)
         else:
-            bones = bells((parent + child) / 2, config.side, config.sigma_bones)
-        return Output(
-            config.peak * bells(places, config.side, config.sigma_joints), config.peak * bones
+            bones = gaussian_maps((parent + child) / 2, config.side, config.sigma_bones)
+        return StackOutput(
+            config.peak * gaussian_maps(places, config.side, config.sigma_joints),
+            config.peak * bones,
         )
 
     # ── Loss ──
 
-    def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
+    def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """'joints' (Eq. 1) over all stacks + 'bones' (Eq. 2) over all but the last.
 
         Squared differences, summed over all but the batch, over which the mean is taken.
@@ -229,7 +231,7 @@ class StructureAwareHourglass(Method):
 
     # ── Decode ──
 
-    def decode(self, y: list[Output], crops: Crops, k: int | None = None) -> torch.Tensor:
+    def decode(self, y: list[StackOutput], crops: Crops, k: int | None = None) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame, from the last stack, by its `k` highest voxels
         (None: the configuration's).
 
@@ -280,7 +282,7 @@ class Stack(nn.Module):
         return (
             features,
             maps,
-            Output(maps[:, : self.joints], maps[:, self.joints :] if self.bones else None),
+            StackOutput(maps[:, : self.joints], maps[:, self.joints :] if self.bones else None),
         )
 
 
@@ -338,50 +340,40 @@ def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
 
+METHOD = StructureAwareHourglass
 VARIANTS = {
-    "paper": (
+    "paper": Variant(
         (
             "Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1"
             " and 2)"
-        ),
-        {},
+        )
     ),
-    "direct_3d": (
+    "direct_3d": Variant(
         "B1: voxels in, coordinates from fully connected layers (Table 1)",
         {"head": "coordinates", "bones": False},
     ),
-    "no_bones": ("B2: 3D heat maps of the joints alone (Table 1)", {"bones": False}),
-    "direct_2d": (
+    "no_bones": Variant("B2: 3D heat maps of the joints alone (Table 1)", {"bones": False}),
+    "direct_2d": Variant(
         "B3: depth image in, coordinates from fully connected layers (Table 1)",
         {"dimensions": 2, "head": "coordinates", "bones": False},
     ),
-    "heatmap_2d": (
+    "heatmap_2d": Variant(
         "B4: depth image in, 2D heat maps of the joints; judged in xy (Table 1)",
         {"dimensions": 2, "bones": False},
     ),
-    "heatmap_2d_bones": (
+    "heatmap_2d_bones": Variant(
         "B5: depth image in, 2D heat maps of joints and bones; judged in xy (Table 1)",
         {"dimensions": 2},
     ),
-    "own_cube": (
+    "own_cube": Variant(
         "Proposed, every frame in a cube of its own on any data set (Section 3.1)",
         {"cube": "cloud"},
     ),
-    "small": (
+    "small": Variant(
         "For exercises: 16 channels on 24³ voxels",
         {"channels": 16, "size": 24, "depth": 2, "hidden": 128},
     ),
 }
-
-
-def create(skeleton: Skeleton, variant: str, **overrides) -> StructureAwareHourglass:
-    """The variant, with fields of its configuration replaced."""
-    accepted = [field.name for field in fields(Config)]
-    for name in overrides:
-        one_of("option of structure_aware_hourglass", name, accepted)
-    return StructureAwareHourglass(
-        skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides})
-    )
 
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
@@ -404,7 +396,7 @@ arithmetic: every variant's network on a CPU; half as wide again under 'smoke' a
 """
 
 
-def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
     """How the variant is trained on a data set.
 
     'paper': Section 4.2. Its rate 'decays 0.3 every 5 epochs', read as falls to 0.3 of it and not
@@ -414,7 +406,7 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     augmentation, and a narrower network on coarser voxels.
     """
     cube = CUBES[dataset]
-    seen = {} if dataset in CUT_OUT or variant == "own_cube" else {"cube": "fixed"}
+    seen = {} if dataset in CUT_OUT or "cube" in variant.config else {"cube": "fixed"}
     if profile == "paper":
         return Recipe(
             profile,
@@ -437,6 +429,7 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
             cube_test=cube,
             network=seen,
         )
+    small = Config(**variant.config).channels < Config.channels
     network, epochs, batch, parts = SMALL, 10, 16, 2
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "channels": 16}, 4, 1_000
@@ -445,8 +438,8 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     ):  # on one core; of few frames, many updates make more than large batches
         network, epoch_frames, batch, parts = {**SMALL, "channels": 16}, 900, 8, 1
     else:
-        epoch_frames = 4_500 if variant == "small" else 2_800
-    if variant == "small":
+        epoch_frames = 4_500 if small else 2_800
+    if small:
         network = {}
     return Recipe(
         profile,
@@ -466,7 +459,3 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
         network={**network, **seen},
         parts=parts,
     )
-
-
-SYNTHETIC_EPOCH = 72_757
-"""Frames that make an epoch of endless synthetic ones: as many as NYU's training set has."""

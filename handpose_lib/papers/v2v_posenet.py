@@ -10,8 +10,8 @@ half as many along each axis. Equation, section and table numbers are the paper'
 authors', 'the port' a later one in PyTorch, which counts voxels in another way.
 """
 
-from dataclasses import dataclass, fields, replace
-from math import inf, radians
+from dataclasses import dataclass, replace
+from math import radians
 from typing import NamedTuple
 
 import torch
@@ -21,9 +21,22 @@ from torch import nn
 from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
-from handpose_lib.nets.likelihood import arg_max, bells, log_bells, soft_arg_max, top_k
+from handpose_lib.nets.likelihood import (
+    arg_max,
+    gaussian_maps,
+    log_gaussian_maps,
+    soft_arg_max,
+    top_k,
+)
 from handpose_lib.nets.volume import EncoderDecoder, Residual, conv, conv_bn_relu, max_pool
-from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.papers.method import (
+    SYNTHETIC_EPOCH,
+    Method,
+    Recipe,
+    Variant,
+    check_multiple,
+    check_positive,
+)
 from handpose_lib.prepare import voxels
 from handpose_lib.skeleton import Skeleton
 
@@ -50,8 +63,8 @@ class Config:
     hidden          of the two layers before coordinates; not printed: it reproduces the printed
                     21.1 M and 457.5 M
     sigma           output voxels (Eq. 1)
-    convention      how joints become places in output voxels, and places joints: `to_places`,
-                    `from_places`
+    convention      how joints become places in output voxels, and places joints: `to_output_voxels`,
+                    `from_output_voxels`
     loss            'mean' over all voxels (the code), 'sum' over them (Eq. 2), or the
                     'cross_entropy' between
                     distributions over the voxels (ours), which suits soft-argmax
@@ -82,14 +95,8 @@ class Config:
         for name, accepted in CHOICES.items():
             one_of(name, getattr(self, name), accepted)
         for name, unit in (("size", 8), ("width", 1), ("hidden", 1), ("k", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < unit or value % unit:
-                raise HandPoseError(f"{name} {value!r}: accepted are positive multiples of {unit}")
-        for name in ("sigma", "initial_std", "sharpness"):
-            if not 0 < getattr(self, name) < inf:
-                raise HandPoseError(
-                    f"{name} {getattr(self, name)!r}: accepted are finite numbers > 0"
-                )
+            check_multiple(self, name, unit)
+        check_positive(self, "sigma", "initial_std", "sharpness")
         if self.loss == "cross_entropy" and self.output == "coordinates":
             raise HandPoseError(
                 "loss 'cross_entropy' with output 'coordinates': accepted are 'mean' and 'sum'"
@@ -102,7 +109,7 @@ class Config:
 # input voxel along every axis, 1.1 to 1.4 mm; the method therefore has one field for both.
 
 
-def to_places(n: torch.Tensor, size: int, convention: str) -> torch.Tensor:
+def to_output_voxels(n: torch.Tensor, size: int, convention: str) -> torch.Tensor:
     """Coordinates (..., 3) in [-1, 1]³ → the middle of the bell in output voxels, whose first has
     its index 0.
 
@@ -114,7 +121,7 @@ def to_places(n: torch.Tensor, size: int, convention: str) -> torch.Tensor:
     return voxels.to_voxels(n, size // 2)
 
 
-def from_places(places: torch.Tensor, size: int, convention: str) -> torch.Tensor:
+def from_output_voxels(places: torch.Tensor, size: int, convention: str) -> torch.Tensor:
     """Places (..., 3) in output voxels → coordinates: the middle of input voxel 2m ('authors'), of
     output voxel m ('port').
     """
@@ -126,7 +133,7 @@ def from_places(places: torch.Tensor, size: int, convention: str) -> torch.Tenso
 # ── Network ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Output(NamedTuple):
+class StackOutput(NamedTuple):
     """What the network says; s = size/2, J joints. One of the two is None."""
 
     likelihood: torch.Tensor | None = None  # (B, J, s, s, s), stored [z][y][x]; linear, no sigmoid
@@ -178,7 +185,7 @@ class V2VPoseNet(Method):
             return voxels.occupancy(crops, self.config.size)
         return prepare.image(crops, self.config.size)
 
-    def forward(self, x: torch.Tensor) -> list[Output]:
+    def forward(self, x: torch.Tensor) -> list[StackOutput]:
         sides = (self.config.size,) * (3 if self.config.input == "voxels" else 2)
         if x.shape[1:] != (1, *sides):
             raise HandPoseError(
@@ -187,21 +194,21 @@ class V2VPoseNet(Method):
             )
         y = self.head(self.last(self.encoder_decoder(self.stem(x))))
         if self.config.output == "coordinates":
-            return [Output(joints=y.unflatten(1, (-1, 3)))]
-        return [Output(y if y.ndim == 5 else y.unflatten(1, (len(self.skeleton), -1)))]
+            return [StackOutput(joints=y.unflatten(1, (-1, 3)))]
+        return [StackOutput(y if y.ndim == 5 else y.unflatten(1, (len(self.skeleton), -1)))]
 
     # ── Targets ──
 
-    def targets(self, crops: Crops) -> Output:
+    def targets(self, crops: Crops) -> StackOutput:
         """Eq. 1: a bell of height 1 around each joint, or its logarithm for the cross entropy; or
         the coordinates.
         """
         n = self._to_normalised(self._true_joints(crops), crops)
         if self.config.output == "coordinates":
-            return Output(joints=n)
-        draw = log_bells if self.config.loss == "cross_entropy" else bells
-        places = to_places(n, self.config.size, self.config.convention)
-        return Output(draw(places, self.config.size // 2, self.config.sigma))
+            return StackOutput(joints=n)
+        draw = log_gaussian_maps if self.config.loss == "cross_entropy" else gaussian_maps
+        places = to_output_voxels(n, self.config.size, self.config.convention)
+        return StackOutput(draw(places, self.config.size // 2, self.config.sigma))
 
     def _to_normalised(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
         """Points (B, N, 3) mm → (B, N, 3) in [-1, 1]³: of the cube; of the picture, where maps lie
@@ -219,7 +226,7 @@ class V2VPoseNet(Method):
 
     # ── Loss ──
 
-    def loss(self, y: list[Output], crops: Crops) -> dict[str, torch.Tensor]:
+    def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """Eq. 2 of the likelihood, or the same of coordinates: their mean or, a frame's, sum; or
         the cross entropy.
 
@@ -242,7 +249,7 @@ class V2VPoseNet(Method):
 
     # ── Decode ──
 
-    def decode(self, y: list[Output], crops: Crops, **read_out) -> torch.Tensor:
+    def decode(self, y: list[StackOutput], crops: Crops, **read_out) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame; `read_out` replaces `read_out`, `k` and `sharpness` of
         the configuration.
         """
@@ -260,7 +267,7 @@ class V2VPoseNet(Method):
             places = soft_arg_max(volume, config.sharpness)
         else:
             places = arg_max(volume)
-        return self._to_xyz(from_places(places, config.size, config.convention), crops)
+        return self._to_xyz(from_output_voxels(places, config.size, config.convention), crops)
 
 
 READ_OUT = ("read_out", "k", "sharpness")
@@ -268,38 +275,37 @@ READ_OUT = ("read_out", "k", "sharpness")
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
 
+METHOD = V2VPoseNet
 VARIANTS = {
-    "paper": ("88³ voxels to likelihoods, the last epoch's weights (Tables 2 to 5)", {}),
-    "crude_centre": ("The same, in cubes around the centre of mass (Table 2)", {}),
-    "epoch_ensemble": ("The same, places averaged over the networks of all epochs (Table 2)", {}),
-    "voxels_likelihood": ("48³ voxels to likelihoods (Table 1)", {"size": 48}),
-    "voxels_coordinates": (
+    "paper": Variant("88³ voxels to likelihoods, the last epoch's weights (Tables 2 to 5)"),
+    "crude_centre": Variant(
+        "The same, in cubes around the centre of mass (Table 2)", training={"centre": "mass"}
+    ),
+    "epoch_ensemble": Variant(
+        "The same, joints averaged over the networks of all epochs (Table 2)",
+        training={"ensemble": True, "keep_epochs": True, "schedule": "exponential"},
+    ),
+    "voxels_likelihood": Variant("48³ voxels to likelihoods (Table 1)", {"size": 48}),
+    "voxels_coordinates": Variant(
         "48³ voxels to coordinates (Table 1)",
         {"size": 48, "output": "coordinates"},
     ),
-    "depth_likelihood": (
+    "depth_likelihood": Variant(
         "48² pixels to likelihoods, twice as wide (Table 1)",
         {"size": 48, "input": "depth", "width": 32},
     ),
-    "depth_coordinates": (
+    "depth_coordinates": Variant(
         "48² pixels to coordinates (Table 1)",
         {"size": 48, "input": "depth", "output": "coordinates"},
     ),
-    "squared_error": ("The paper's loss and arg-max, on a CPU as well", {}),
-    "small": (
+    "squared_error": Variant(
+        "The paper's loss and arg-max, on a CPU as well", {"loss": "mean", "read_out": "arg_max"}
+    ),
+    "small": Variant(
         "For exercises: a quarter of the width on 24³ voxels",
         {"size": 24, "width": 4, "sigma": 1.0},
     ),
 }
-TABLE_1 = tuple(name for name in VARIANTS if name.startswith(("voxels", "depth")))
-
-
-def create(skeleton: Skeleton, variant: str, **overrides) -> V2VPoseNet:
-    """The variant, with fields of its configuration replaced."""
-    accepted = [field.name for field in fields(Config)]
-    for name in overrides:
-        one_of("option of v2v_posenet", name, accepted)
-    return V2VPoseNet(skeleton, variant, replace(Config(), **{**VARIANTS[variant][1], **overrides}))
 
 
 # ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
@@ -322,7 +328,7 @@ under 'ablation' for all.
 """
 
 
-def recipe(dataset: str, profile: str, variant: str) -> Recipe:
+def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
     """How the variant is trained on a data set.
 
     'paper': Section 7, and the constants of RMSProp that the code leaves at Torch's. Shifts are the
@@ -334,9 +340,8 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
     one of our updates would move the paper's by more than their size. 'epoch_ensemble' keeps its
     rate, as the paper does: networks that no longer change are not worth averaging.
     """
-    cube = CUBES[dataset]
+    cube, config = CUBES[dataset], Config(**variant.config)
     if profile == "paper":
-        size = {**vars(Config()), **VARIANTS[variant][1]}["size"]
         return Recipe(
             profile,
             "rmsprop",
@@ -345,39 +350,39 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
             schedule="exponential",
             batch=8,
             epochs=10,
-            epoch_frames=72_757 if dataset == "synthetic" else None,
+            epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
             augmentation={
                 "rotation": (-radians(40), radians(40)),
                 "scale": (1 / 1.2, 1 / 0.8),
-                "translation": 4 * cube / size,
+                "translation": 4 * cube / config.size,
             },
             cube_train=(cube,),
             cube_test=cube,
             keep_epochs=True,
         )
+    small = config.width < Config.width
     network, epochs, parts = dict(SMALL), 10, 1
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "width": 4, "size": 24}, 4, 900
     elif profile == "ablation":
         epoch_frames = 800
     else:
-        epoch_frames, parts = 4_500 if variant == "small" else 1_800, 2
-    if variant == "small":
+        epoch_frames, parts = 4_500 if small else 1_800, 2
+    if small:
         network = {"initial_std": SMALL["initial_std"]}
-    elif variant in TABLE_1 or profile == "ablation":
-        network["size"] = 24
-    if variant == "depth_likelihood":
-        network["width"] *= 2
-    if "coordinates" not in variant and variant != "squared_error":
+    else:
+        network["width"] *= config.width // Config.width
+        if config.size < Config.size or profile == "ablation":
+            network["size"] = 24
+    if config.output == "likelihood" and "loss" not in variant.config:
         network |= {"loss": "cross_entropy", "read_out": "soft_arg_max"}
-    constant = variant == "epoch_ensemble"
     return Recipe(
         profile,
         "adamw",
         lr=2e-3,
         weight_decay=1e-3,
         weight_decay_mode="decoupled",
-        schedule="exponential" if constant else "cosine",
+        schedule="cosine",
         warmup=100,
         warmup_from=0.05,
         batch=8 * parts,
@@ -387,6 +392,5 @@ def recipe(dataset: str, profile: str, variant: str) -> Recipe:
         cube_train=(cube,),
         cube_test=cube,
         network={**network, "convention": "port"},
-        keep_epochs=constant,
         parts=parts,
     )

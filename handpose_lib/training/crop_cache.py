@@ -18,8 +18,6 @@ these changes, the file is made anew. It appears under its name only when it is 
 import hashlib
 import json
 import re
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -31,7 +29,8 @@ from handpose_lib import paths
 from handpose_lib.datasets.subset import Subset
 from handpose_lib.errors import DataError
 from handpose_lib.io import hdf5, provenance
-from handpose_lib.io.storage import _temporary
+from handpose_lib.io.background import in_background
+from handpose_lib.io.storage import temporary_file
 from handpose_lib.prepare.crop import MARGIN
 from handpose_lib.training.sources import Stored
 from handpose_lib.training.windows import Window
@@ -103,11 +102,11 @@ def pack(
 
     try:
         with (
-            _temporary(path) as temporary,
+            temporary_file(path) as temporary,
             _Spool(temporary.with_name(f"{temporary.name}.pixels")) as spool,
         ):
             for windows in tqdm(
-                _ahead(cut, starts, workers),
+                in_background(cut, starts, ahead=2 * workers, workers=workers),
                 total=len(starts),
                 desc="pack",
                 unit="batch",
@@ -175,26 +174,6 @@ class _Spool:
         self.path.unlink(missing_ok=True)
 
 
-def _ahead(function, keys, workers: int):
-    """`function(key)` for each key, in order, computed by some threads ahead of its use.
-
-    Decoding an image leaves Python's lock to others, so that threads help where a set's files are
-    compressed.
-    """
-    waiting = deque()
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        try:
-            for key in keys:
-                waiting.append(pool.submit(function, key))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
 def _open(path: Path, settings: dict, count: int) -> dict | None:
     """The columns of a cache that was made with these settings and is whole; None for any other and
     for none.
@@ -251,7 +230,7 @@ def _settings(source: Stored) -> dict:
     # The labels tell which frames these are and in what order, whatever a subset calls itself.
     labels = hashlib.sha256(dataset.joints().contiguous().numpy().tobytes()).hexdigest()
     while isinstance(dataset, Subset):
-        dataset = dataset._whole
+        dataset = dataset.whole
     modules = {__name__, type(dataset).__module__}
     code = provenance.closure(
         sorted(name for name in modules if name.startswith(f"{provenance.PACKAGE}."))

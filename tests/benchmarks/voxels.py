@@ -5,7 +5,7 @@ joint after the other.
     python tests/benchmarks/voxels.py --device cuda    # ours on a GPU, the others on the CPU
 
 Prints a table and the same as JSON. Sixteen synthetic hands, each seen in a view of its own, in 88³
-voxels, against NumPy frame by frame; the 21 bells at 44³ of a frame, against NumPy joint by joint.
+voxels, against NumPy frame by frame; the 21 Gaussian maps at 44³ of a frame, against NumPy joint by joint.
 One training step of V2V-PoseNet at 88³ with the paper's optimiser and one frame (eight on a GPU),
 its peak memory, and the share of it that input and targets take; against the same network in the
 layout that PyTorch starts from, fed by the two loops. What is compared runs in turns, a few rounds,
@@ -30,8 +30,8 @@ import numpy as np
 import torch
 
 from handpose_lib import evaluation, papers, prepare, synth, training
-from handpose_lib.nets.likelihood import bells
-from handpose_lib.papers.v2v_posenet import to_places
+from handpose_lib.nets.likelihood import gaussian_maps
+from handpose_lib.papers.v2v_posenet import to_output_voxels
 from handpose_lib.prepare.voxels import occupancy
 
 FRAMES, SIZE, CUBE, SIGMA, ROUNDS = 16, 88, 250.0, 1.7, 5
@@ -49,18 +49,18 @@ def main() -> int:
 
     crops = hands()
     here = crops.to(device)
-    places = to_places(prepare.xyz_to_cube(crops.joints, crops), SIZE, "authors")
+    places = to_output_voxels(prepare.xyz_to_cube(crops.joints, crops), SIZE, "authors")
     on_device = places.to(device)
     check(
         occupancy(here, SIZE).cpu(),
         filled_one_by_one(crops),
-        bells(on_device, SIZE // 2, SIGMA).cpu(),
+        gaussian_maps(on_device, SIZE // 2, SIGMA).cpu(),
         drawn_one_by_one(places),
     )
     jobs = {
         "filling": (FRAMES, lambda: occupancy(here, SIZE)),
         "filling, loop": (FRAMES, lambda: filled_one_by_one(crops)),
-        "drawing": (1, lambda: bells(on_device[:1], SIZE // 2, SIGMA)),
+        "drawing": (1, lambda: gaussian_maps(on_device[:1], SIZE // 2, SIGMA)),
         "drawing, loop": (1, lambda: drawn_one_by_one(places[:1])),
     }
     batch = 1 if device.type == "cpu" else 8
@@ -159,7 +159,7 @@ def check(filled, filled_loop, drawn, drawn_loop) -> None:
     off = (filled != filled_loop).sum().item() / filled.sum().item()
     apart = (drawn - drawn_loop).abs().max().item()
     if off > 2e-3 or apart > 1e-4:
-        raise SystemExit(f"the versions do not agree: {off:.2%} of the voxels, bells {apart} apart")
+        raise SystemExit(f"the versions do not agree: {off:.2%} of the voxels, maps {apart} apart")
 
 
 class Step:
@@ -192,7 +192,7 @@ class Plain(Step):
             parameter.data = parameter.data.contiguous(memory_format=torch.contiguous_format)
 
     def loss(self, crops) -> torch.Tensor:
-        places = to_places(prepare.xyz_to_cube(crops.joints, crops), SIZE, "authors")
+        places = to_output_voxels(prepare.xyz_to_cube(crops.joints, crops), SIZE, "authors")
         volume = self.method(filled_one_by_one(crops))[-1].likelihood
         return torch.nn.functional.mse_loss(volume, drawn_one_by_one(places).to(volume.dtype))
 
@@ -238,7 +238,7 @@ def table(found) -> str:
     titles = {
         "filling": "filling 88³ voxels, a batch at once",
         "filling, loop": "frame by frame, NumPy",
-        "drawing": "drawing the 21 bells of a frame at 44³",
+        "drawing": "drawing the 21 Gaussian maps of a frame at 44³",
         "drawing, loop": "joint by joint, NumPy",
         "step": f"training step at 88³, batch {found['step_batch']}",
         "step, loop": "with the loops and plain layout, batch 1",

@@ -19,7 +19,7 @@ TEXTS = sorted(
     if path.is_file()
     and path.suffix in {".md", ".yml", ".ipynb", ".css", ""}
     and path.name != "CHANGELOG.md"  # it names what was moved
-    and not {"records", ".ipynb_checkpoints", ".ruff_cache"} & set(path.parts)
+    and not {"records", ".ipynb_checkpoints", ".ruff_cache"} & set(path.relative_to(PROJECT).parts)
 )
 FILE = re.compile(r"(?<![\w./-])(?:handpose_lib|data_scripts|pipeline|tests|book)/[\w./-]*\.\w+")
 MODULE = re.compile(r"(?<![\w./-])handpose_lib(?:\.\w+)+")

@@ -33,11 +33,11 @@ def test_a_file_of_several_members_is_unpacked_whole(tmp_path):
     )
 
 
-@pytest.mark.parametrize("size", [LIMIT + 1, 50 * LIMIT])
-def test_a_bomb_is_refused(tmp_path, size):
-    """The sizes that a `.gz` file states are not believed: the bytes are counted."""
+@pytest.mark.parametrize("size, stated", [(LIMIT + 1, LIMIT + 1), (50 * LIMIT, 1000)])
+def test_a_bomb_is_refused(tmp_path, size, stated):
+    """The bytes are counted: the size that a `.gz` file states may be wrong."""
     content = gzip.compress(bytes(size))
-    (tmp_path / "file.gz").write_bytes(content[:-4] + (1000).to_bytes(4, "little"))
+    (tmp_path / "file.gz").write_bytes(content[:-4] + stated.to_bytes(4, "little"))
     with pytest.raises(DataError, match=r"file\.gz: unpacks to more than 1,048,576 bytes"):
         archives.gunzip(tmp_path / "file.gz", tmp_path / "file", LIMIT)
     assert left(tmp_path) == ["file.gz"]

@@ -13,8 +13,12 @@ from importlib import import_module
 import pytest
 import torch
 
+from data_scripts.formats import msra as format_of_msra
+from data_scripts.support import fetching
 from handpose_lib import datasets, paths, prepare
 from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.dataset_specs import preset
+from handpose_lib.datasets import msra
 
 FOLDER = paths.project() / "data_scripts"
 
@@ -43,7 +47,7 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[:9000] if behaviour == "truncated" else body)
 
-    def log_message(self, *_):
+    def log_message(self, format, *args):
         pass
 
 
@@ -57,7 +61,7 @@ def server():
         thread.join()
 
 
-def files(fetching, count=2):
+def files(count=2):
     sha256 = hashlib.sha256(CONTENT).hexdigest()
     return [
         fetching.Remote(
@@ -73,11 +77,8 @@ def left_behind(folder):
 
 @pytest.mark.parametrize("behaviour", ["wrong", "short", "truncated", "absent"])
 def test_bad_download_leaves_nothing_and_says_what_happened(tmp_path, server, capsys, behaviour):
-    fetching = import_module("data_scripts.support.fetching")
     assert (
-        fetching.run(
-            "", files(fetching), ["--out", str(tmp_path), "--server", f"{server}/{behaviour}"]
-        )
+        fetching.run("", files(), ["--out", str(tmp_path), "--server", f"{server}/{behaviour}"])
         == 1
     )
     message = capsys.readouterr().err.splitlines()[-1]
@@ -86,18 +87,16 @@ def test_bad_download_leaves_nothing_and_says_what_happened(tmp_path, server, ca
 
 
 def test_no_network_is_one_clear_error(tmp_path, capsys):
-    fetching = import_module("data_scripts.support.fetching")
     # a port that nobody listens on: bound, then given back
     with http.server.HTTPServer(("127.0.0.1", 0), Misbehaving) as closed:
         address = f"http://127.0.0.1:{closed.server_port}"
-    assert fetching.run("", files(fetching), ["--out", str(tmp_path), "--server", address]) == 1
+    assert fetching.run("", files(), ["--out", str(tmp_path), "--server", address]) == 1
     assert "cannot be reached" in capsys.readouterr().err
     assert left_behind(tmp_path) == []
 
 
 def test_files_are_obtained_once_and_damaged_ones_again(tmp_path, server, capsys):
-    fetching = import_module("data_scripts.support.fetching")
-    wanted, arguments = files(fetching), ["--out", str(tmp_path), "--server", f"{server}/good"]
+    wanted, arguments = files(), ["--out", str(tmp_path), "--server", f"{server}/good"]
     assert fetching.run("", wanted, [*arguments, "--check"]) == 1
     assert capsys.readouterr().err.count("missing: ") == 2
     assert fetching.run("", wanted, arguments) == 0
@@ -146,7 +145,7 @@ def test_tables_of_files_are_sound(name, count, place):
 def make_synthetic():
     """The script, with three gestures instead of 17: whatever it does, it does per folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.msra, "GESTURES", ("1", "T", "Y"))
+        patch.setattr(msra, "GESTURES", ("1", "T", "Y"))
         yield import_module("data_scripts.make_synthetic")
 
 
@@ -160,7 +159,7 @@ def made(make_synthetic, tmp_path_factory):
 def test_synthetic_set_is_read_by_the_loader_of_the_real_one(made):
     train, test = (datasets.open("msra", made, split=split) for split in ("train", "test"))
     assert (len(train), len(test)) == (8 * 3 * 2, 3 * 2)
-    assert train.synthetic and train.release == "synthetic"
+    assert isinstance(train, msra.Msra) and train.synthetic and train.release == "synthetic"
     settings = train.settings()
     assert (
         settings["seed"] == 5
@@ -177,6 +176,7 @@ def test_joints_of_the_synthetic_set_lie_on_its_hands(made):
     frames = datasets.open("msra", made, split="all")
     near = []
     for frame in frames:
+        assert frame.joints is not None
         u, v, d = xyz_to_uvd(frame.joints, frame.camera).unbind(-1)
         u, v = u.round().long(), v.round().long()
         inside = (u >= 0) & (u < 320) & (v >= 0) & (v < 240)
@@ -190,12 +190,12 @@ def test_joints_of_the_synthetic_set_lie_on_its_hands(made):
 
 
 def test_synthetic_frames_are_those_of_the_generator(made):
-    msra = import_module("data_scripts.formats.msra")
     wanted = datasets.open("msra", made).settings()
-    rendered = msra.render([2 * (3 * 3 + 1) + 1], 3, "T", wanted)
+    rendered = format_of_msra.render([2 * (3 * 3 + 1) + 1], 3, "T", wanted)
     frame = datasets.open("msra", made, split="test", subject=3, gestures=["T"])[1]
-    expected = msra.keep_window(rendered.depth, rendered.joints, rendered.camera)[0]
+    expected = format_of_msra.keep_window(rendered.depth, rendered.joints, rendered.camera)[0]
     assert frame.id == "P3/T/000001" and torch.equal(frame.depth, expected)
+    assert frame.joints is not None and frame.centre is not None
     assert (frame.joints - rendered.joints[0]).abs().max() < 1.2e-4  # four decimals, float32
     assert (frame.centre - rendered.centre[0]).abs().max() < 1.2e-4
 
@@ -211,13 +211,10 @@ def test_synthetic_frames_can_be_prepared(made, centre):
 
 
 def test_window_keeps_the_cube_and_nothing_behind_or_beside_it():
-    from handpose_lib.dataset_specs import preset
-
-    msra = import_module("data_scripts.formats.msra")
     depth = torch.full((1, 240, 320), 400.0)
     depth[0, :, :160] = 900
     joints = torch.tensor([[[0.0, 0.0, 500.0]]])
-    kept = msra.keep_window(depth, joints, preset("msra"))[0]
+    kept = format_of_msra.keep_window(depth, joints, preset("msra"))[0]
     rows, columns = kept.nonzero().unbind(1)
     reach = 150 * 241.42 / 500
     assert columns.min() == 160 and columns.max() == int(160 + reach)

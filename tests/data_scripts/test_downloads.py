@@ -1,24 +1,20 @@
-"""Downloads from a server that misbehaves: they go on or start afresh, and nothing passes for whole
-that is not.
-"""
+"""Downloads from a faulty server: they continue or start again, and only a whole file is kept."""
 
 import gzip
 import hashlib
 import http.server
 import json
 import threading
-from importlib import import_module
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from data_scripts import itop as script
+from data_scripts.support import downloads
 from handpose_lib import datasets
+from handpose_lib.datasets import itop
 from handpose_lib.errors import DataError
-
-downloads, script = (
-    import_module("data_scripts.support.downloads"),
-    import_module("data_scripts.itop"),
-)
 
 CONTENT = bytes(range(256)) * 400
 HASH = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
@@ -27,11 +23,11 @@ CUT = 30_000
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; the first part of the path says how it misbehaves. `log` has every Range that
-    was asked for.
-    """
+    """Serves `files`; the first part of the path names the fault. `log` lists the Range headers."""
 
-    files, log, lives = {}, [], {}
+    files: ClassVar[dict[str, bytes]] = {}
+    log: ClassVar[list[str | None]] = []
+    lives: ClassVar[dict[str, int]] = {}
 
     def do_GET(self):
         _, behaviour, *rest = self.path.split("?")[0].split("/")
@@ -81,9 +77,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         try:
             self.wfile.write(part[:cut])
         except OSError:
-            pass  # the client has heard enough
+            pass  # the client closed the connection
 
-    def log_message(self, *_):
+    def log_message(self, format, *args):
         pass
 
 
@@ -117,16 +113,14 @@ def obtain(server, behaviour, folder, limit=LIMIT):
     "behaviour, ranges",
     [
         ("good", [None]),
-        (
-            "breaks",
-            [None, f"bytes={CUT}-", f"bytes={2 * CUT}-", f"bytes={3 * CUT}-"],
-        ),  # 102,400 bytes, 30,000 at a time
-        ("rangeless", [None, f"bytes={CUT}-", f"bytes={CUT}-"]),  # cannot continue: starts afresh
-        ("nameless", [None, None]),  # nobody knows whether it is still the same file: starts afresh
+        # 102,400 bytes, 30,000 at a time
+        ("breaks", [None, f"bytes={CUT}-", f"bytes={2 * CUT}-", f"bytes={3 * CUT}-"]),
+        ("rangeless", [None, f"bytes={CUT}-", f"bytes={CUT}-"]),  # cannot continue: starts again
+        ("nameless", [None, None]),  # the file may have changed: starts again
         ("weak", [None, None]),
         ("busy", [None, None, None]),
         ("lengthless", [None]),
-        ("encoded", [None]),  # the bytes are taken as they are
+        ("encoded", [None]),  # the bytes are stored as they are
     ],
 )
 def test_what_can_be_obtained_is(tmp_path, server, behaviour, ranges):
@@ -137,7 +131,7 @@ def test_what_can_be_obtained_is(tmp_path, server, behaviour, ranges):
 def test_a_later_run_goes_on(tmp_path, server, monkeypatch):
     monkeypatch.setattr(downloads, "ATTEMPTS", 1)
     Server.files["file.bin"] = CONTENT
-    with pytest.raises(DataError, match="cannot be obtained.*a later run goes on"):
+    with pytest.raises(DataError, match="cannot be obtained.*a later run continues"):
         monkeypatch.setattr(downloads, "_receive", once(downloads._receive))
         obtain(server, "breaks", tmp_path)
     assert left(tmp_path) == ["file.bin.part", "file.bin.part.version"]
@@ -149,7 +143,7 @@ def test_a_later_run_goes_on(tmp_path, server, monkeypatch):
 
 
 def once(function):
-    """The function the first time; then a network that is gone."""
+    """The function at the first call; later calls find no network."""
     calls = []
 
     def wrapped(*arguments):
@@ -168,9 +162,7 @@ def test_a_file_that_changed_meanwhile_starts_afresh_and_is_hashed(tmp_path, ser
 
 
 def test_a_beginning_of_another_file_never_gets_into_a_whole_one(tmp_path, server):
-    """The server ignores If-Range and appends to foreign bytes: the hash finds out, and the next
-    run starts afresh.
-    """
+    """The server ignores If-Range and continues after other bytes: the hash reveals it."""
     (tmp_path / "file.bin.part").write_bytes(b"foreign" * 100)
     (tmp_path / "file.bin.part.version").write_text('"old"')
     with pytest.raises(DataError, match="sent other bytes"):
@@ -191,7 +183,7 @@ def test_a_part_that_is_longer_than_the_file_is_dropped(tmp_path, server):
     [
         ("wrong", "sent other bytes than the file with the hash md5:", []),
         ("absent", "cannot be obtained .HTTPError: 404", []),
-        ("endless", "would bring 10,485,760 bytes; accepted are up to 1,048,576", []),
+        ("endless", "announces 10,485,760 bytes; accepted are up to 1,048,576", []),
         ("dead", "cannot be obtained", ["file.bin.part", "file.bin.part.version"]),
         ("shifted", "cannot be obtained", []),
     ],
@@ -232,7 +224,7 @@ def record(server, tmp_path):
     place = tmp_path / "made"
     place.mkdir()
     for part, person in (("train", 4), ("test", 0)):
-        with datasets.itop.Writer(place, "front", part, 1) as writer:
+        with itop.Writer(place, "front", part, 1) as writer:
             depth, joints = np.zeros((1, 240, 320)), np.full((1, 15, 3), 10.0) + [0, 0, 3000]
             depth[0, 100:140, 140:180] = 2950
             writer.add(

@@ -4,6 +4,7 @@ with one.
 
 import struct
 import zlib
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -47,6 +48,12 @@ def read(tmp_path, content, wanted=None):
     return matlab.read(path, wanted, LIMIT)
 
 
+def numbers_of(found, name):
+    values = found[name]
+    assert isinstance(values, np.ndarray)
+    return values
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_hand_built_file_is_read_as_the_format_says(tmp_path, order):
     """Both orders of bytes, columns first, doubles stored as whole numbers, short names in their
@@ -54,7 +61,7 @@ def test_hand_built_file_is_read_as_the_format_says(tmp_path, order):
     """
     numbers = struct.pack(f"{order}6h", 1, 2, 3, 4, 5, -6)
     found = read(tmp_path, file(array(order, "xyz", (2, 3), 3, numbers), order=order))
-    assert found["xyz"].tolist() == [[1, 3, 5], [2, 4, -6]]
+    assert numbers_of(found, "xyz").tolist() == [[1, 3, 5], [2, 4, -6]]
 
 
 def test_hand_built_list_of_texts(tmp_path):
@@ -118,7 +125,7 @@ def test_only_what_is_wanted_is_unpacked(tmp_path):
     wanted = zlib.compress(array("<", "wanted", (1, 2), 9, struct.pack("<2d", 0.5, 7)))
     other = zlib.compress(array("<", "other", (1, LIMIT), 2, bytes(LIMIT)))
     content = file(*(struct.pack("<II", 15, len(part)) + part for part in (other, wanted)))
-    assert read(tmp_path, content, {"wanted"})["wanted"].tolist() == [[0.5, 7]]
+    assert numbers_of(read(tmp_path, content, {"wanted"}), "wanted").tolist() == [[0.5, 7]]
     with pytest.raises(DataError, match="labels.mat: unpacks to more bytes than the 1,048,576"):
         read(tmp_path, content)
 
@@ -132,14 +139,14 @@ def test_what_is_written_is_read(tmp_path, packed):
     }
     matlab.write(tmp_path / "a.mat", values, packed)
     found = matlab.read(tmp_path / "a.mat")
-    assert (found["joint_xyz"] == values["joint_xyz"]).all() and found["none"].shape == (0, 3)
-    assert found["names"] == values["names"] and list(
-        matlab.read(tmp_path / "a.mat", {"names"})
-    ) == ["names"]
+    assert (found["joint_xyz"] == values["joint_xyz"]).all()
+    assert numbers_of(found, "none").shape == (0, 3)
+    assert found["names"] == values["names"]
+    assert list(matlab.read(tmp_path / "a.mat", {"names"})) == ["names"]
     with pytest.raises(
         HandPoseError, match="names: accepted are an array of numbers or a list of texts"
     ):
-        matlab.write(tmp_path / "b.mat", {"names": [1]})
+        matlab.write(tmp_path / "b.mat", {"names": cast(Any, [1])})
     assert not (tmp_path / "b.mat").exists()
 
 
@@ -149,13 +156,14 @@ def test_a_file_that_matlab_wrote():
     """
     path = paths.data() / "published" / "itop" / "itop_side_keypoints3D_test.mat"
     if path.is_file():
-        found = matlab.read(path)["keypoints3D"]
+        found = numbers_of(matlab.read(path), "keypoints3D")
         assert found.shape == (4863, 15, 3) and 1 < np.median(found[..., 2]) < 5
     else:  # its first bytes: little endian, single precision, the name in an element of its own
         content = file(
             array("<", "keypoints3D", (1, 1, 3), 7, struct.pack("<3f", 0.5, -0.25, 3), flags=7)
         )
-        assert matlab.arrays(content, "here", LIMIT)["keypoints3D"].tolist() == [[[0.5, -0.25, 3]]]
+        found = numbers_of(matlab.arrays(content, "here", LIMIT), "keypoints3D")
+        assert found.tolist() == [[[0.5, -0.25, 3]]]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Likelihoods against loops over voxels, and read-outs against what ideal bells allow."""
+"""Likelihoods against loops over voxels, and read-outs against what ideal Gaussian maps allow."""
 
 from math import exp, sqrt
 
@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from handpose_lib.errors import HandPoseError
-from handpose_lib.nets.likelihood import TINY, arg_max, bells, log_bells, soft_arg_max, top_k, tubes
+from handpose_lib.nets.likelihood import (
+    TINY,
+    arg_max,
+    bone_maps,
+    gaussian_maps,
+    log_gaussian_maps,
+    soft_arg_max,
+    top_k,
+)
 
 
 def places(batch=3, joints=4, size=9, axes=3, seed=0, margin=0.0):
@@ -40,7 +48,7 @@ def to_segment(v, a, b):
 @pytest.mark.parametrize("sigma", [0.5, 1.7])
 def test_bells_as_loops(axes, sigma):
     middle = places(2, 3, 6, axes)
-    drawn = bells(middle, 6, sigma)
+    drawn = gaussian_maps(middle, 6, sigma)
     assert drawn.shape == (2, 3, *[6] * axes)
     for b in range(2):
         for j in range(3):
@@ -56,7 +64,7 @@ def test_bells_as_loops(axes, sigma):
 def test_tubes_as_loops(axes, sigma):
     a, b = places(2, 3, 6, axes), places(2, 3, 6, axes, seed=1)
     b[0, 0] = a[0, 0]  # a bone without a length is a bell
-    drawn = tubes(a, b, 6, sigma)
+    drawn = bone_maps(a, b, 6, sigma)
     assert drawn.shape == (2, 3, *[6] * axes)
     for n in range(2):
         for m in range(3):
@@ -70,8 +78,10 @@ def test_tubes_as_loops(axes, sigma):
 @pytest.mark.parametrize("axes", [2, 3])
 def test_log_bells_are_logarithms_and_never_vanish(axes):
     middle = places(2, 3, 6, axes)
-    torch.testing.assert_close(log_bells(middle, 6, 1.7).exp(), bells(middle, 6, 1.7))
-    far = log_bells(middle.float() + 1000, 6, 1.7)
+    torch.testing.assert_close(
+        log_gaussian_maps(middle, 6, 1.7).exp(), gaussian_maps(middle, 6, 1.7)
+    )
+    far = log_gaussian_maps(middle.float() + 1000, 6, 1.7)
     assert torch.isfinite(far.flatten(2).softmax(-1)).all() and (arg_max(far) == 5).all()
 
 
@@ -80,26 +90,28 @@ def test_tubes_keep_float32_near_the_bone():
     sixteenth of a voxel at σ/8.
     """
     a, b = places(2, 8, 64), places(2, 8, 64, seed=1)
-    exact = tubes(a, b, 64, 0.5)
-    assert (tubes(a.float(), b.float(), 64, 0.5) - exact).abs().max() < 2 * 3 * 64**2 * 2.0**-23 / (
-        2 * 0.25
-    ) * 4
+    exact = bone_maps(a, b, 64, 0.5)
+    assert (
+        bone_maps(a.float(), b.float(), 64, 0.5) - exact
+    ).abs().max() < 2 * 3 * 64**2 * 2.0**-23 / (2 * 0.25) * 4
 
 
 def test_a_tube_does_not_know_its_direction_and_holds_the_bells_of_its_ends():
     a, b = places(), places(seed=1)
-    torch.testing.assert_close(tubes(a, b, 9, 1.0), tubes(b, a, 9, 1.0))
-    tube = tubes(a, b, 9, 1.0)
-    assert (tube >= bells(a, 9, 1.0) - 1e-12).all() and (tube >= bells(b, 9, 1.0) - 1e-12).all()
+    torch.testing.assert_close(bone_maps(a, b, 9, 1.0), bone_maps(b, a, 9, 1.0))
+    tube = bone_maps(a, b, 9, 1.0)
+    assert (tube >= gaussian_maps(a, 9, 1.0) - 1e-12).all() and (
+        tube >= gaussian_maps(b, 9, 1.0) - 1e-12
+    ).all()
 
 
 def test_no_number_is_too_small_for_float32():
-    drawn = bells(places(4, 21, 44).float(), 44, 1.7)
+    drawn = gaussian_maps(places(4, 21, 44).float(), 44, 1.7)
     assert drawn[drawn > 0].min() >= torch.finfo(torch.float32).tiny
 
 
 def test_a_place_outside_draws_its_tail():
-    drawn = bells(torch.tensor([[[-2.0, 3.0, 3.0]]]), 7, 1.0)
+    drawn = gaussian_maps(torch.tensor([[[-2.0, 3.0, 3.0]]]), 7, 1.0)
     assert drawn[0, 0, 3, 3, 0].item() == pytest.approx(exp(-2), rel=1e-6)
 
 
@@ -120,7 +132,7 @@ def test_a_bell_in_the_middle_of_a_voxel_is_read_exactly(read, axes):
     """
     middle = places(size=15, axes=axes, margin=6).round()
     tolerance = 0 if read is arg_max else 0.51
-    assert (read(bells(middle, 15, 1.0)) - middle).abs().max() <= tolerance
+    assert (read(gaussian_maps(middle, 15, 1.0)) - middle).abs().max() <= tolerance
 
 
 def test_each_axis_is_read_from_its_own():
@@ -137,10 +149,10 @@ def test_each_axis_is_read_from_its_own():
 @pytest.mark.parametrize("sigma", [1.0, 1.7])
 def test_arg_max_of_a_bell_is_within_half_a_voxel_along_each_axis(sigma):
     middle = places(20, 20, 16)
-    assert (arg_max(bells(middle, 16, sigma)) - middle).abs().max() <= 0.5
+    assert (arg_max(gaussian_maps(middle, 16, sigma)) - middle).abs().max() <= 0.5
 
 
-# Mean error in voxels of the top-K of noiseless bells anywhere between voxels
+# Mean error in voxels of the top-K of noiseless Gaussian maps anywhere between voxels
 # (card of the 3D hourglass, Section 6).
 CARD = {
     1.0: {1: 0.480, 4: 0.197, 8: 0.154, 16: 0.083, 27: 0.053, 64: 0.015, 125: 0.004},
@@ -150,11 +162,11 @@ CARD = {
 
 @pytest.mark.parametrize("sigma", CARD)
 def test_top_k_is_as_near_as_the_card_says(sigma):
-    """2,000 bells: four standard errors of the mean, of distances spread by 0.14 voxels at most,
+    """2,000 maps: four standard errors of the mean, of distances spread by 0.14 voxels at most,
     and half the last digit.
     """
     middle = places(40, 50, 17, margin=7)
-    volume = bells(middle, 17, sigma)
+    volume = gaussian_maps(middle, 17, sigma)
     for k, expected in CARD[sigma].items():
         distance = (top_k(volume, k) - middle).norm(dim=-1)
         spread = 4 * distance.std().item() / sqrt(distance.numel()) + 0.0005
@@ -187,7 +199,9 @@ def test_soft_arg_max_of_log_bells_is_their_middle():
     to 1e-6 from σ = 1 on.
     """
     middle = places(4, 6, 25, margin=8)
-    torch.testing.assert_close(soft_arg_max(log_bells(middle, 25, 1.0)), middle, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        soft_arg_max(log_gaussian_maps(middle, 25, 1.0)), middle, rtol=0, atol=1e-6
+    )
 
 
 def test_soft_arg_max_as_loops_and_its_gradient():
@@ -216,7 +230,9 @@ def test_sharper_comes_nearer_to_the_highest():
 
 def test_volumes_of_a_batch_do_not_see_each_other():
     middle = places()
-    torch.testing.assert_close(bells(middle, 9, 1.7)[1:2], bells(middle[1:2], 9, 1.7))
+    torch.testing.assert_close(
+        gaussian_maps(middle, 9, 1.7)[1:2], gaussian_maps(middle[1:2], 9, 1.7)
+    )
     volume = torch.randn(3, 2, 5, 5, 5)
     for read in READ_OUTS.values():
         torch.testing.assert_close(read(volume)[1:2, :1], read(volume[1:2, :1]))
@@ -225,8 +241,8 @@ def test_volumes_of_a_batch_do_not_see_each_other():
 def test_nothing_waits_for_the_device():
     """On the device without memory every look at a value is an error."""
     middle = places().to("meta")
-    volume = bells(middle, 8, 1.7)
-    assert tubes(middle, middle, 8, 0.5).shape == volume.shape == (3, 4, 8, 8, 8)
+    volume = gaussian_maps(middle, 8, 1.7)
+    assert bone_maps(middle, middle, 8, 0.5).shape == volume.shape == (3, 4, 8, 8, 8)
     for read in READ_OUTS.values():
         assert read(volume).shape == (3, 4, 3)
 
@@ -234,12 +250,12 @@ def test_nothing_waits_for_the_device():
 @pytest.mark.parametrize(
     ("call", "word"),
     [
-        (lambda: bells(places(), 0, 1.0), "size"),
-        (lambda: bells(places(), 8, 0.0), "sigma"),
-        (lambda: bells(places(), 8, float("nan")), "sigma"),
-        (lambda: bells(places()[0], 8, 1.0), "places"),
-        (lambda: bells(places(axes=4), 8, 1.0), "places"),
-        (lambda: tubes(places(), places(joints=3), 8, 1.0), "ends"),
+        (lambda: gaussian_maps(places(), 0, 1.0), "size"),
+        (lambda: gaussian_maps(places(), 8, 0.0), "sigma"),
+        (lambda: gaussian_maps(places(), 8, float("nan")), "sigma"),
+        (lambda: gaussian_maps(places()[0], 8, 1.0), "places"),
+        (lambda: gaussian_maps(places(axes=4), 8, 1.0), "places"),
+        (lambda: bone_maps(places(), places(joints=3), 8, 1.0), "ends"),
         (lambda: arg_max(torch.zeros(3, 4)), "likelihoods"),
         (lambda: top_k(torch.zeros(1, 1, 2, 2, 2), 9), "1 to 8"),
         (lambda: top_k(torch.zeros(1, 1, 2, 2, 2), 0), "1 to 8"),

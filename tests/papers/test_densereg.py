@@ -15,7 +15,7 @@ from handpose_lib.nets.blocks import BatchNorm
 from handpose_lib.nets.bottleneck import Bottleneck
 from handpose_lib.nets.heatmap import at, cones, peaks
 from handpose_lib.nets.hourglass import Hourglass
-from handpose_lib.papers.densereg import BACKGROUND, Config, Stage
+from handpose_lib.papers.densereg import BACKGROUND, Config, StackOutput
 from handpose_lib.papers.method import PROFILES, Recipe
 
 VARIANTS = (
@@ -177,13 +177,13 @@ def test_shapes_of_every_variant(variant):
     assert len(y) == method.config.stacks
     true = method.targets(crops)
     for stage in y:
-        for name in Stage._fields:
+        for name in StackOutput._fields:
             ours, target = getattr(stage, name), getattr(true, name)
             assert (ours is None) == (target is None), name
             assert ours is None or ours.shape == target.shape, name
     loss = method.loss(y, crops)
     assert set(loss) == {"total"} | {
-        name for name in Stage._fields[1:] if getattr(true, name) is not None
+        name for name in StackOutput._fields[1:] if getattr(true, name) is not None
     }
     loss["total"].backward()
     assert [n for n, p in method.named_parameters() if p.grad is None] == []
@@ -330,7 +330,7 @@ def test_algorithm_1_chooses_and_weighs_as_it_says():
     torch.manual_seed(1)
     method, crops = papers.create("densereg", "nyu14"), hands(2, "nyu14")
     true = method.targets(crops)
-    stage = Stage(
+    stage = StackOutput(
         true.depth,
         torch.rand(2, 14, 32, 32),
         torch.rand(2, 14, 32, 32),

@@ -10,7 +10,7 @@ from handpose_lib import papers, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import Crops
 from handpose_lib.nets.spatial import expectation
-from handpose_lib.papers.jgr_p2o import Config, Stage
+from handpose_lib.papers.jgr_p2o import Config, StackOutput
 from handpose_lib.papers.method import PROFILES, Recipe
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
@@ -171,7 +171,7 @@ def test_decode_of_targets_is_the_joints(name):
         torch.rand(6, len(method.skeleton), 24, 24).flatten(2).softmax(-1).unflatten(-1, (24, 24))
     )
     voted = expectation(weights, target.pixels[:, :, None] + target.offsets)
-    decoded = method.decode([Stage(voted, target.pixels, target.offsets, weights)], crops)
+    decoded = method.decode([StackOutput(voted, target.pixels, target.offsets, weights)], crops)
     assert (decoded - crops.joints).norm(dim=-1).max() < 0.01
 
 
@@ -215,7 +215,9 @@ def test_pixels_of_the_maps_stand_where_their_depth_was_measured():
     pixels = method.targets(crops).pixels
     expected = [(4 * 5 + 0.5) / 96, (4 * 2 + 0.5) / 96, image[0, 0, 8, 20].item()]
     assert pixels[0, :, 2, 5].tolist() == pytest.approx(expected)
-    points = method.decode([Stage(pixels.flatten(2).transpose(1, 2), pixels, None, None)], crops)
+    points = method.decode(
+        [StackOutput(pixels.flatten(2).transpose(1, 2), pixels, None, None)], crops
+    )
     hit = (pixels[0, 2] < 1).flatten()
     assert hit.sum() > 10
     # The pixel of the window on which a point falls holds that point's depth, but for rounding to a

@@ -13,7 +13,13 @@ from handpose_lib import papers, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import metrics
 from handpose_lib.papers.method import PROFILES, Recipe
-from handpose_lib.papers.residual_attention import CENTRE_JOINTS, Config, Output, Prior, measures
+from handpose_lib.papers.residual_attention import (
+    CENTRE_JOINTS,
+    Config,
+    Prior,
+    StackOutput,
+    measures,
+)
 from handpose_lib.papers.residual_attention import VARIANTS as OVERRIDES
 from tests.papers.test_jgr_p2o import blobs, parameters
 
@@ -511,7 +517,7 @@ def test_recipes():
             assert isinstance(recipe, Recipe)
             assert recipe.profile == profile
             assert recipe.epoch_frames
-            replace(Config(), **{**OVERRIDES[variant][1], **recipe.network})
+            replace(Config(), **{**OVERRIDES[variant].config, **recipe.network})
     narrow, wide = (
         papers.recipe("residual_attention", profile="laptop", variant=v)
         for v in ("paper", "full_width")
@@ -529,4 +535,4 @@ def test_the_paper_does_not_augment():
 
 def test_output_of_targets_leaves_the_masks_free():
     assert tiny().targets(blobs(1, joints=14)).masks == ()
-    assert Output._fields == ("joints", "coefficients", "masks")
+    assert StackOutput._fields == ("joints", "coefficients", "masks")

@@ -11,11 +11,11 @@ import torch
 from handpose_lib import papers, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import metrics
-from handpose_lib.nets.likelihood import arg_max, bells
 from handpose_lib.nets.hourglass import Hourglass
+from handpose_lib.nets.likelihood import arg_max, gaussian_maps
 from handpose_lib.papers.method import PROFILES, Recipe
 from handpose_lib.papers.structure_aware_hourglass import VARIANTS as OVERRIDES
-from handpose_lib.papers.structure_aware_hourglass import Config, Output, xy_error
+from handpose_lib.papers.structure_aware_hourglass import Config, StackOutput, xy_error
 from handpose_lib.prepare import voxels
 from tests.papers.test_jgr_p2o import blobs, parameters
 
@@ -206,7 +206,7 @@ def test_a_bone_can_be_its_middle():
     middle = (crops.joints[:, child] + crops.joints[:, parent]) / 2
     places = voxels.to_voxels(prepare.xyz_to_cube(middle, crops), 8)
     torch.testing.assert_close(
-        method.targets(crops).bones, bells(places, 8, 0.5), rtol=1e-3, atol=1e-5
+        method.targets(crops).bones, gaussian_maps(places, 8, 0.5), rtol=1e-3, atol=1e-5
     )
 
 
@@ -560,7 +560,7 @@ def test_recipes():
             assert recipe.profile == profile
             assert recipe.epoch_frames
             assert recipe.batch % recipe.parts == 0
-            config = replace(Config(), **{**OVERRIDES[variant][1], **recipe.network})
+            config = replace(Config(), **{**OVERRIDES[variant].config, **recipe.network})
             assert config.cube == ("cloud" if variant == "own_cube" else "fixed")
 
 
@@ -579,7 +579,7 @@ def test_only_cut_out_hands_decide_their_cube(dataset, cube):
 
 
 def test_output_of_targets_has_maps_of_joints_and_bones():
-    assert Output._fields == ("joints", "bones")
+    assert StackOutput._fields == ("joints", "bones")
     target = tiny().targets(blobs(2, joints=14))
     assert (target.joints.shape, target.bones.shape) == ((2, 14, 8, 8, 8), (2, 13, 8, 8, 8))
     assert tiny("direct_3d").targets(blobs(2, joints=14)).bones is None

@@ -12,7 +12,13 @@ from handpose_lib import papers, prepare, skeleton, training
 from handpose_lib.errors import HandPoseError
 from handpose_lib.nets.likelihood import arg_max
 from handpose_lib.papers.method import PROFILES, Recipe
-from handpose_lib.papers.v2v_posenet import CUBES, TABLE_1, Config, Output, from_places, to_places
+from handpose_lib.papers.v2v_posenet import (
+    CUBES,
+    Config,
+    StackOutput,
+    from_output_voxels,
+    to_output_voxels,
+)
 from handpose_lib.papers.v2v_posenet import VARIANTS as OVERRIDES
 from handpose_lib.training import loop
 from tests.papers.test_jgr_p2o import blobs, parameters
@@ -29,6 +35,7 @@ VARIANTS = (
     "squared_error",
     "small",
 )
+TABLE_1 = VARIANTS[3:7]
 TINY = {"size": 16, "width": 2, "hidden": 8}
 
 
@@ -161,10 +168,10 @@ def test_the_authors_pair_as_they_write_it():
     for mm in (275.1, 333.3, 400.0, 401.4, 402.9, 517.25, 524.9):
         index = int((mm - centre + half) / (2 * half) * size)
         n = torch.tensor([(mm - centre) / half], dtype=torch.float64)
-        assert to_places(n, size, "authors").item() == index / 2
+        assert to_output_voxels(n, size, "authors").item() == index / 2
     for m in (0, 7, 43):
         decoded = centre + half * (2 * m * 2 / size - 1 + 1 / size)
-        assert centre + half * from_places(
+        assert centre + half * from_output_voxels(
             torch.tensor(float(m)), size, "authors"
         ).item() == pytest.approx(decoded, rel=1e-6)
 
@@ -175,10 +182,10 @@ def test_the_ports_pair_as_it_writes_it():
     """
     size = 88
     for n in (-0.99, -0.3, 0.0, 0.71):
-        place = to_places(torch.tensor(n, dtype=torch.float64), size, "port").item()
+        place = to_output_voxels(torch.tensor(n, dtype=torch.float64), size, "port").item()
         assert place + 0.5 == pytest.approx((n + 1) * size / 4)
     for m in (0, 7, 43):
-        assert from_places(torch.tensor(float(m)), size, "port").item() == pytest.approx(
+        assert from_output_voxels(torch.tensor(float(m)), size, "port").item() == pytest.approx(
             (m + 0.5) * 4 / size - 1
         )
 
@@ -189,7 +196,7 @@ def test_places_and_back(convention, most):
     port.
     """
     n = 2 * torch.rand(500, 3, dtype=torch.float64) - 1
-    off = from_places(to_places(n, 88, convention), 88, convention) - n
+    off = from_output_voxels(to_output_voxels(n, 88, convention), 88, convention) - n
     assert (off / (4 / 88)).abs().max() <= most + 1e-9
     assert (off / (4 / 88)).mean(0).abs().max() < 4 * most / sqrt(
         3 * 500
@@ -203,7 +210,7 @@ def test_places_and_back(convention, most):
 def test_mixing_conventions_costs_half_an_input_voxel(drawn, read, shift, cube):
     """Along each axis: 1.14 mm in a cube of 200 mm, 1.42 mm in one of 250 mm."""
     n = 2 * torch.rand(20_000, 3, dtype=torch.float64) - 1
-    off = from_places(to_places(n, 88, drawn), 88, read) - n
+    off = from_output_voxels(to_output_voxels(n, 88, drawn), 88, read) - n
     # the mean of 20,000 errors that are uniform within half an input voxel
     assert off.mean(0).mul(22).tolist() == pytest.approx(
         [shift] * 3, abs=4 * 0.25 / sqrt(3 * 20_000)
@@ -219,7 +226,7 @@ def test_a_read_out_cannot_change_the_convention():
     with pytest.raises(
         HandPoseError, match="unknown convention 'mine': accepted are authors, port"
     ):
-        to_places(torch.zeros(3), 88, "mine")
+        to_output_voxels(torch.zeros(3), 88, "mine")
 
 
 # ── Targets and decode ──
@@ -247,7 +254,7 @@ def test_arg_max_of_targets_is_within_half_a_voxel(name, convention):
 
 @pytest.mark.parametrize("variant", ["paper", "depth_likelihood"])
 def test_soft_arg_max_of_targets_is_the_joint(variant):
-    """Of logarithms of bells, from σ = 1 on and three σ inside the cube: to a hundredth of a voxel
+    """Of logarithms of Gaussian maps, from σ = 1 on and three σ inside the cube: to a hundredth of a voxel
     of 16 mm.
     """
     method = tiny(
@@ -315,7 +322,7 @@ def test_a_joint_is_likely_where_its_points_are():
     occupied = {
         (b, *place) for b, _, *place in method.encode(crops).nonzero().tolist()
     }  # (b, z, y, x)
-    places = 2 * to_places(
+    places = 2 * to_output_voxels(
         prepare.xyz_to_cube(crops.joints, crops), 32, "authors"
     )  # whole input voxels
     for b in range(6):
@@ -345,9 +352,11 @@ def test_equation_2_as_loops():
 def test_cross_entropy_as_loops():
     method, crops = tiny(loss="cross_entropy", size=8), blobs(1, joints=14, reach=50.0)
     with torch.no_grad():
-        y = [Output(torch.randn(1, 14, 4, 4, 4))]
+        y = [StackOutput(torch.randn(1, 14, 4, 4, 4))]
         loss = method.loss(y, crops)["total"].item()
-        places = to_places(prepare.xyz_to_cube(crops.joints, crops), 8, "authors")[0].tolist()
+        places = to_output_voxels(prepare.xyz_to_cube(crops.joints, crops), 8, "authors")[
+            0
+        ].tolist()
     total = 0.0
     for j in range(14):
         bell = {
@@ -370,10 +379,10 @@ def test_targets_are_the_best_answer(overrides):
     """The gradient of the loss vanishes there, and there alone does any answer near it cost more."""
     method, crops = tiny(**overrides), blobs(2, joints=14)
     best = method.targets(crops).likelihood.clone().requires_grad_()
-    loss = method.loss([Output(best)], crops)["total"]
+    loss = method.loss([StackOutput(best)], crops)["total"]
     (slope,) = torch.autograd.grad(loss, best)
     assert slope.abs().max() < 1e-6
-    assert method.loss([Output(best + 0.1 * torch.randn_like(best))], crops)["total"] > loss
+    assert method.loss([StackOutput(best + 0.1 * torch.randn_like(best))], crops)["total"] > loss
 
 
 def test_a_joint_far_outside_is_likely_at_the_nearest_face():
@@ -381,7 +390,7 @@ def test_a_joint_far_outside_is_likely_at_the_nearest_face():
     crops.joints[:, 0] = crops.centre + torch.tensor([900.0, 0, 0])
     target = method.targets(crops).likelihood
     assert (arg_max(target)[:, 0, 0] == 7).all()
-    assert torch.isfinite(method.loss([Output(torch.zeros_like(target))], crops)["total"])
+    assert torch.isfinite(method.loss([StackOutput(torch.zeros_like(target))], crops)["total"])
 
 
 # ── Numerics and training ──
@@ -465,12 +474,6 @@ def test_small_learns_two_crops():
 def test_names_and_variants():
     assert "v2v_posenet" in papers.names()
     assert tuple(papers.variants("v2v_posenet")) == VARIANTS
-    assert TABLE_1 == (
-        "voxels_likelihood",
-        "voxels_coordinates",
-        "depth_likelihood",
-        "depth_coordinates",
-    )
     method = tiny("small")
     assert (method.name, method.variant, method.skeleton.name) == ("v2v_posenet", "small", "nyu14")
     with pytest.raises(FrozenInstanceError):
@@ -504,7 +507,10 @@ def test_names_and_variants():
         (lambda: tiny().targets(replace(blobs(1, joints=14), joints=None)), ["needs joints"]),
         (
             lambda: tiny().decode(
-                [Output(torch.zeros(1, 14, 8, 8, 8))], blobs(1, joints=14), read_out="top_k", k=999
+                [StackOutput(torch.zeros(1, 14, 8, 8, 8))],
+                blobs(1, joints=14),
+                read_out="top_k",
+                k=999,
             ),
             ["999", "1 to 512"],
         ),
@@ -557,7 +563,7 @@ def test_recipes():
                 and recipe.epoch_frames
                 and recipe.batch % recipe.parts == 0
             )
-            config = replace(Config(), **{**OVERRIDES[variant][1], **recipe.network})
+            config = replace(Config(), **{**OVERRIDES[variant].config, **recipe.network})
             assert profile == "paper" or config.convention == "port"
             assert recipe.keep_epochs == (profile == "paper" or variant == "epoch_ensemble")
     small = [papers.recipe("v2v_posenet", profile="ablation", variant=v).network for v in TABLE_1]

@@ -322,7 +322,7 @@ def test_overlap_of_capsules_agrees_with_a_search_over_their_axes():
     nearest = torch.cdist(one[..., :3], other[..., :3]).amin((1, 2))
     # The search misses the closest points by at most half a step on each axis, sqrt(3) 50 / 400 in
     # all.
-    missed = (13.0 - nearest) - contact._overlap(a, b, c, d)
+    missed = (13.0 - nearest) - contact.overlap(a, b, c, d)
     assert missed.max() < 1e-9 and missed.min() > -math.sqrt(3) * 50 / 400
 
 
@@ -405,7 +405,7 @@ def test_fingers_held_together_touch_without_running_into_each_other():
                 0,
                 [hand.SPHERES.index(n) for n in (other, f"{other} 1", f"{other} 2", f"{other} 3")],
             ]
-            overlap = contact._overlap(
+            overlap = contact.overlap(
                 last.expand(3, 4), last.expand(3, 4), chain[:-1], chain[1:]
             ).max()
             assert -0.5 < overlap < 2, (number, one)

@@ -1,5 +1,6 @@
-"""Moving pictures: their content, that a page needs neither a kernel nor a network for them, and
-that live ones leave nothing behind.
+"""Interactive figures show the right content, and live ones leave nothing behind.
+
+A page needs neither a kernel nor a network for them.
 """
 
 import base64
@@ -9,6 +10,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -36,6 +38,7 @@ from handpose_lib.teaching.widgets import (
     crop_cube,
     hand_to_pose,
     mean_shift,
+    pages,
     perspective,
     pixel_votes,
     read_out,
@@ -52,10 +55,15 @@ def joints():
     return torch.rand(21, 3, generator=torch.Generator().manual_seed(1)) * 100
 
 
+def traces(figure) -> list[Any]:
+    """The traces of a plotly figure."""
+    return list(figure.data)
+
+
 def test_space_holds_the_points_and_the_bones(joints):
     points = torch.rand(50, 3)
     figure = widgets.space({"cloud": points}, joints, MSRA, title="a hand")
-    cloud, bones, ends = figure.data[0], figure.data[1:-1], figure.data[-1]
+    cloud, *bones, ends = traces(figure)
     assert np.allclose(np.stack((cloud.x, cloud.y, cloud.z), 1), points.numpy())
     assert np.allclose(np.stack((ends.x, ends.y, ends.z), 1), joints.numpy())
     assert sum(np.isfinite(line.x).sum() for line in bones) == 2 * len(MSRA.bones)
@@ -76,7 +84,7 @@ def test_slider_shows_one_step_at_a_time_in_axes_that_hold_all(joints):
         [widgets.space(joints), widgets.space(joints + 50, joints, MSRA)], ["a", "b"], name="step"
     )
     first, second = (step.args[0]["visible"] for step in figure.layout.sliders[0].steps)
-    assert [trace.visible for trace in figure.data] == list(first)
+    assert [trace.visible for trace in traces(figure)] == list(first)
     assert all(a != b for a, b in zip(first, second))
     scene = figure.layout.scene
     assert (
@@ -93,8 +101,8 @@ def test_the_page_loads_the_book_s_own_plotly_and_nothing_from_the_network(joint
     assert not re.search(r"(src|href)\s*=\s*[\"']?https?:", page) and "cdn" not in page.lower()
     assert page.count("</script>") == 1, "nothing inside ends the script"
     assert 'aria-label="points with &quot;quotes&quot; &amp; &lt;/script&gt;"' in page
-    content = re.search(r"const figure = (.*);\n", page).group(1)
-    assert json.loads(content)["data"][0]["type"] == "scatter3d"
+    content = re.search(r"const figure = (.*);\n", page)
+    assert content and json.loads(content[1])["data"][0]["type"] == "scatter3d"
 
 
 def test_the_same_figure_gives_the_same_page(joints):
@@ -103,7 +111,7 @@ def test_the_same_figure_gives_the_same_page(joints):
 
 def test_show_offers_plotly_s_json_and_html(joints, monkeypatch):
     bundles = []
-    monkeypatch.setattr(widgets.pages, "display", lambda bundle, raw: bundles.append(bundle))
+    monkeypatch.setattr(pages, "display", lambda bundle, raw: bundles.append(bundle))
     widgets.show(widgets.space(joints))
     assert set(bundles[0]) == {"application/vnd.plotly.v1+json", "text/html"}
     assert bundles[0]["application/vnd.plotly.v1+json"]["data"]
@@ -117,14 +125,17 @@ def picture(height):
 
 
 def test_flip_book_holds_every_picture_and_shows_the_first_chosen():
-    page = widgets.flip_book(
+    book = widgets.flip_book(
         (picture(height) for height in (0.1, 0.5)),
         ["low", "high"],
         "bar",
         alt='a "square"',
         start=1,
-    ).data
-    sources = json.loads(re.search(r"const sources = (\[.*?\])", page).group(1))
+    )
+    page = str(book.data)
+    listed = re.search(r"const sources = (\[.*?\])", page)
+    assert listed
+    sources = json.loads(listed[1])
     assert len(sources) == 2 and page.count(sources[1]) == 2
     images = [
         Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1]))).convert("RGBA")
@@ -174,6 +185,11 @@ def crops(frames):
     )
 
 
+def joints_of(crops):
+    assert crops.joints is not None
+    return crops.joints
+
+
 def small(name):
     """An untrained network, small and always the same."""
     torch.manual_seed(0)
@@ -218,29 +234,25 @@ def test_gestures_are_within_the_limits_of_their_sliders(name):
 def test_a_viewpoint_turned_by_nothing_and_by_everything_is_the_same():
     depth, crops = perspective.scene(500.0)
     still = perspective.scene(500.0, yaw=0.0, pitch=0.0)
-    assert torch.equal(depth, still[0]) and torch.equal(crops.joints, still[1].joints)
-    around = perspective.scene(500.0, yaw=360.0)[1].joints
-    assert (around - crops.joints).abs().max() < 1e-2  # sin(2π) in float32, times 200 mm
-    other = perspective.scene(500.0, yaw=40.0)[1].joints
-    bones = [
-        (
-            joints[0, [child for child, _ in MSRA.bones]]
-            - joints[0, [parent for _, parent in MSRA.bones]]
-        ).norm(dim=1)
-        for joints in (crops.joints, other)
-    ]
-    assert torch.allclose(*bones, atol=1e-2) and (other - crops.joints).abs().max() > 5
+    joints = joints_of(crops)
+    assert torch.equal(depth, still[0]) and torch.equal(joints, joints_of(still[1]))
+    around = joints_of(perspective.scene(500.0, yaw=360.0)[1])
+    assert (around - joints).abs().max() < 1e-2  # sin(2π) in float32, times 200 mm
+    other = joints_of(perspective.scene(500.0, yaw=40.0)[1])
+    child, parent = map(list, zip(*MSRA.bones))
+    one, another = ((j[0, child] - j[0, parent]).norm(dim=1) for j in (joints, other))
+    assert torch.allclose(one, another, atol=1e-2) and (other - joints).abs().max() > 5
 
 
 @pytest.mark.parametrize(("distance", "aside"), [(300.0, 0.0), (600.0, 20.0), (1500.0, -25.0)])
 def test_perspective_moves_a_joint_by_what_similar_triangles_say(distance, aside):
     """By x (c_z − z) / z of its x, and y alike: its ray meets the plane of the centre there."""
     _, crops = perspective.scene(distance, aside)
-    x, y, z = crops.joints[0].double().unbind(-1)
+    x, y, z = joints_of(crops)[0].double().unbind(-1)
     factor = (crops.centre[0, 2] - z) / z
     expected = torch.stack((x * factor, y * factor), -1).norm(dim=-1).mean()
     assert torch.allclose(perspective.distortion(crops)[0].double(), expected, atol=1e-3)
-    assert torch.allclose(crops.joints.mean(1), crops.centre, atol=1e-2)
+    assert torch.allclose(joints_of(crops).mean(1), crops.centre, atol=1e-2)
     assert torch.allclose(
         crops.centre[0, 0] / crops.centre[0, 2],
         torch.tensor(math.tan(math.radians(aside))),
@@ -290,9 +302,8 @@ def test_the_path_of_mean_shift_ends_where_the_library_does(start):
     begin = mean_shift.at_the_edge(votes, weights) if start == "edge" else None
     way = mean_shift.path(votes, weights, 15.0, 60, begin)
     assert way.shape == (61, 3)
-    assert torch.equal(
-        way[0], begin if start == "edge" else densest(votes, log_weights(weights), 15.0)
-    )
+    first = densest(votes, log_weights(weights), 15.0) if begin is None else begin
+    assert torch.equal(way[0], first)
     assert torch.allclose(way[-1], library_mean_shift(votes, weights, 15.0, 60, begin), atol=1e-3)
     density = (weights * torch.exp(-(votes - way[:, None]).square().sum(-1) / (2 * 15.0**2))).sum(
         -1
@@ -359,6 +370,11 @@ def test_the_curve_of_a_network_is_its_mean_joint_error(frames, trained):
 # --- live ---------------------------------------------------------------------
 
 
+def both(pair) -> tuple[Any, Any]:
+    """A network and its output, as a pair of known length."""
+    return pair
+
+
 LIVE = {
     "hand_to_pose": lambda made: hand_to_pose.live(),
     "perspective": lambda made: perspective.live(),
@@ -366,9 +382,9 @@ LIVE = {
     "read_out": lambda made: read_out.live(
         made("frames").joints[0], made("frames").joints[0].mean(0), MSRA
     ),
-    "mean_shift": lambda made: mean_shift.live(*made("densereg"), made("crops")),
-    "pixel_votes": lambda made: pixel_votes.live(*made("jgr"), made("crops")),
-    "attention_masks": lambda made: attention_masks.live(*made("attention")),
+    "mean_shift": lambda made: mean_shift.live(*both(made("densereg")), made("crops")),
+    "pixel_votes": lambda made: pixel_votes.live(*both(made("jgr")), made("crops")),
+    "attention_masks": lambda made: attention_masks.live(*both(made("attention"))),
     "sensor_noise": lambda made: sensor_noise.live(made("frames"), made("trained")),
 }
 
@@ -478,12 +494,15 @@ def test_what_a_picture_refuses_stands_as_text_above_the_last_one():
         (lambda made: read_out.picture(torch.zeros(21, 3), 250.0, size=8, k=600), "k 600"),
         (lambda made: mean_shift.path(torch.zeros(5, 3), torch.zeros(4)), r"\(K,\)"),
         (
-            lambda made: mean_shift.picture(*made("densereg"), made("crops"), candidates=0),
+            lambda made: mean_shift.picture(*both(made("densereg")), made("crops"), candidates=0),
             "candidates 0",
         ),
-        (lambda made: attention_masks.picture(*made("attention"), module=3), "unknown module 3"),
         (
-            lambda made: attention_masks.picture(*made("attention"), first=10_000),
+            lambda made: attention_masks.picture(*both(made("attention")), module=3),
+            "unknown module 3",
+        ),
+        (
+            lambda made: attention_masks.picture(*both(made("attention")), first=10_000),
             "first channel 10000",
         ),
         (lambda made: sensor_noise.picture(made("frames"), "radar"), "unknown sensor 'radar'"),

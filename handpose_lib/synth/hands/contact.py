@@ -1,4 +1,4 @@
-"""Where a hand runs into itself: how deep the capsules around its bones overlap."""
+"""Self-penetration of a hand: how deep the capsules around its bones overlap."""
 
 import itertools
 from functools import lru_cache
@@ -9,10 +9,9 @@ from handpose_lib.synth.hands.hand import CHAINS, FINGERS, SPHERES
 
 
 def penetration(spheres: torch.Tensor) -> torch.Tensor:
-    """(B,) mm by which the deepest two parts of a hand overlap that should not; below 0 it is their
-    distance.
+    """Return (B,), mm by which two parts of a hand overlap at most; negative for a distance.
 
-    spheres: (B, S, 4) in the order of `hand.SPHERES`, of which palm and fingers count:
+    `spheres`: (B, S, 4) in the order of `hand.SPHERES`, of which palm and fingers count:
     `Hand.spheres`, or what `hand.jointed` returns. Parts are the bones of different fingers, each a
     capsule with the radius of the surface, and those of the palm against the outer bones;
     neighbours by anatomy (first bones near their common web, a metacarpal and its own finger's
@@ -21,15 +20,15 @@ def penetration(spheres: torch.Tensor) -> torch.Tensor:
     ends, skipped, first, second = _capsules(spheres.device)
     a, b = spheres[:, ends].unbind(2)
     a = a + skipped.to(spheres) * (b - a)
-    return _overlap(a[:, first], b[:, first], a[:, second], b[:, second]).amax(-1)
+    return overlap(a[:, first], b[:, first], a[:, second], b[:, second]).amax(-1)
 
 
 @lru_cache
 def _capsules(
     device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Capsules: spheres at both ends (N, 2), part left out at the first (N, 1); pairs of capsules,
-    twice (P,).
+    """Return the capsules: spheres at both ends (N, 2), share left out at the first (N, 1), and the
+    pairs of capsules to compare, (P,) twice.
     """
     # The first bone of a finger counts from the end of its web on, the palm from below its knuckle.
     capsules = [
@@ -60,11 +59,12 @@ def _capsules(
     )
 
 
-def _overlap(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
-    """Depth of overlap of the tapered capsules ab and cd, each end (..., 4) with its radius.
+def overlap(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+    """Return (...), how deep the tapered capsules ab and cd overlap; negative for a distance.
 
-    The closest points of two segments after Ericson, Real-Time Collision Detection, section 5.1.9;
-    the radii are those at these points.
+    Each end is (..., 4), a point and its radius. The radii that count are those at the closest
+    points of the two segments.
+    Source: Ericson, Real-Time Collision Detection, section 5.1.9.
     """
     u, v, w = (b - a)[..., :3], (d - c)[..., :3], (a - c)[..., :3]
     uu, vv, uv, uw, vw = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, w), _dot(v, w)

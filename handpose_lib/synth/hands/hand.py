@@ -1,10 +1,9 @@
-"""An articulated hand: 26 degrees of freedom, subjects, joints of every skeleton, and a smooth
-surface.
+"""An articulated hand: 26 degrees of freedom, subjects, joints of every skeleton, smooth surface.
 
     subject = hand.subject(3)
     posed = hand.posed(subject, pose)              # pose (B, 26)
     posed.joints("msra21")                         # (B, 21, 3) mm
-    posed.solids()                                 # what `raycast.depth` draws
+    posed.solids()                                 # the surface, for `raycast.depth`
 
 **Frame of the hand.** The wrist is the origin; x points to the thumb's side, y down the forearm, z
 out of the back of the hand. It coincides with the camera frame (x right, y down, z forward) for a
@@ -19,15 +18,17 @@ between the fingers are wedges, so that no groove opens between the metacarpals.
 Tracking, 2016.)
 
 Every product is spelled out in element-wise operations: a row has the same bits alone and in any
-batch, which batched matrix products do not promise.
+batch, which batched matrix products do not guarantee.
 """
 
 from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -89,15 +90,15 @@ GROUPS = {
 """The degrees of freedom as groups of sliders."""
 
 PARTS = ("forearm", "palm", *FINGERS)
-"""What the labels of the surface number."""
+"""The parts of the surface, in the order of their labels."""
 
 WRIST_LIMITS = torch.tensor([(-60, 60), (-20, 30)], dtype=torch.float64) * (math.pi / 180)
-"""(2, 2) lowest and highest flexion and deviation of the wrist, rad: a choice of the scene, no
-degree of freedom.
+"""(2, 2) lowest and highest flexion and deviation of the wrist, rad. The wrist is not a degree of
+freedom: the scene chooses it.
 """
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "dexycb21")
-"""The skeletons that `Hand.joints` answers."""
+"""The skeletons that `Hand.joints` can return."""
 
 
 # --- subjects -----------------------------------------------------------------
@@ -107,28 +108,27 @@ SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "dexycb21")
 class Subject:
     """The shape of a person's hand, in mm; one, or a batch with a leading axis on every tensor.
 
-    palm: (..., 8, 4) centre and radius of the spheres fixed to the palm, in the order of `PALM`.
-    bones: (..., 5, 3) lengths of metacarpal, proximal and distal bone of the thumb, and of
-    proximal, middle
-        and distal phalanx of the fingers; the distal one reaches to the tip of the skin.
-    radii: (..., 5, 4) radius of each finger at its three joints and at its tip.
+    `palm`: (..., 8, 4) centre and radius of the spheres fixed to the palm, in the order of `PALM`.
+    `bones`: (..., 5, 3) lengths of metacarpal, proximal and distal bone of the thumb, and of
+    proximal, middle and distal phalanx of the fingers; the distal one reaches to the tip of the
+    skin. `radii`: (..., 5, 4) radius of each finger at its three joints and at its tip.
     """
 
     palm: torch.Tensor
     bones: torch.Tensor
     radii: torch.Tensor
 
-    def to(self, *args, **kwargs) -> Subject:
-        """The same subject on another device or in another dtype."""
+    def to(self, *args: Any, **kwargs: Any) -> Subject:
+        """Return the same subject on another device or in another dtype."""
         return Subject(**{f.name: getattr(self, f.name).to(*args, **kwargs) for f in fields(self)})
 
-    def index(self, rows) -> Subject:
-        """The subjects of `rows` (a tensor of indices or a slice) of a batch."""
+    def index(self, rows: torch.Tensor | slice) -> Subject:
+        """Return the subjects of `rows` (a tensor of indices or a slice) of a batch."""
         return Subject(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @property
     def length(self) -> torch.Tensor:
-        """(...) mm from the wrist to the tip of the straight middle finger."""
+        """Length (...) in mm from the wrist to the tip of the straight middle finger."""
         return -self.palm[..., PALM.index("middle"), 1] + self.bones[..., 2, :].sum(-1)
 
 
@@ -165,9 +165,8 @@ _RADII = (
     (10.8, 8.5, 7.4, 6.2),
 )
 
-# Ranges from which a subject's proportions are drawn. Subject 8, the ninth and by custom the one
-# held out, is outside of every one of them: a small palm with long, slender fingers and a short
-# thumb.
+# Ranges from which a subject's proportions are drawn. Subject 8, the ninth, is the held-out subject
+# and lies outside all of them: a small palm with long, slender fingers and a short thumb.
 _PROPORTIONS = {
     "size": (0.90, 1.06),
     "breadth": (0.95, 1.06),
@@ -188,12 +187,12 @@ _JITTER = 0.03
 
 
 def subject(index: int, seed: int = 0) -> Subject:
-    """The hand of person number `index`: a pure function of (index, seed), float32 tensors without
-    batch axis.
+    """Return the hand of person number `index`, a pure function of (index, seed).
 
-    Persons differ in size, breadth of the palm, length of the fingers and the thumb against the
-    palm, thickness, taper, and by 3 % in every single bone. Number 8 lies outside the range of all
-    others in each of the first six.
+    The tensors are float32 and have no batch axis. Persons differ in size, breadth of the palm,
+    length of the fingers and the thumb relative to the palm, thickness, taper, and by 3 % in every
+    single bone. Number 8 lies outside the range of all others in each of the first six.
+    Errors: `HandPoseError` for an index that is not a whole number from 0.
     """
     if not isinstance(index, int) or index < 0:
         raise HandPoseError(f"subject {index!r}: accepted are whole numbers from 0")
@@ -216,9 +215,10 @@ def subject(index: int, seed: int = 0) -> Subject:
     return Subject(palm.float(), bones.float(), radii.float())
 
 
-def subjects(indices, seed: int = 0) -> Subject:
-    """A batch of subjects: `indices` is a sequence or tensor of B whole numbers, on whose device
-    the batch lives.
+def subjects(indices: Iterable[int] | torch.Tensor, seed: int = 0) -> Subject:
+    """Return a batch of subjects, on the device of `indices` if that is a tensor.
+
+    `indices`: B whole numbers. Errors: `HandPoseError` for none.
     """
     device = indices.device if isinstance(indices, torch.Tensor) else None
     numbers = indices.tolist() if isinstance(indices, torch.Tensor) else list(indices)
@@ -240,9 +240,8 @@ def subjects(indices, seed: int = 0) -> Subject:
 class Hand:
     """B hands in the camera frame, mm.
 
-    spheres: (B, S, 4) centre and radius of every sphere, in the order of `SPHERES`.
-    keypoints: (B, 24, 3): four of each finger from root to tip, then wrist, its two sides, and the
-    palm.
+    `spheres`: (B, S, 4) centre and radius of every sphere, in the order of `SPHERES`. `keypoints`:
+    (B, 24, 3), four of each finger from root to tip, then wrist, its two sides, and the palm.
     """
 
     spheres: torch.Tensor
@@ -252,7 +251,7 @@ class Hand:
         return len(self.spheres)
 
     def joints(self, skeleton: str = "msra21") -> torch.Tensor:
-        """(B, J, 3) mm: the joints of a skeleton (one of `SKELETONS`) in its own order.
+        """Return (B, J, 3) mm, the joints of a skeleton (one of `SKELETONS`) in its own order.
 
         The thumb's first joint of MSRA and HANDS2017 is its saddle joint at the wrist; ICVL's and
         NYU's root of the thumb is the next one. Their "mid" is the middle joint of a finger and the
@@ -260,8 +259,17 @@ class Hand:
         """
         return self.keypoints[:, _keypoints(one_of("skeleton of the hand", skeleton, SKELETONS))]
 
+    def moved(self, shift: torch.Tensor) -> Hand:
+        """Return the same hands moved by `shift` (B, 3) mm."""
+        return self.mapped(lambda points: points + shift[:, None])
+
+    def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Hand:
+        """Return the hands after a rigid motion: `function` maps points (B, N, 3) mm."""
+        spheres = torch.cat([function(self.spheres[..., :3]), self.spheres[..., 3:]], dim=-1)
+        return Hand(spheres, function(self.keypoints))
+
     def solids(self) -> Solids:
-        """The surface as primitives of the ray caster, labelled by `PARTS`."""
+        """Return the surface as primitives of the ray caster, labelled by `PARTS`."""
         pairs, triples, labels = _mesh(self.spheres.device)
         # Of a wedge only the triangles: its edges are shared with its neighbours and listed once
         # among the cones.
@@ -277,16 +285,15 @@ def posed(
     girth: torch.Tensor | float = 1.0,
     wrist: torch.Tensor | None = None,
 ) -> Hand:
-    """Forward kinematics of a batch.
+    """Return a batch of hands in the given poses (forward kinematics).
 
-    subject: one subject or a batch of B. pose: (B, 26), entries named by `DOF`.
-    forearm: visible length in mm, a number or (B,); 0 or None for none.
-    hand: "right", "left", or a tensor (B,) of +1 for right and -1 for left hands.
-    girth: thickness of the forearm against that of the hand, a number or (B,).
-    wrist: (B, 2) rad by which the hand is flexed and deviated to the thumb's side against the
-    forearm; None
-        for straight. It moves the forearm, never a joint.
-    Runs in the dtype and on the device of `pose`. Raises HandPoseError for shapes that do not fit.
+    `subject`: one subject or a batch of B. `pose`: (B, 26), entries named by `DOF`. `forearm`:
+    visible length in mm, a number or (B,); 0 or None for none. `hand`: "right", "left", or a tensor
+    (B,) of +1 for right and -1 for left hands. `girth`: thickness of the forearm relative to that
+    of the hand, a number or (B,). `wrist`: (B, 2) rad by which the hand is flexed and deviated to
+    the thumb's side relative to the forearm; None for straight. It moves the forearm, never a
+    joint. All computation is in the dtype and on the device of `pose`.
+    Errors: `HandPoseError` for shapes that do not fit.
     """
     if pose.ndim != 2 or pose.shape[-1] != len(DOF) or not pose.is_floating_point():
         raise HandPoseError(
@@ -314,17 +321,18 @@ def posed(
 
 
 def jointed(subject: Subject, angles: torch.Tensor) -> torch.Tensor:
-    """(B, 23, 4) spheres of palm and fingers, the first of `SPHERES`, in the frame of a right hand.
+    """Return (B, 23, 4), the spheres of palm and fingers in the frame of a right hand.
 
-    angles: (B, 20) rad, a pose without its position and orientation.
+    They are the first of `SPHERES`. `angles`: (B, 20) rad, a pose without its position and
+    orientation.
     """
     return _jointed(subject, angles)[0]
 
 
 def rotation(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> torch.Tensor:
-    """(..., 3, 3) orientation of a hand: R = Rz(roll) Rx(pitch) Ry(yaw), angles in rad.
+    """Return (..., 3, 3), the orientation of a hand: R = Rz(roll) Rx(pitch) Ry(yaw), angles in rad.
 
-    yaw turns the hand about its long axis (half a turn shows its back), pitch tips the fingers
+    Yaw turns the hand about its long axis (half a turn shows its back), pitch tips the fingers
     towards the camera, roll turns the result in the image plane, so that a roll of the pose is a
     rotation of the picture about the wrist.
     """
@@ -338,8 +346,9 @@ def rotation(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> torc
 
 
 def orientation(rotation: torch.Tensor) -> torch.Tensor:
-    """(..., 3) yaw, pitch, roll of a rotation (..., 3, 3): the inverse of `rotation` for |pitch| <
-    90 degrees.
+    """Return (..., 3), yaw, pitch and roll of a rotation (..., 3, 3).
+
+    This is the inverse of `rotation` for |pitch| < 90 degrees.
     """
     yaw = torch.atan2(-rotation[..., 2, 0], rotation[..., 2, 2])
     pitch = torch.asin(rotation[..., 2, 1].clamp(-1, 1))
@@ -348,7 +357,7 @@ def orientation(rotation: torch.Tensor) -> torch.Tensor:
 
 
 def clamp(pose: torch.Tensor) -> torch.Tensor:
-    """The pose (..., 26) with every entry moved into its limits."""
+    """Return the pose (..., 26) with every entry moved into its limits."""
     low, high = LIMITS.to(pose).unbind(-1)
     return torch.minimum(torch.maximum(pose, low), high)
 
@@ -369,7 +378,7 @@ _PRONATION = 0.5
 
 
 def _jointed(subject: Subject, angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The spheres of `jointed`, and the chains of joints (B, 5, 4, 4) with radii."""
+    """Return the spheres of `jointed`, and the chains of joints (B, 5, 4, 4) with radii."""
     subject = subject.to(angles)
     if subject.palm.ndim > 2 and len(subject.palm) != len(angles):
         raise HandPoseError(
@@ -388,11 +397,12 @@ def _jointed(subject: Subject, angles: torch.Tensor) -> tuple[torch.Tensor, torc
 def _fingers(
     palm: torch.Tensor, bones: torch.Tensor, radii: torch.Tensor, angles: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Chains of joints (B, 5, 4, 4) with radii, hand frame, and the spheres in the tips (B, 5, 4).
+    """Return chains of joints (B, 5, 4, 4) with radii, hand frame, and spheres in the tips
+    (B, 5, 4).
 
-    A finger's base is R = Rz(a) Rx(e) Ry(c): a and e point it, c turns its plane of flexion, in
-    which its bones then
-    lie: with the flexion phi summed up to the bone, its direction is -cos(phi) R y - sin(phi) R z.
+    A finger's base is R = Rz(a) Rx(e) Ry(c): a and e give its direction, c turns its plane of
+    flexion, in which its bones lie. With the flexion phi summed up to a bone, the direction of the
+    bone is -cos(phi) R y - sin(phi) R z.
     """
     thumb, fingers = angles[:, :4], angles[:, 4:].reshape(-1, 4, 4)
     outwards, fan, twist = (angles.new_tensor(v) for v in (OUTWARDS, FAN, _TWIST))
@@ -421,7 +431,7 @@ def _fingers(
 
 
 def _base(a: torch.Tensor, e: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images of the y and the z axis under Rz(a) Rx(e) Ry(c), each (..., 3)."""
+    """Return the images of the y and the z axis under Rz(a) Rx(e) Ry(c), each (..., 3)."""
     (ca, sa), (ce, se), (cc, sc) = ((torch.cos(t), torch.sin(t)) for t in (a, e, c))
     y = torch.stack([-sa * ce, ca * ce, se], dim=-1)
     z = torch.stack([ca * sc + sa * cc * se, sa * sc - ca * cc * se, cc * ce], dim=-1)
@@ -429,8 +439,9 @@ def _base(a: torch.Tensor, e: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tens
 
 
 def _webs(chains: torch.Tensor, thick: torch.Tensor) -> torch.Tensor:
-    """(B, 4, 4) spheres in the skin between neighbouring fingers; they follow the first bones of
-    both.
+    """Return (B, 4, 4), spheres in the skin between neighbouring fingers.
+
+    They follow the first bones of both fingers.
     """
     root, following = chains[:, :, 0], chains[:, :, 1, :3]
     half = root[..., :3] + 0.42 * (following - root[..., :3])
@@ -447,8 +458,10 @@ def _webs(chains: torch.Tensor, thick: torch.Tensor) -> torch.Tensor:
 def _ball_of_the_thumb(
     chains: torch.Tensor, palm: torch.Tensor, thick: torch.Tensor
 ) -> torch.Tensor:
-    """(B, 2, 4) the sphere of the thenar, half-way along the thumb's metacarpal and towards the
-    palm, and its foot inside the palm, to which its flank slopes down.
+    """Return (B, 2, 4), the sphere of the thenar and its foot.
+
+    The thenar is half-way along the thumb's metacarpal and towards the palm; its flank slopes down
+    to its foot inside the palm.
     """
     root, second = chains[:, 0, 0, :3], chains[:, 0, 1, :3]
     x, y, z, radius = _THENAR
@@ -461,13 +474,17 @@ def _ball_of_the_thumb(
 _THENAR = (-8.0, 2.0, -1.0, 15.0)
 
 
-def _forearm(palm: torch.Tensor, length, girth, wrist: torch.Tensor | None) -> torch.Tensor:
-    """(B, 4, 4) radial and ulnar sphere of two sections of the forearm, at 0.4 and at all of its
-    length.
+def _forearm(
+    palm: torch.Tensor,
+    length: torch.Tensor | float | None,
+    girth: torch.Tensor | float,
+    wrist: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return (B, 4, 4), the radial and ulnar sphere of two sections of the forearm.
 
-    A section is a flattened circle, the hull of two spheres alike, and widens smoothly with the
-    distance. The pairs of all sections stay parallel, however the wrist bends: so each flat side
-    between two sections is one plane.
+    The sections lie at 0.4 and at all of its length. A section is a flattened circle, the hull of
+    two equal spheres, and widens smoothly with the distance. The pairs of all sections stay
+    parallel, however the wrist bends: so each flat side between two sections is one plane.
     """
     sides = palm[:, [PALM.index("wrist radial"), PALM.index("wrist ulnar")]]
     length = _column(0.0 if length is None else length, palm, "forearm length").clamp_min(0.0)
@@ -493,14 +510,12 @@ def _forearm(palm: torch.Tensor, length, girth, wrist: torch.Tensor | None) -> t
     return torch.stack(sections, dim=1)
 
 
-_ELBOW, _ELBOW_WIDTH = (
-    220.0,
-    1.65,
-)  # mm from the wrist to the thickest place, and its width against the wrist's
+# Distance in mm from the wrist to the thickest place, and its width relative to the wrist's.
+_ELBOW, _ELBOW_WIDTH = 220.0, 1.65
 
 
 def _palm_points(palm: torch.Tensor) -> torch.Tensor:
-    """(B, 4, 3) wrist, its ulnar and its radial side, and the centre of the palm."""
+    """Return (B, 4, 3), wrist, its ulnar and its radial side, and the centre of the palm."""
     origin = torch.zeros_like(palm[:, 0, :3])
     side = palm[:, PALM.index("wrist radial")]
     x = torch.stack([side[:, 0] + 0.5 * side[:, 3], origin[:, 0], origin[:, 0]], dim=-1)
@@ -511,8 +526,9 @@ def _palm_points(palm: torch.Tensor) -> torch.Tensor:
 def _place(
     points: torch.Tensor, mirror: torch.Tensor, turn: torch.Tensor, shift: torch.Tensor
 ) -> torch.Tensor:
-    """Points (B, N, 3) from the frame of the right hand to the camera: mirrored if left, turned,
-    shifted.
+    """Return points (B, N, 3) of the frame of the right hand in that of the camera.
+
+    They are mirrored for a left hand, turned, then shifted.
     """
     x, y, z = points.unbind(-1)
     x = x * mirror[:, None]
@@ -537,13 +553,13 @@ def _mirror(hand: str | torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
     return hand.to(pose)
 
 
-def _column(value, like: torch.Tensor, name: str) -> torch.Tensor:
-    value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-    if value.ndim > 1 or value.numel() not in (1, len(like)):
+def _column(value: torch.Tensor | float, like: torch.Tensor, name: str) -> torch.Tensor:
+    column = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    if column.ndim > 1 or column.numel() not in (1, len(like)):
         raise HandPoseError(
-            f"{name} has shape {tuple(value.shape)}: accepted are one number and ({len(like)},)"
+            f"{name} has shape {tuple(column.shape)}: accepted are one number and ({len(like)},)"
         )
-    return value.expand(len(like))
+    return column.expand(len(like))
 
 
 # --- surface and skeletons ----------------------------------------------------
@@ -600,8 +616,8 @@ _SEAMS = (
 
 @lru_cache
 def _mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cones (N, 2) and wedges (T, 3) as indices of spheres, and the labels (N + 2 T,) of cones and
-    triangles.
+    """Return cones (N, 2) and wedges (T, 3) as indices of spheres, and the labels (N + 2 T,) of
+    cones and triangles.
     """
     pairs = [
         pair
@@ -625,8 +641,8 @@ def _mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 
 def _part(spheres: tuple[str, ...]) -> str:
-    """The part that owns a cone or wedge: a finger beyond its root, the forearm beyond the wrist,
-    else the palm.
+    """Return the part of a cone or wedge: a finger beyond its root, the forearm beyond the wrist,
+    otherwise the palm.
     """
     last = spheres[-1].split()
     if last[0] in ("forearm", "elbow"):
@@ -643,7 +659,7 @@ _THREE_LEVELS = {
 
 @lru_cache
 def _keypoints(name: str) -> list[int]:
-    """For each joint of a skeleton, its place among the 24 keypoints of a hand."""
+    """Return for each joint of a skeleton its index among the 24 keypoints of a hand."""
     found = []
     for joint in skeletons.get(name).joints:
         finger, _, level = joint.partition(" ")

@@ -1,10 +1,8 @@
-"""Poses of the fingers: the 17 gestures of MSRA, poses of daily life, free sampling; never through
-themselves.
+"""Poses of the fingers without self-penetration: MSRA's 17 gestures, daily life, free sampling.
 
-    angles = poses.preset("relaxed")                          # (20,) rad, the joint angles of
-    `hand.DOF[6:]`
-    angles = poses.sample(uniforms, subjects)                 # (B, 20) from uniforms (B, UNIFORMS)
-    in [0, 1) pose = poses.assemble(angles, position, yaw, pitch, roll) # (B, 26) for `hand.posed`
+    angles = poses.preset("relaxed")             # (20,) rad, the joint angles of `hand.DOF[6:]`
+    angles = poses.sample(uniforms, subjects)    # (B, 20) from uniforms (B, UNIFORMS) in [0, 1)
+    pose = poses.assemble(angles, position, yaw, pitch, roll)        # (B, 26) for `hand.posed`
 
 MSRA's names are not explained by its authors. Here the figures 1 to 9, I, L and Y are those of
 American Sign Language, and T, I, M, R, P in the other names are the fingers that are stretched:
@@ -34,7 +32,16 @@ _SPREAD = {
 _OUT, _BESIDE = (12, -6, 4, 0), (20, 15, 8, 4)
 
 
-def _gesture(thumb, index=_CURLED, middle=_CURLED, ring=_CURLED, little=_CURLED) -> torch.Tensor:
+_Finger = tuple[float, float, float, float]
+
+
+def _gesture(
+    thumb: _Finger,
+    index: _Finger = _CURLED,
+    middle: _Finger = _CURLED,
+    ring: _Finger = _CURLED,
+    little: _Finger = _CURLED,
+) -> torch.Tensor:
     return torch.tensor([thumb, index, middle, ring, little], dtype=torch.float64).flatten() * (
         math.pi / 180
     )
@@ -97,16 +104,16 @@ angle uniform in its limits.
 TRIES = 6
 _PER_TRY = 24
 UNIFORMS = TRIES * _PER_TRY
-"""How many uniforms of one hand `sample` wants: some for each attempt to find a pose free of
-self-penetration.
+"""Uniform numbers that `sample` needs for one hand: 24 for each of its attempts to find a pose
+without self-penetration.
 """
 
 TOLERANCE_MM = 4.0
-"""How deep flesh may press into flesh before a sampled pose is drawn again."""
+"""A sampled pose with a deeper self-penetration is drawn again."""
 
 
 def preset(name: str) -> torch.Tensor:
-    """Joint angles (20,) in rad, float64, of one of `POSES`."""
+    """Return the joint angles (20,) in rad, float64, of one of `POSES`."""
     return POSES[one_of("pose", name, POSES)].clone()
 
 
@@ -117,8 +124,8 @@ def assemble(
     pitch: torch.Tensor,
     roll: torch.Tensor,
 ) -> torch.Tensor:
-    """(B, 26) pose from joint angles (B, 20), wrist position (B, 3) in mm and three angles (B,) in
-    rad.
+    """Return poses (B, 26) from joint angles (B, 20), wrist position (B, 3) in mm and three angles
+    (B,) in rad.
     """
     return torch.cat([position, torch.stack([yaw, pitch, roll], dim=-1), angles], dim=-1)
 
@@ -130,13 +137,14 @@ def sample(
     tolerance: float = TOLERANCE_MM,
     gesture: torch.Tensor | str | None = None,
 ) -> torch.Tensor:
-    """Joint angles (B, 20) in rad, in the limits, as a pure function of uniforms.
+    """Return joint angles (B, 20) in rad, within the limits, as a pure function of `uniforms`.
 
-    uniforms: (B, UNIFORMS) in [0, 1). subjects: the B hands. mix: weights of the families of `MIX`.
-    gesture: a name of `GESTURES`, or (B,) places in it, for variations of these instead of the mix.
-    A pose whose parts overlap by more than `tolerance` mm is drawn again from the row's next
-    uniforms, up to `TRIES` times, after which the shallowest one stays. A row depends on no other
-    row.
+    `uniforms`: (B, UNIFORMS) in [0, 1). `subjects`: the B hands. `mix`: weights of the families of
+    `MIX`. `gesture`: a name of `GESTURES`, or indices (B,) into it, for variations of these instead
+    of the mix. A pose whose parts overlap by more than `tolerance` mm is drawn again from the row's
+    next uniforms; after `TRIES` attempts the one with the smallest overlap is taken. A row depends
+    on no other row. Errors: `HandPoseError` for shapes that do not fit, unknown names and weights
+    below 0.
     """
     if uniforms.ndim != 2 or uniforms.shape[1] != UNIFORMS:
         raise HandPoseError(
@@ -179,12 +187,12 @@ def sample(
 
 
 def self_penetration(angles: torch.Tensor, subjects: Subject) -> torch.Tensor:
-    """(B,) mm by which hands with these joint angles (B, 20) run into themselves."""
+    """Return (B,), the depth in mm of the self-penetration of hands with joint angles (B, 20)."""
     return penetration(hand.jointed(subjects, angles))
 
 
 def together(angles: torch.Tensor, subjects: Subject) -> torch.Tensor:
-    """The same joint angles (B, 20) with the fingers adducted until their neighbours touch.
+    """Return the joint angles (B, 20) with the fingers adducted until their neighbours touch.
 
     Solved for straight fingers, at the last joint of index, ring and little finger: there
     root + length sin(angle) is one sum of radii away from the axis of the neighbour on the middle
@@ -203,7 +211,7 @@ _GESTURE_NOISE, _BETWEEN_NOISE, _DAILY_NOISE, _LIFT = (
 
 
 def _asked(gesture: torch.Tensor | str | None, uniforms: torch.Tensor) -> torch.Tensor | None:
-    """(B,) places in `GESTURES`, or None for the mix."""
+    """Return indices (B,) into `GESTURES`, or None for the mix."""
     if gesture is None:
         return None
     if isinstance(gesture, str):
@@ -223,11 +231,10 @@ def _draw(
     asked: torch.Tensor | None,
     number: torch.Tensor | int,
 ) -> torch.Tensor:
-    """One attempt: angles (B, 20) from uniforms (B, 24); every family is computed and one of them
-    chosen.
+    """Return one attempt, angles (B, 20) from uniforms (B, 24).
 
-    number: of the attempt, (B,); with it a gesture's thumb is raised off the fingers, for those
-    hands that would push it into them.
+    Every family is computed and one of them chosen. `number`: of the attempt, (B,); a gesture's
+    thumb is raised further with each attempt, so that it leaves the fingers.
     """
     low, high = _LOW.to(u), _HIGH.to(u)
     family = (u[:, :1] >= ends).sum(-1) if asked is None else torch.zeros_like(asked)
@@ -279,7 +286,7 @@ def _draw(
 
 
 def _pick(u: torch.Tensor, count: int) -> torch.Tensor:
-    """Whole numbers below `count` from uniforms; a u that rounds up to 1 still counts."""
+    """Return whole numbers below `count` from uniforms, also for a `u` that rounds up to 1."""
     return (u * count).long().clamp_max(count - 1)
 
 
@@ -290,7 +297,7 @@ def _with_abductions(angles: torch.Tensor, abductions: torch.Tensor) -> torch.Te
 
 
 def _touching(subjects: Subject) -> torch.Tensor:
-    """(B, 4) or (1, 4) abductions, rad, at which straight neighbouring fingers touch."""
+    """Return (B, 4) or (1, 4), abductions in rad at which straight neighbouring fingers touch."""
     palm, bones, radii = (
         t if t.ndim > 2 else t[None] for t in (subjects.palm, subjects.bones, subjects.radii)
     )
@@ -317,8 +324,9 @@ _PRESSED = 0.6  # mm by which the skin of touching fingers yields
 
 
 def _radius(radii: torch.Tensor, bones: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
-    """(B,) radius of a finger (B, 4), (B, 3) at a distance (B,) from its root, in its first two
-    bones.
+    """Return (B,), the radius of a finger at the distance `along` (B,) from its root.
+
+    `radii`: (B, 4); `bones`: (B, 3), of which the first two count.
     """
     first = (along / bones[:, 0]).clamp(0, 1)
     second = ((along - bones[:, 0]) / bones[:, 1]).clamp(0, 1)

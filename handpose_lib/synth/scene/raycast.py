@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -49,30 +49,30 @@ from handpose_lib.errors import HandPoseError
 TILE = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Solids:
     """A union of round cones and triangles, one scene per row, in mm in the camera frame.
 
-    cones: (B, N, 8), [ax, ay, az, ra, bx, by, bz, rb], the convex hull of sphere a and sphere b. A
-    single
-        sphere is a cone with a = b.
-    triangles: (B, T, 3, 3), three corners each, seen from both sides; None for none.
-    label: (N + T,) int, a part number for each primitive, cones first; None for zeros.
-
-    Raises HandPoseError for shapes that do not fit.
+    `cones`: (B, N, 8), [ax, ay, az, ra, bx, by, bz, rb], the convex hull of sphere a and sphere b;
+    a single sphere is a cone with a = b. `triangles`: (B, T, 3, 3), three corners each, seen from
+    both sides; None for none. `label`: (N + T,) int, a part number for each primitive, cones first;
+    None for zeros. Errors: `HandPoseError` for shapes that do not fit.
     """
 
     cones: torch.Tensor
-    triangles: torch.Tensor | None = None
-    label: torch.Tensor | None = None
+    triangles: torch.Tensor
+    label: torch.Tensor
 
-    def __post_init__(self) -> None:
-        cones, triangles, label = self.cones, self.triangles, self.label
+    def __init__(
+        self,
+        cones: torch.Tensor,
+        triangles: torch.Tensor | None = None,
+        label: torch.Tensor | None = None,
+    ) -> None:
         if cones.ndim != 3 or cones.shape[-1] != 8:
             raise HandPoseError(f"cones have shape {tuple(cones.shape)}: accepted is (B, N, 8)")
         if triangles is None:
             triangles = cones.new_zeros(len(cones), 0, 3, 3)
-            object.__setattr__(self, "triangles", triangles)
         if triangles.ndim != 4 or triangles.shape[0] != len(cones) or triangles.shape[2:] != (3, 3):
             raise HandPoseError(
                 f"triangles have shape {tuple(triangles.shape)}: accepted is ({len(cones)}, T,"
@@ -80,29 +80,30 @@ class Solids:
             )
         count = cones.shape[1] + triangles.shape[1]
         if label is None:
-            object.__setattr__(
-                self, "label", torch.zeros(count, dtype=torch.int64, device=cones.device)
-            )
-        elif label.shape != (count,):
+            label = torch.zeros(count, dtype=torch.int64, device=cones.device)
+        if label.shape != (count,):
             raise HandPoseError(
                 f"label has shape {tuple(label.shape)}: accepted is ({count},), one per primitive"
             )
+        object.__setattr__(self, "cones", cones)
+        object.__setattr__(self, "triangles", triangles)
+        object.__setattr__(self, "label", label)
 
     def __len__(self) -> int:
         return len(self.cones)
 
-    def index(self, rows) -> Solids:
-        """The scenes of `rows` (a tensor of indices or a slice)."""
+    def index(self, rows: torch.Tensor | slice) -> Solids:
+        """Return the scenes of `rows` (a tensor of indices or a slice)."""
         return Solids(self.cones[rows], self.triangles[rows], self.label)
 
-    def to(self, *args, **kwargs) -> Solids:
-        """The same scenes on another device or in another dtype; labels stay integers."""
+    def to(self, *args: Any, **kwargs: Any) -> Solids:
+        """Return the same scenes on another device or in another dtype; labels stay integers."""
         cones = self.cones.to(*args, **kwargs)
         return Solids(cones, self.triangles.to(*args, **kwargs), self.label.to(cones.device))
 
 
 def join(parts: Sequence[Solids]) -> Solids:
-    """One union of several, scene by scene; the order of `parts` orders the primitives."""
+    """Return one union of several, scene by scene; the order of `parts` orders the primitives."""
     cones, triangles = [p.cones for p in parts], [p.triangles for p in parts]
     labels = [p.label[: p.cones.shape[1]] for p in parts] + [
         p.label[p.cones.shape[1] :] for p in parts
@@ -111,9 +112,9 @@ def join(parts: Sequence[Solids]) -> Solids:
 
 
 def wedge(spheres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The convex hull of three spheres as primitives of `Solids`.
+    """Return the convex hull of three spheres as primitives of `Solids`.
 
-    spheres: (..., 3, 4), [x, y, z, r] in mm. Returns cones (..., 3, 8) and triangles
+    `spheres`: (..., 3, 4), [x, y, z, r] in mm. Returns cones (..., 3, 8) and triangles
     (..., 2, 3, 3).
 
     Its surface is made of three round cones and two triangles, which lie in the planes that touch
@@ -147,13 +148,12 @@ def wedge(spheres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def depth(
     solids: Solids, camera: Camera | torch.Tensor, size: tuple[int, int] | None = None
 ) -> torch.Tensor:
-    """The depth images of `solids`: (B, H, W) in mm, 0 where a ray meets nothing.
+    """Return the depth images of `solids`, (B, H, W) in mm, 0 where a ray meets nothing.
 
-    camera: a Camera, or intrinsics [fx, fy, u0, v0] as a tensor (4,) or (B, 4); `size` is then
-    required.
-    size: (H, W) in pixels; None for the camera's own.
-    Only what a ray enters in front of the camera (z > 0) counts. float64 solids are cast in
-    float64. Raises HandPoseError for primitives that are not finite, or a radius below 0.
+    `camera`: a Camera, or intrinsics [fx, fy, u0, v0] as a tensor (4,) or (B, 4), which require
+    `size`, (H, W) in pixels; None for the camera's own. Only surfaces that a ray enters in front of
+    the camera (z > 0) count. float64 solids are cast in float64. Errors: `HandPoseError` for
+    primitives that are not finite, or a radius below 0.
     """
     lens, (height, width) = _lens(solids, camera, size)
     if len(solids) == 0:
@@ -168,11 +168,11 @@ def depth(
 
 
 # --- primitives ---------------------------------------------------------------
-# Each kind has a test whether one may be seen in a tile (never wrong with "no"), the
+# Each kind has a test whether a primitive may be visible in a tile ("no" is always right), the
 # coefficients of its polynomials in a tile, and the nearness q at which the rays of the tile enter
-# it. The primitives are along the last axis. A miss is below 0 or nan: to put one number in place
-# of another by a condition is many times as slow as arithmetic, so what misses by anything is
-# pushed back by `_FAR` times as much.
+# it. The primitives are along the last axis. A miss is below 0 or nan. Conditions are many times
+# as slow as arithmetic, so the distance by which a ray misses is multiplied by `_FAR` and
+# subtracted.
 
 _FAR = 1e30
 
@@ -205,7 +205,7 @@ def _enter_triangle(rows: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> tor
 def _larger_root(
     rows: torch.Tensor, i: torch.Tensor, j: torch.Tensor, sign: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Eq. 3 for the pixels (i, j) from the centre of a tile; nan for a miss."""
+    """Return Eq. 3 for the pixels (i, j) from the centre of a tile; nan for a miss."""
     linear, lx, ly, h, hx, hy, hxx, hxy, hyy = rows
     square = (hxx * i + (hx + hxy * j)).mul_(i).add_(h + (hy + hyy * j) * j)
     # The square root of a negative number takes 50 times as long as its reciprocal square root
@@ -218,23 +218,36 @@ def _larger_root(
 def _local_body(
     rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor
 ) -> torch.Tensor:
-    *poly, nx, ny, nz, sign, edge, half = rows
+    px, py, pz, over, nx, ny, nz, sign, edge, half = rows
     a = [nx * x + ny * y + nz, nx * dx, ny * dy]
-    return torch.stack(
-        [*_local_root(*poly, nx, ny, a[0], x, y, dx, dy), sign, edge, *(v / half for v in a)]
-    )
+    root = _local_root(px, py, pz, over, nx, ny, a[0], x, y, dx, dy)
+    return torch.stack([*root, sign, edge, *(v / half for v in a)])
 
 
 def _local_sphere(
     rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor
 ) -> torch.Tensor:
+    px, py, pz, over = rows
     none = torch.zeros_like(x)
-    return torch.stack(_local_root(*rows, none, none, none, x, y, dx, dy))
+    return torch.stack(_local_root(px, py, pz, over, none, none, none, x, y, dx, dy))
 
 
-def _local_root(px, py, pz, over, nx, ny, a, x, y, dx, dy) -> list[torch.Tensor]:
-    """Coefficients of linear = p.d and of h = linear^2 - over (d.d - (N.d)^2) around the pixel
-    (x, y), where a = N.d.
+def _local_root(
+    px: torch.Tensor,
+    py: torch.Tensor,
+    pz: torch.Tensor,
+    over: torch.Tensor,
+    nx: torch.Tensor,
+    ny: torch.Tensor,
+    a: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    dx: torch.Tensor,
+    dy: torch.Tensor,
+) -> list[torch.Tensor]:
+    """Return the coefficients of linear = p.d and of h = linear^2 - over (d.d - (N.d)^2).
+
+    They hold around the pixel (x, y), where a = N.d.
     """
     linear = px * x + py * y + pz
     return [
@@ -320,8 +333,8 @@ _TRIANGLE = _Kind(_near_triangle, _local_triangle, _enter_triangle)
 class _Primitives(NamedTuple):
     """B scenes with K primitives of a kind.
 
-    near: (B, K, C) numbers for the test, in the dtype of the solids. local: (B, K, D) float64
-    numbers for the coefficients. extent: (B, K, 4) least and greatest x, least and greatest y of
+    `near`: (B, K, C) numbers for the test, in the dtype of the solids. `local`: (B, K, D) float64
+    numbers for the coefficients. `extent`: (B, K, 4) lowest and highest x, lowest and highest y of
     the rays that may meet it.
     """
 
@@ -401,7 +414,7 @@ _EVERYWHERE = -_NOWHERE
 
 
 def _sphere_extent(sphere: torch.Tensor) -> torch.Tensor:
-    """(..., 4) least and greatest x = X/Z and y = Y/Z of the spheres (..., 4)."""
+    """Return (..., 4), lowest and highest x = X/Z and y = Y/Z of the spheres (..., 4)."""
     x, y, z, r = sphere.unbind(-1)
     room = z * z - r * r
     sides = []
@@ -418,8 +431,9 @@ def _sphere_extent(sphere: torch.Tensor) -> torch.Tensor:
 
 
 class _Grid(NamedTuple):
-    """The tiles of B images, numbered frame by frame and row by row; lens: (F, 4), F is 1 where all
-    share one.
+    """The tiles of B images, numbered frame by frame and row by row.
+
+    `lens`: (F, 4) intrinsics; F is 1 if all images share them.
     """
 
     lens: torch.Tensor
@@ -427,7 +441,7 @@ class _Grid(NamedTuple):
     columns: int
 
     def place(self, tile: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Frame, row and column of tiles."""
+        """Return frame, row and column of tiles."""
         frame = _quotient(tile, self.rows * self.columns)
         inside = tile - frame * (self.rows * self.columns)
         row = _quotient(inside, self.columns)
@@ -435,9 +449,10 @@ class _Grid(NamedTuple):
 
     def rays(
         self, frame: torch.Tensor, row: torch.Tensor, column: torch.Tensor, dtype: torch.dtype
-    ) -> tuple[torch.Tensor, ...]:
-        """x, y of the rays through the centres of P tiles, and dx, dy from pixel to pixel: each
-        (P,) or (1,).
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return x, y of the rays through the centres of P tiles, and dx, dy from pixel to pixel.
+
+        Each is (P,) or (1,).
         """
         lens = (
             self.lens.to(dtype)
@@ -455,10 +470,10 @@ class _Grid(NamedTuple):
 
 
 class _Near(NamedTuple):
-    """The P pairs of a primitive and a tile in which it may be seen, in the order of their turn at
-    the tile.
+    """The P pairs of a primitive and a tile in which it may be visible, ordered by turn.
 
-    The busiest tile comes first, so that turn k holds the first `turns[k]` of the tiles.
+    Turn k holds the k-th primitive of every tile that has one. The tile with most primitives comes
+    first, so that turn k holds the first `turns[k]` of the tiles.
     """
 
     kind: _Kind
@@ -508,8 +523,8 @@ def _near_tiles(kind: _Kind, primitives: _Primitives, grid: _Grid) -> _Near:
 def _by_turn(
     primitive: torch.Tensor, tile: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int]]:
-    """Pairs ordered by turn: their primitives (P,), the place of their tile in the list (A,) of
-    tiles, and the turns.
+    """Return the pairs ordered by turn: their primitives (P,), the indices of their tiles, the
+    tiles (A,), and how many pairs each turn has.
     """
     tile, order = tile.sort(stable=True)
     tile, group, count = tile.unique_consecutive(return_inverse=True, return_counts=True)
@@ -529,7 +544,7 @@ def _by_turn(
 
 
 def _nearest(near: _Near) -> torch.Tensor:
-    """(A, 64) the greatest q at the pixels of each tile, 0 where there is none."""
+    """Return (A, 64), the largest q at the pixels of each tile, 0 where there is none."""
     local = near.local
     nearest = local.new_zeros(TILE * TILE, len(near.tile))
     i = torch.arange(TILE, dtype=local.dtype, device=local.device)[:, None] - (TILE - 1) / 2
@@ -551,14 +566,15 @@ def _nearest(near: _Near) -> torch.Tensor:
 
 
 def _rays_per_step(device: torch.device) -> int:
-    """What one step touches should stay in the caches of the processor's cores; a GPU wants few,
-    large steps.
+    """Return how many rays to compute at once.
+
+    On a CPU, the data of one step should fit into the caches; a GPU needs few, large steps.
     """
     return 1 << 22 if device.type != "cpu" else torch.get_num_threads() << 16
 
 
 def _image(lists: Sequence[_Near], grid: _Grid, frames: int, like: torch.Tensor) -> torch.Tensor:
-    """The depth (B, rows * 8, columns * 8) of all pairs; 0 where there is nothing."""
+    """Return the depth (B, rows * 8, columns * 8) of all pairs; 0 where there is nothing."""
     touched = torch.zeros(frames * grid.rows * grid.columns, dtype=torch.bool, device=like.device)
     for near in lists:
         touched[near.tile.long()] = True
@@ -603,8 +619,9 @@ def _lens(
 
 
 def _quotient(a: torch.Tensor, b: torch.Tensor | int) -> torch.Tensor:
-    """a // b of whole numbers from 0, exact below 2^50 and many times as fast as the division of
-    integers.
+    """Return a // b of whole numbers from 0.
+
+    It is exact below 2^50 and many times as fast as the division of integers.
     """
     return ((a.double() + 0.5) / b).to(a.dtype)
 

@@ -1,14 +1,13 @@
-"""From exact depth to what a camera measures: time of flight, structured light, and the damage
-common to both.
+"""Models of depth sensors: time of flight, structured light, and errors common to both.
 
-Every function takes depth (B, H, W) in mm with 0 for nothing and returns the same, and is the
-identity at strength 0. `seed` names the noise: a whole number, or one key per image
-(`hashing.keys`); an image has the same noise alone and in any batch. `strength` is one number or
-(B,); 1 is a camera as one meets it.
+Every function takes exact depth (B, H, W) in mm, where 0 means nothing, and returns measured depth
+of the same shape. At strength 0 it returns the depth itself. `seed` selects the noise: a whole
+number, or one key per image (`hashing.keys`); an image has the same noise alone and in any batch.
+`strength` is one number or (B,); 1 stands for a typical camera.
 
     measured = sensors.SENSORS["structured light"](depth, camera, seed=3)
 
-Models after Hansard, Lee, Choi and Horaud, Time-of-Flight Cameras, 2013, chapter 1
+Sources: Hansard, Lee, Choi and Horaud, Time-of-Flight Cameras, 2013, chapter 1
 (noise that grows with the square of the depth, flying pixels), and Khoshelham and Elberink,
 Accuracy and Resolution of Kinect Depth Data, 2012 (disparity, quantisation, shadow of the
 projector).
@@ -17,6 +16,7 @@ projector).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -30,23 +30,31 @@ EDGE_MM = 15.0
 """A step in depth between neighbours that counts as an edge."""
 
 SENSOR_FOCAL = 476.0
-"""Focal length in pixels of a usual sensor for structured light, that of the SR305."""
+"""Focal length in pixels of a typical structured-light sensor, the SR305."""
 
 NOTHING_MM = 1e6
-"""As far away is what is not there, where the distance between neighbours is asked."""
+"""Stand-in depth for missing pixels where depths of neighbours are compared."""
+
+Seed = int | np.ndarray
+"""A whole number, or one key per image."""
+Amount = float | torch.Tensor
+"""One number, or one per image (B,)."""
 
 
-def ideal(depth: torch.Tensor, camera: Camera, seed=0, strength=1.0) -> torch.Tensor:
-    """The depth itself."""
+def ideal(
+    depth: torch.Tensor, camera: Camera, seed: Seed = 0, strength: Amount = 1.0
+) -> torch.Tensor:
+    """Return the depth itself."""
     return depth
 
 
-def time_of_flight(depth: torch.Tensor, camera: Camera, seed=0, strength=1.0) -> torch.Tensor:
-    """Light comes back late: noise that grows with the depth, and flying pixels where two surfaces
-    share a pixel.
+def time_of_flight(
+    depth: torch.Tensor, camera: Camera, seed: Seed = 0, strength: Amount = 1.0
+) -> torch.Tensor:
+    """Return depth with noise that grows with the distance, and flying pixels at edges.
 
     The noise has a standard deviation of strength * (0.5 + 7 (z / 1 m)^2) mm, and up to four times
-    as much on surfaces seen at a grazing angle, which send little light back.
+    as much on surfaces seen at a grazing angle, which reflect little light to the camera.
     """
     key, strength = _arguments(depth, seed, strength)
     found = mix_edges(depth, key, share=0.5 * strength)
@@ -60,16 +68,19 @@ def time_of_flight(depth: torch.Tensor, camera: Camera, seed=0, strength=1.0) ->
 
 
 def structured_light(
-    depth: torch.Tensor, camera: Camera, seed=0, strength=1.0, baseline: float = 50.0
+    depth: torch.Tensor,
+    camera: Camera,
+    seed: Seed = 0,
+    strength: Amount = 1.0,
+    baseline: float = 50.0,
 ) -> torch.Tensor:
-    """A projector beside the camera draws a pattern, and depth is its shift from where it would be
-    at infinity.
+    """Return depth as computed from the shift of a projected pattern.
 
-    baseline: mm from the camera to the projector on its right; negative for the left. The disparity
-    f b / z is found by comparing small windows: edges become ragged, and steps of strength / 16
-    pixel remain. (Pixels of the sensor, whose focal length is `SENSOR_FOCAL`; the image may have
-    fewer.) Nothing is measured where a nearer surface throws its shadow, close behind an edge, and
-    where a surface is seen at a grazing angle.
+    `baseline`: mm from the camera to the projector on its right; negative for the left. The
+    disparity f b / z is found by comparing small windows: edges become ragged, and the disparity is
+    quantised in steps of strength / 16 pixel (of a sensor with focal length `SENSOR_FOCAL`; the
+    image may have fewer pixels). Nothing is measured in the projector's shadow, close behind an
+    edge, and where a surface is seen at a grazing angle. Errors: `HandPoseError` for baseline 0.
     """
     key, strength = _arguments(depth, seed, strength)
     if baseline == 0:
@@ -99,16 +110,17 @@ SENSORS = {"ideal": ideal, "time of flight": time_of_flight, "structured light":
 """The sensors by name."""
 
 
-# --- damage that any sensor may do --------------------------------------------
+# --- errors common to all sensors ---------------------------------------------
 
 
-def mix_edges(depth: torch.Tensor, seed=0, share=0.5, blend: float | None = None) -> torch.Tensor:
-    """Flying pixels: some of those at edges lie between the surfaces on both sides, up to 120 mm
-    behind the near one.
+def mix_edges(
+    depth: torch.Tensor, seed: Seed = 0, share: Amount = 0.5, blend: float | None = None
+) -> torch.Tensor:
+    """Return depth with flying pixels: at edges, values between both surfaces.
 
-    share: of the pixels at edges, a number or (B,). blend: where between near (0) and far (1),
-    random if None; 0.5 with share 1 smears all edges. Half-way to nothing and beyond, nothing is
-    measured.
+    They lie up to 120 mm behind the near surface. `share`: of the pixels at edges, a number or
+    (B,). `blend`: place between near (0) and far (1), random if None; 0.5 with share 1 smears all
+    edges. Half-way to missing pixels and beyond, nothing is measured.
     """
     key, share = _arguments(depth, seed, share)
     near, far = range_around(depth)
@@ -125,11 +137,10 @@ def mix_edges(depth: torch.Tensor, seed=0, share=0.5, blend: float | None = None
     return mixed.sub_(depth).mul_(chosen).add_(depth)
 
 
-def ragged(depth: torch.Tensor, seed=0, reach=1.0) -> torch.Tensor:
-    """Frayed edges: every pixel looks up its depth a little way off, in a direction that varies
-    from place to place.
+def ragged(depth: torch.Tensor, seed: Seed = 0, reach: Amount = 1.0) -> torch.Tensor:
+    """Return depth with frayed edges: every pixel takes the depth of a random pixel nearby.
 
-    reach: standard deviation of the displacement in pixels, a number or (B,).
+    `reach`: standard deviation of the displacement in pixels, a number or (B,).
     """
     key, reach = _arguments(depth, seed, reach)
     height, width = depth.shape[1:]
@@ -149,9 +160,12 @@ def ragged(depth: torch.Tensor, seed=0, reach=1.0) -> torch.Tensor:
     return depth.flatten(1).gather(1, place.flatten(1)).view_as(depth)
 
 
-def holes(depth: torch.Tensor, seed=0, share=0.02, size: float = 2.5) -> torch.Tensor:
-    """Patches without a measurement. share: of the image, a number or (B,); size: their scale in
-    pixels.
+def holes(
+    depth: torch.Tensor, seed: Seed = 0, share: Amount = 0.02, size: float = 2.5
+) -> torch.Tensor:
+    """Return depth with patches that are not measured.
+
+    `share`: of the image, a number or (B,); `size`: scale of the patches in pixels.
     """
     key, share = _arguments(depth, seed, share)
     patches = hashing.noise(key, "holes", depth.shape[1:], depth, smooth=size)
@@ -161,8 +175,8 @@ def holes(depth: torch.Tensor, seed=0, share=0.02, size: float = 2.5) -> torch.T
 def missing(
     depth: torch.Tensor, camera: Camera, points: torch.Tensor, radius: torch.Tensor
 ) -> torch.Tensor:
-    """Parts that are lost, as a fingertip may be: discs of `radius` (B, N) mm around points
-    (B, N, 3).
+    """Return depth without discs of `radius` (B, N) mm around `points` (B, N, 3), as where a
+    fingertip is lost.
     """
     u = torch.arange(camera.width, dtype=depth.dtype, device=depth.device)
     v = torch.arange(camera.height, dtype=depth.dtype, device=depth.device)[:, None]
@@ -174,15 +188,15 @@ def missing(
     return depth * ~gone
 
 
-def quantise(depth: torch.Tensor, step) -> torch.Tensor:
-    """Depth in whole multiples of `step` mm, a number or (B,); 0 for no steps."""
+def quantise(depth: torch.Tensor, step: Amount) -> torch.Tensor:
+    """Return depth in whole multiples of `step` mm, a number or (B,); 0 for no quantisation."""
     step = _column(step, depth)
     fine = step.clamp_min(1e-3)
     return torch.where(step > 0, torch.round(depth / fine) * fine, depth)
 
 
 def within(depth: torch.Tensor, near: float, far: float) -> torch.Tensor:
-    """Only what lies within the range of the camera, in mm."""
+    """Return depth where it lies between `near` and `far` mm, 0 elsewhere."""
     return depth * ((depth >= near) & (depth <= far))
 
 
@@ -190,12 +204,18 @@ def within(depth: torch.Tensor, near: float, far: float) -> torch.Tensor:
 
 
 def range_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least and greatest depth among a pixel and its four neighbours; nothing is `NOTHING_MM` away."""
+    """Return the smallest and largest depth among a pixel and its four neighbours.
+
+    Missing pixels count as `NOTHING_MM`.
+    """
     return _nearest_around(depth), _over_neighbours(_nearness(depth), torch.minimum).reciprocal_()
 
 
 def surface_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same of what is there alone; `NOTHING_MM` and 0 where nothing is."""
+    """Return the smallest and largest measured depth among a pixel and its four neighbours.
+
+    Where none is measured: `NOTHING_MM` and 0.
+    """
     return _nearest_around(depth), _over_neighbours(depth, torch.maximum)
 
 
@@ -204,12 +224,12 @@ def _nearest_around(depth: torch.Tensor) -> torch.Tensor:
 
 
 def _nearness(depth: torch.Tensor) -> torch.Tensor:
-    """1 / z, in which what is not there is as good as infinitely far away."""
+    """Return 1 / z, and 1 / `NOTHING_MM` for missing pixels."""
     return depth.reciprocal().nan_to_num_(posinf=1 / NOTHING_MM)
 
 
-def _over_neighbours(values: torch.Tensor, which) -> torch.Tensor:
-    """`which` (minimum or maximum) of a pixel and its four neighbours."""
+def _over_neighbours(values: torch.Tensor, which: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """Return `which` (minimum or maximum) of a pixel and its four neighbours."""
     found = values.clone()
     for axis in (1, 2):
         size = values.shape[axis] - 1
@@ -220,8 +240,9 @@ def _over_neighbours(values: torch.Tensor, which) -> torch.Tensor:
 
 
 def _steepness(depth: torch.Tensor, camera: Camera) -> torch.Tensor:
-    """(B, H, W) square of the tangent between surface and image plane, 0 across edges: |f grad z /
-    z|^2.
+    """Return (B, H, W), the squared tangent of the angle between surface and image plane.
+
+    It is |f grad z / z|^2, and 0 across edges.
     """
     total = torch.zeros_like(depth)
     for axis, focal in ((2, camera.fx), (1, camera.fy)):
@@ -234,11 +255,10 @@ def _steepness(depth: torch.Tensor, camera: Camera) -> torch.Tensor:
 
 
 def _shadow(depth: torch.Tensor, focal: float, right: bool) -> torch.Tensor:
-    """1 where the projector does not see what the camera sees, else 0.
+    """Return 1 where the projector does not see the surface that the camera sees, else 0.
 
-    The projector sees a point at u - f b / z. Where the order of the columns changes from one
-    picture to the other, the nearer point is lit and throws its shadow to the side away from the
-    projector.
+    The projector sees a point at u - f b / z. Where the order of the columns differs between the
+    two images, the nearer point is lit and casts its shadow to the side away from the projector.
     """
     depth = depth if right else depth.flip(2)
     columns = torch.arange(depth.shape[2], dtype=depth.dtype, device=depth.device)
@@ -256,7 +276,9 @@ def _shadow(depth: torch.Tensor, focal: float, right: bool) -> torch.Tensor:
 # --- arguments ----------------------------------------------------------------
 
 
-def _arguments(depth: torch.Tensor, seed, strength) -> tuple[np.ndarray, torch.Tensor]:
+def _arguments(
+    depth: torch.Tensor, seed: Seed, strength: Amount
+) -> tuple[np.ndarray, torch.Tensor]:
     if depth.ndim != 3 or not depth.is_floating_point():
         raise HandPoseError(
             f"depth is {depth.dtype} {tuple(depth.shape)}: accepted is a float tensor (B, H, W)"
@@ -268,21 +290,21 @@ def _arguments(depth: torch.Tensor, seed, strength) -> tuple[np.ndarray, torch.T
         )
     strength = _column(strength, depth)
     if not (strength >= 0).all():
-        raise HandPoseError("a strength or share below 0: accepted is 0 for none and more for more")
+        raise HandPoseError("a strength or share below 0: accepted are numbers from 0")
     return key, strength
 
 
-def _column(value, depth: torch.Tensor) -> torch.Tensor:
-    value = torch.as_tensor(value, dtype=depth.dtype, device=depth.device)
-    if value.numel() not in (1, len(depth)):
+def _column(value: Amount, depth: torch.Tensor) -> torch.Tensor:
+    column = torch.as_tensor(value, dtype=depth.dtype, device=depth.device)
+    if column.numel() not in (1, len(depth)):
         raise HandPoseError(
-            f"{value.numel()} strengths for {len(depth)} images: accepted are one or one per image"
+            f"{column.numel()} strengths for {len(depth)} images: accepted are one or one per image"
         )
-    return value.reshape(-1, 1, 1)
+    return column.reshape(-1, 1, 1)
 
 
 def _quantiles(share: torch.Tensor) -> torch.Tensor:
-    """(B, 1, 1) values that standard normal noise stays below in a `share` of the places."""
+    """Return (B, 1, 1), the quantiles of the standard normal distribution for `share`."""
     table = [
         -math.inf if p <= 0 else math.inf if p >= 1 else NormalDist().inv_cdf(p)
         for p in share.flatten().tolist()
@@ -290,8 +312,9 @@ def _quantiles(share: torch.Tensor) -> torch.Tensor:
     return share.new_tensor(table).reshape(-1, 1, 1)
 
 
-def _above(values: torch.Tensor, limit) -> torch.Tensor:
-    """1.0 where values > limit, else 0.0. To write numbers and multiply is many times as fast as
-    conditions and `torch.where` are on a processor.
+def _above(values: torch.Tensor, limit: Amount) -> torch.Tensor:
+    """Return 1.0 where values > limit, else 0.0.
+
+    Multiplying by such numbers is many times as fast as `torch.where` on a CPU.
     """
     return torch.gt(values, limit, out=torch.empty_like(values))

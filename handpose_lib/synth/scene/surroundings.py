@@ -1,11 +1,9 @@
-"""What else the camera sees: a wall, a person behind, a table, an object near or held, a surface
-that touches.
+"""Surroundings of a hand: wall, person behind it, table, object near it or held, touching surface.
 
-Each part of a scene is a function of the hand it belongs to and of uniforms (B, n) in [0, 1), so
-that a scene is as reproducible as its frame. Flat things are planes: (B, 4) [nx, ny, nz, d] with
+Each part of a scene is a function of the hand and of uniform random numbers (B, n) in [0, 1), so
+that a scene is as reproducible as its frame. Flat parts are planes: (B, 4) [nx, ny, nz, d] with
 the unit normal n towards the camera and n.p = d on the plane. All others are round cones for
-`raycast.depth`. What a frame does not have is nowhere: `raycast` finds it nowhere near a tile, and
-`plane_depth` leaves it out.
+`raycast.depth`. Parts that a frame lacks lie behind the camera (`only`), where they are not drawn.
 
     scene = raycast.join([posed.solids(), Solids(person(posed.spheres, u))])
     image = merge(raycast.depth(scene, camera), plane_depth(table(posed.spheres, v), camera))
@@ -30,9 +28,10 @@ def wall(
     gap: tuple[float, float] = (60.0, 600.0),
     tilt: float = 0.6,
 ) -> torch.Tensor:
-    """(B, 4) planes behind hands made of `spheres` (B, S, 4): `gap` mm behind their farthest point.
+    """Return planes (B, 4) behind hands of `spheres` (B, S, 4), `gap` mm behind their farthest
+    point.
 
-    tilt: greatest angle in rad between the wall and the image plane. u: (B, 3).
+    `tilt`: largest angle in rad between the wall and the image plane. `u`: (B, 3).
     """
     normal = _tilted(tilt * u[:, 0], 2 * math.pi * u[:, 1])
     return _below(spheres, normal, _between(gap, u[:, 2]))
@@ -44,11 +43,10 @@ def table(
     gap: tuple[float, float] = (0.0, 60.0),
     tilt: float = 1.25,
 ) -> torch.Tensor:
-    """(B, 4) planes on which the hands lie or above which they hover, `gap` mm under their lowest
-    point.
+    """Return planes (B, 4) below the hands, `gap` mm under their lowest point.
 
     A table is seen at any angle up to `tilt` rad from above. Hand and camera are on the same side
-    of it, so that it never hides the hand. u: (B, 3).
+    of it, so that it never hides the hand. `u`: (B, 3).
     """
     normal = _tilted(tilt * u[:, 0].sqrt(), 2 * math.pi * u[:, 1])
     return _below(spheres, normal, _between(gap, u[:, 2]))
@@ -57,11 +55,11 @@ def table(
 def person(
     spheres: torch.Tensor, u: torch.Tensor, gap: tuple[float, float] = (60.0, 450.0)
 ) -> torch.Tensor:
-    """(B, 8, 8) round cones: chest, shoulders, upper arms, neck and head of somebody behind the
-    hand. u: (B, 7).
+    """Return round cones (B, 8, 8): chest, shoulders, upper arms, neck and head of a person behind
+    the hand.
 
-    The chest begins `gap` mm behind the mean depth of the hand, and stands more or less upright in
-    the image.
+    The chest begins `gap` mm behind the mean depth of the hand and is roughly upright in the image.
+    `u`: (B, 7).
     """
     middle = spheres[..., :3].mean(1)
     size = 0.85 + 0.3 * u[:, 0]
@@ -98,10 +96,10 @@ _PERSON = (
 def held(
     palm: torch.Tensor, u: torch.Tensor, radius: tuple[float, float] = (6.0, 38.0)
 ) -> torch.Tensor:
-    """(B, 1, 8) a rod, a bottle or a ball in the hand. u: (B, 5).
+    """Return a round cone (B, 1, 8): a rod, a bottle or a ball in the hand.
 
-    palm: (B, 3, 3) a point on the skin of the palm, the direction that the palm faces, and the
-    direction of the knuckles' row, along which things are held.
+    `palm`: (B, 3, 3) a point on the skin of the palm, the direction that the palm faces, and the
+    direction of the row of knuckles, along which objects are held. `u`: (B, 5).
     """
     point, out, along = palm.unbind(1)
     thick = _between(radius, u[:, :1])
@@ -120,11 +118,11 @@ def held(
 def beside(
     spheres: torch.Tensor, u: torch.Tensor, radius: tuple[float, float] = (20.0, 90.0)
 ) -> torch.Tensor:
-    """(B, 1, 8) a rounded surface at about the depth of the hand that touches it: an arm, a knee, a
-    cup. u: (B, 6).
+    """Return a round cone (B, 1, 8) that touches the hand at about its depth: an arm, a knee, a
+    cup.
 
-    Seen from the camera it begins where the hand ends in a random direction, or covers up to 12 mm
-    of that end.
+    In the image it begins where the hand ends in a random direction, or covers up to 12 mm of that
+    end. `u`: (B, 6).
     """
     middle = spheres[..., :3].mean(1)
     angle = 2 * math.pi * u[:, 0]
@@ -146,8 +144,9 @@ def beside(
 def near(
     spheres: torch.Tensor, u: torch.Tensor, radius: tuple[float, float] = (8.0, 45.0)
 ) -> torch.Tensor:
-    """(B, 1, 8) a ball or a rod of up to 160 mm that hangs close to the hand and does not touch it.
-    u: (B, 7).
+    """Return a round cone (B, 1, 8): a ball or a rod of up to 160 mm close to the hand.
+
+    It does not touch the hand. `u`: (B, 7).
     """
     middle = spheres[..., :3].mean(1)
     turn, rise = 2 * math.pi * u[:, 0], 2 * u[:, 1] - 1
@@ -168,15 +167,20 @@ def near(
 
 
 def only(present: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-    """The cones (B, K, 8) or planes (B, 4) of the rows where `present` (B,) is true; the others are
-    put nowhere.
+    """Return the cones (B, K, 8) or planes (B, 4) of the rows where `present` (B,) is true.
+
+    The others are moved behind the camera.
     """
     nowhere = part.new_tensor([0.0, 0.0, -1e6, 0.0] * (part.shape[-1] // 4))
     return torch.where(present.reshape(-1, *[1] * (part.ndim - 1)), part, nowhere)
 
 
 def plane_depth(planes: torch.Tensor, camera: Camera) -> torch.Tensor:
-    """(B, H, W) depth in mm of planes (B, 4); 0 where a ray meets none, or beyond `FAR_MM`."""
+    """Return (B, H, W), the depth in mm of planes (B, 4).
+
+    It is 0 where a ray does not meet the plane, or meets it beyond `FAR_MM`. Errors:
+    `HandPoseError` for another shape.
+    """
     if planes.ndim != 2 or planes.shape[1] != 4:
         raise HandPoseError(
             f"planes have shape {tuple(planes.shape)}: accepted is (B, 4), [nx, ny, nz, d]"
@@ -191,7 +195,7 @@ def plane_depth(planes: torch.Tensor, camera: Camera) -> torch.Tensor:
 
 
 def merge(first: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
-    """The nearest of several depth images, in which 0 is nothing."""
+    """Return the smallest depth of several images at each pixel, where 0 means nothing."""
     nearest = _distant(first)
     for other in others:
         torch.minimum(nearest, _distant(other), out=nearest)
@@ -202,12 +206,14 @@ _DISTANT_MM = 1e9
 
 
 def _distant(depth: torch.Tensor) -> torch.Tensor:
-    """A copy of the image in which nothing is far away."""
+    """Return a copy of the image in which missing pixels are far away."""
     return torch.eq(depth, 0, out=torch.empty_like(depth)).mul_(_DISTANT_MM).add_(depth)
 
 
 def _tilted(angle: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-    """(B, 3) unit normals towards the camera, turned by `angle` in a `direction` of the image."""
+    """Return (B, 3), unit normals towards the camera, turned by `angle` in a `direction` of the
+    image.
+    """
     sine = torch.sin(angle)
     return torch.stack(
         [sine * torch.cos(direction), sine * torch.sin(direction), -torch.cos(angle)], dim=-1
@@ -215,7 +221,7 @@ def _tilted(angle: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
 
 
 def _below(spheres: torch.Tensor, normal: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
-    """Planes under all spheres, but never so near to the camera that it would look from behind."""
+    """Return planes `gap` mm beyond all spheres; the camera stays on their front side."""
     lowest = ((spheres[..., :3] * normal[:, None]).sum(-1) - spheres[..., 3]).amin(1)
     return torch.cat([normal, (lowest - gap).clamp_max(-1.0)[:, None]], dim=-1)
 

@@ -31,7 +31,7 @@ def joint_cone(student, generator):
                 (1 - swapped / radius).clamp_min(0)
             ),
             "beyond the radius it stays 0": 1 - distance / radius,
-            "that is a bell: a cone falls along a straight line": torch.exp(
+            "that is a Gaussian: a cone falls along a straight line": torch.exp(
                 -(distance**2) / (2 * radius**2)
             ),
             "the distance is not squared": (1 - distance**2 / radius**2).clamp_min(0),

@@ -18,8 +18,8 @@ __all__ = ["check", "require"]
 
 @exercise("bone_map", chapter="structure_aware_hourglass")
 def bone_map(student, generator):
-    """bone_map(start (3,), end (3,), size, sigma) -> (size, size, size) [z][y][x]: a bell of the
-    distance to the segment.
+    """bone_map(start (3,), end (3,), size, sigma) -> (size, size, size) [z][y][x]: a Gaussian
+    of the distance to the segment.
     """
     size, sigma = 10, 0.5 + float(uniform(generator, (), 0.5, 1.0))
     start = uniform(generator, (3,), 2, 4)
@@ -36,27 +36,27 @@ def bone_map(student, generator):
         (away - share[..., None] * bone).square().sum(-1) for share in (along.clamp(0, 1), along)
     )
     middle = (v - (start + end) / 2).square().sum(-1)
-    bell = lambda square, width=sigma: (-square / (2 * width**2)).exp()  # noqa: E731
+    gaussian = lambda square, width=sigma: (-square / (2 * width**2)).exp()  # noqa: E731
     found = student(start, end, size, sigma)
     shaped(found, (size,) * 3, "the map", "one number for each voxel")
     equal(
         found,
-        bell(near),
+        gaussian(near),
         "the map is not exp(−d²/2σ²) with d the distance from each voxel to the bone",
         hint="the nearest point of the segment is start + t (end − start) with t clamped to [0, 1]",
         mistakes={
-            "that is the distance to the line, which never ends: clamp t to [0, 1]": bell(line),
-            "that is the distance to the bone's middle": bell(middle),
-            "the map is stored [z][y][x]: the last axis is x": bell(near).permute(2, 1, 0),
-            "divide by 2σ², not by σ²": bell(near, sigma / 2**0.5),
-            "square the distance: a bell, not a tent": (-near.sqrt() / (2 * sigma**2)).exp(),
+            "that is the distance to the line, which never ends: clamp t to [0, 1]": gaussian(line),
+            "that is the distance to the bone's middle": gaussian(middle),
+            "the map is stored [z][y][x]: the last axis is x": gaussian(near).permute(2, 1, 0),
+            "divide by 2σ², not by σ²": gaussian(near, sigma / 2**0.5),
+            "square the distance: a Gaussian, not a tent": (-near.sqrt() / (2 * sigma**2)).exp(),
         },
     )
-    equal(student(end, start, size, sigma), bell(near), "a bone is the same from either end")
+    equal(student(end, start, size, sigma), gaussian(near), "a bone is the same from either end")
     equal(
         student(start, start, size, sigma),
-        bell(away.square().sum(-1)),
-        "a bone without length is a bell about its only point",
+        gaussian(away.square().sum(-1)),
+        "a bone without length is a Gaussian about its only point",
     )
 
 

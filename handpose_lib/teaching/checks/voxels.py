@@ -113,10 +113,10 @@ def voxel_places(student, generator):
     )
 
 
-@exercise("bell", chapter="voxels")
-def bell(student, generator):
-    """bell(place (3,), size, sigma) -> (size, size, size): exp(−|v − place|² / 2σ²), stored
-    [z][y][x].
+@exercise("gaussian_map", chapter="voxels")
+def gaussian_map(student, generator):
+    """gaussian_map(place (3,), size, sigma) -> (size, size, size): exp(−|v − place|² / 2σ²),
+    stored [z][y][x].
     """
     size, sigma = (
         int(torch.randint(7, 12, (1,), generator=generator)),
@@ -129,20 +129,20 @@ def bell(student, generator):
         student(place, size, sigma),
         expected,
         "the volume is not exp(−|v − place|² / 2σ²)",
-        hint="one bell along each axis, over arange(size), and their product",
+        hint="one Gaussian along each axis, over arange(size), and their product",
         mistakes={
             MIRRORED: expected.permute(2, 1, 0),
             "σ is squared in the exponent": (-square / (2 * sigma)).exp(),
             "the exponent has a 2 below, 2σ²": (-square / sigma**2).exp(),
-            "the bell has height 1: do not divide by its sum": expected / expected.sum(),
+            "the map has height 1: do not divide by its sum": expected / expected.sum(),
             "the distance enters with its square": (-square.sqrt() / (2 * sigma**2)).exp(),
             "the middle of voxel k is k, so that steps are whole numbers": (
                 (-_square(place - 0.5, size) / (2 * sigma**2)).exp()
             ),
-            "do not round the place: the bell is what tells where in its voxel a joint lies": (
+            "do not round the place: the map shows where in its voxel a joint lies": (
                 (-_square(place.round(), size) / (2 * sigma**2)).exp()
             ),
-            "that is the sum of three bells: multiply them": sum(
+            "that is the sum of three Gaussians: multiply them": sum(
                 _along((-(torch.arange(size) - p).square() / (2 * sigma**2)).exp(), axis)
                 for axis, p in enumerate(place)
             ),

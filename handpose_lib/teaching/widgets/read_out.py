@@ -1,4 +1,4 @@
-"""Likelihoods and what a read-out makes of them: size of the voxels, width of the bell, noise, and
+"""Likelihoods and what a read-out makes of them: size of the voxels, width of the Gaussian map, noise, and
 how many voxels are asked.
 """
 
@@ -14,18 +14,18 @@ from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, choice, count, number
 
 SHARPNESS = 20.0
-"""Of the soft-max, for bells of height 1."""
+"""Of the soft-max, for Gaussian maps of height 1."""
 
 
 def volumes(n, size=44, sigma=1.7, noise=0.0):
-    """(1, J, size, size, size): a bell around each of the places `n` (J, 3) in [-1, 1]³, and
+    """(1, J, size, size, size): a Gaussian map around each of the places `n` (J, 3) in [-1, 1]³, and
     `noise` times a normal draw, always the same one.
 
-    Errors: places of another shape, and as of `likelihood.bells`.
+    Errors: places of another shape, and as of `likelihood.gaussian_maps`.
     """
     if n.ndim != 2 or n.shape[1] != 3:
         raise HandPoseError(f"places of shape {tuple(n.shape)}: accepted is (J, 3)")
-    found = likelihood.bells(voxels.to_voxels(n[None], size), size, sigma)
+    found = likelihood.gaussian_maps(voxels.to_voxels(n[None], size), size, sigma)
     return (
         found + noise * torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
         if noise
@@ -94,7 +94,7 @@ def picture(n, cube, size=44, sigma=1.7, k=27, noise=0.0, joint=0):
 
 
 def live(joints, centre, skeleton):
-    """Cube, voxels, bell, noise and K of `picture`, for joints (J, 3) mm in cubes around `centre`
+    """Cube, voxels, width, noise and K of `picture`, for joints (J, 3) mm in cubes around `centre`
     (3,) mm.
     """
     controls = {

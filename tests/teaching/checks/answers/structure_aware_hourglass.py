@@ -25,7 +25,7 @@ def bone_map(
 
 
 def librarys_map(start, end, size, sigma):
-    return likelihood.tubes(start[None, None], end[None, None], size, sigma)[0, 0]
+    return likelihood.bone_maps(start[None, None], end[None, None], size, sigma)[0, 0]
 
 
 def weighted_top_k(volume, k, weigh=lambda w: w.clamp_min(0) / w.clamp_min(0).sum()):

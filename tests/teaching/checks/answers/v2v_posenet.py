@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from handpose_lib import skeleton
 from handpose_lib.evaluation.viewpoint import PALMS, yaw_pitch
-from handpose_lib.papers.v2v_posenet import from_places
+from handpose_lib.papers.v2v_posenet import from_output_voxels
 
 
 def authors_decode(m, centre, cube, size, by=lambda m, size: (2 * m + 0.5) / size):
@@ -13,7 +13,7 @@ def authors_decode(m, centre, cube, size, by=lambda m, size: (2 * m + 0.5) / siz
 
 
 def librarys_decode(m, centre, cube, size):
-    return centre + cube / 2 * from_places(m.double(), size, "authors")
+    return centre + cube / 2 * from_output_voxels(m.double(), size, "authors")
 
 
 def two_losses(found, target):

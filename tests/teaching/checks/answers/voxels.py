@@ -46,16 +46,16 @@ def librarys_places(points, centre, cube, size):
     return library.to_voxels((points - centre) / (cube / 2), size)
 
 
-def bell(place, size, sigma):
+def gaussian_map(place, size, sigma):
     x, y, z = (-(torch.arange(size) - place[:, None]).square() / (2 * sigma**2)).exp()
     return z[:, None, None] * y[:, None] * x
 
 
-def librarys_bell(place, size, sigma):
-    return likelihood.bells(place[None, None], size, sigma)[0, 0]
+def librarys_gaussian_map(place, size, sigma):
+    return likelihood.gaussian_maps(place[None, None], size, sigma)[0, 0]
 
 
-def bell_on_a_grid(
+def gaussian_map_on_a_grid(
     place,
     size,
     sigma,
@@ -92,9 +92,9 @@ RIGHT = [
     ("occupy", occupied_by_a_loop),
     ("voxel_places", voxel_places),
     ("voxel_places", librarys_places),
-    ("bell", bell),
-    ("bell", librarys_bell),
-    ("bell", bell_on_a_grid),
+    ("gaussian_map", gaussian_map),
+    ("gaussian_map", librarys_gaussian_map),
+    ("gaussian_map", gaussian_map_on_a_grid),
     ("top_k", top_k),
     ("top_k", librarys_top_k),
     ("fitted_cube", fitted_cube),
@@ -113,27 +113,27 @@ WRONG = [
     ("voxel_places", lambda *a: voxel_places(*a).round(), "number of the voxel"),
     ("voxel_places", lambda p, c, cube, size: (p - c) / cube * size, "corner of the cube"),
     ("voxel_places", lambda p, c, cube, size: (p / cube + 0.5) * size - 0.5, "subtract the centre"),
-    ("bell", lambda *a: bell(*a).permute(2, 1, 0), "[z][y][x]"),
+    ("gaussian_map", lambda *a: gaussian_map(*a).permute(2, 1, 0), "[z][y][x]"),
     (
-        "bell",
-        lambda *a: bell_on_a_grid(*a, square=lambda d, s: d.square().sum(-1) / (2 * s)),
+        "gaussian_map",
+        lambda *a: gaussian_map_on_a_grid(*a, square=lambda d, s: d.square().sum(-1) / (2 * s)),
         "squared in the exponent",
     ),
     (
-        "bell",
-        lambda *a: bell_on_a_grid(*a, square=lambda d, s: d.square().sum(-1) / s**2),
+        "gaussian_map",
+        lambda *a: gaussian_map_on_a_grid(*a, square=lambda d, s: d.square().sum(-1) / s**2),
         "2 below",
     ),
     (
-        "bell",
-        lambda *a: bell_on_a_grid(*a, square=lambda d, s: d.square().sum(-1).sqrt() / (2 * s**2)),
+        "gaussian_map",
+        lambda *a: gaussian_map_on_a_grid(*a, square=lambda d, s: d.square().sum(-1).sqrt() / (2 * s**2)),
         "with its square",
     ),
-    ("bell", lambda *a: bell(*a) / bell(*a).sum(), "height 1"),
-    ("bell", lambda p, n, s: bell(p - 0.5, n, s), "whole numbers"),
-    ("bell", lambda p, n, s: bell(p.round(), n, s), "do not round"),
+    ("gaussian_map", lambda *a: gaussian_map(*a) / gaussian_map(*a).sum(), "height 1"),
+    ("gaussian_map", lambda p, n, s: gaussian_map(p - 0.5, n, s), "whole numbers"),
+    ("gaussian_map", lambda p, n, s: gaussian_map(p.round(), n, s), "do not round"),
     (
-        "bell",
+        "gaussian_map",
         lambda p, n, s: sum(
             e.reshape(shape)
             for e, shape in zip(
