@@ -80,4 +80,4 @@ def look_at_boxes(found: Inspection, boxes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, "hands17", inspect))
+    sys.exit(run(__doc__ or "", "hands17", inspect))

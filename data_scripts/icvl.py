@@ -61,4 +61,4 @@ def inspect(found: Inspection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, "icvl", inspect))
+    sys.exit(run(__doc__ or "", "icvl", inspect))

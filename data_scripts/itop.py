@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    return run(__doc__, "itop", inspect, ["--root", str(root), *rest])
+    return run(__doc__ or "", "itop", inspect, ["--root", str(root), *rest])
 
 
 def obtain(root: Path, view: str, server: str = SERVER, pause: float = downloads.PAUSE) -> None:

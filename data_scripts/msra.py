@@ -7,8 +7,8 @@ text is known; do not pass it on.
 1. Open https://jimmysuen.github.io and choose "2015 MSRA Hand Gesture Dataset", or take the copy
    that L. Ge offers with the consent of Y. Wei:
    https://www.dropbox.com/s/bmx2w0zbnyghtp7/cvpr15_MSRAHandGestureDB.zip
-2. Unpack cvpr15_MSRAHandGestureDB.zip, and put its folders P0 to P8 in the folder msra/ of the data
-   folder (data/, or what HANDPOSE_DATA says).
+2. Unpack cvpr15_MSRAHandGestureDB.zip, and put its folders P0 to P8 in the folder
+   msra/ of the data folder (data/, or what HANDPOSE_DATA says).
 3. Optional, reference points for the newer release: center.tar.gz under "Results" on
    https://github.com/mks0601/V2V-PoseNet_RELEASE; open the set with centres=FOLDER.
 
@@ -73,4 +73,4 @@ def has_its_pixels(path: Path, size: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, "msra", inspect))
+    sys.exit(run(__doc__ or "", "msra", inspect))

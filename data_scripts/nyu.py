@@ -48,4 +48,4 @@ def inspect(found: Inspection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, "nyu", inspect))
+    sys.exit(run(__doc__ or "", "nyu", inspect))

@@ -1,4 +1,4 @@
-"""What the tests of the project share: where its files are."""
+"""Fixtures for all tests: the project's folder and a fixed random seed."""
 
 from pathlib import Path
 

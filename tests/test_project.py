@@ -274,7 +274,7 @@ def test_no_machine_path_in_any_text_file():
 def test_style_is_checked_before_everything_else():
     """By the same command in CI and in the workflow, and by the same tools before a commit."""
     script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
-    assert [line for line in script.splitlines() if line.startswith("make ")][0] == "make lint"
+    assert next(line for line in script.splitlines() if line.startswith("make ")) == "make lint"
     for path in WORKFLOWS:
         commands = re.findall(r"run: (make \w+)", path.read_text(encoding="utf-8"))
         assert "make test" not in commands or commands[0] == "make lint", path.name

@@ -40,7 +40,7 @@ class Format:
     limit: int
     facts: Callable[[int], dict[str, Any]]
     total: Callable[[dict[str, Any]], int]
-    write: Callable[[Path, dict[str, Any], Callable[[int], None]], None]
+    write: Callable[[Path, dict[str, Any], Callable[[int], object]], None]
     left: bool = False
     changes: Mapping[str, object] = dataclasses.field(default_factory=dict)
 

@@ -40,7 +40,7 @@ def total(settings: dict) -> int:
     return settings["train_frames"] + settings["test_frames"]
 
 
-def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
+def write(root: Path, settings: dict, advance: Callable[[int], object]) -> None:
     """Render every frame into `root`."""
     first = 0
     for part, folder in hands17.PARTS.items():

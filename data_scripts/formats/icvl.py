@@ -45,7 +45,7 @@ def total(settings: dict) -> int:
     return settings["originals"] + settings["copies"] + 2 * settings["test_frames_of_each_sequence"]
 
 
-def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
+def write(root: Path, settings: dict, advance: Callable[[int], object]) -> None:
     """Render every frame into `root`."""
     train, test = (
         Writer(root / "Training", settings, advance),
@@ -74,7 +74,7 @@ def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
 class Writer:
     """The frames of one folder, `Training` or `Testing`."""
 
-    def __init__(self, place: Path, settings: dict, advance: Callable[[int], None]):
+    def __init__(self, place: Path, settings: dict, advance: Callable[[int], object]):
         self.place, self.settings, self.advance = place, settings, advance
         self.names, self.joints, self.centres, self.written = [], [], [], 0
 

@@ -33,7 +33,7 @@ def total(settings: dict) -> int:
     return settings["frames_per_person"] * len(itop.VIEWS) * sum(map(len, PERSONS.values()))
 
 
-def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
+def write(root: Path, settings: dict, advance: Callable[[int], object]) -> None:
     """Render every frame into `root`."""
     count = settings["frames_per_person"]
     for view in itop.VIEWS:

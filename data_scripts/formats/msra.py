@@ -38,7 +38,7 @@ def total(settings: dict) -> int:
     return settings["frames_per_gesture"] * len(msra.SUBJECTS) * len(msra.GESTURES)
 
 
-def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
+def write(root: Path, settings: dict, advance: Callable[[int], object]) -> None:
     """Render every frame into `root`."""
     count = settings["frames_per_gesture"]
     for subject in msra.SUBJECTS:

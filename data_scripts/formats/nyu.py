@@ -74,7 +74,7 @@ def total(settings: dict) -> int:
     return len(nyu.VIEWS) * (settings["training_frames"] + settings["test_frames"])
 
 
-def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
+def write(root: Path, settings: dict, advance: Callable[[int], object]) -> None:
     """Render every frame into `root`."""
     count, known = settings["training_frames"], settings["test_frames_of_training_subject"]
     write_part(root / "train", settings, [PERSONS["train"]] * count, 0, advance)
@@ -83,7 +83,7 @@ def write(root: Path, settings: dict, advance: Callable[[int], None]) -> None:
 
 
 def write_part(
-    place: Path, settings: dict, persons: list[int], first: int, advance: Callable[[int], None]
+    place: Path, settings: dict, persons: list[int], first: int, advance: Callable[[int], object]
 ) -> None:
     """One folder: a frame of each of the `persons`, numbered from `first` in the generator."""
     place.mkdir()

@@ -5,8 +5,8 @@
     frames.joints()      # (N, J, 3) mm, without reading images
 
 Each loader converts its set's own convention once, when it reads, into the camera frame of the
-book. The facts of the sets are in `handpose_lib.dataset_specs`. A synthetic set is written in the real set's format and read by the same code; its `synthetic` is
-True.
+book. The facts of the sets are in `handpose_lib.dataset_specs`. A synthetic set is written in the
+real set's format and read by the same code; its `synthetic` is True.
 """
 
 from collections.abc import Callable

@@ -46,6 +46,8 @@ SPEC = SPECS["dexycb"]
 CAMERA = SPEC.camera
 """The camera of view 6. Every image has this size; each view has intrinsics of its own."""
 JOINTS = 21
+COUNTS = SPEC.counts
+"""Frames of the release, with and without a hand."""
 PERSONS = (
     "20200709-subject-01",
     "20200813-subject-02",
@@ -81,6 +83,8 @@ TO_MM = np.ones(3)
 NO_HAND = -1.0
 TEXT_BYTES, LABEL_BYTES, ARRAY_BYTES = 1 << 16, 1 << 24, 1 << 12
 """More than a YAML file, a label file and its joints take."""
+ZIP_END = 22
+"""Bytes of the last part of a ZIP archive without a comment."""
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -354,6 +358,13 @@ def write_frame(path: Path, depth: np.ndarray) -> None:
 def frame_name(i: int) -> str:
     """Return the name of the image of frame `i`, counted from 0."""
     return f"aligned_depth_to_color_{i:06d}.png"
+
+
+def ends_as_zip(path: Path, size: int) -> bool:
+    """Tell whether a file of `size` bytes ends as a whole label file does."""
+    with open(path, "rb") as file:
+        file.seek(max(0, size - ZIP_END))
+        return file.read(4) == b"PK\5\6"
 
 
 def label_name(i: int) -> str:

@@ -1,4 +1,4 @@
-"""Evaluation: predictions, metrics, baselines, statistics, and what can be said without labels."""
+"""Evaluation: predictions, metrics, baselines, statistics, and measures without labels."""
 
 from handpose_lib.evaluation.devices import device_facts, find_device, peak_memory
 from handpose_lib.evaluation.prediction import (

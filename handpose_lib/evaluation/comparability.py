@@ -1,14 +1,14 @@
-"""May two results stand in one column? Asked of the facts behind them, not of their numbers.
+"""Whether two results may be compared, according to the facts of their evaluation.
 
-    ours, printed = protocol(record), printed_protocol(tables.load("v2v_posenet"), "NYU")
-    comparable(ours, printed)                 # ['synthetic: yes and no', …]; an empty list: they
-                                              may be compared
+    ours, printed = facts(record), printed_facts(tables.load("v2v_posenet"), "NYU")
+    comparable(ours, printed)        # ['synthetic: yes and no', …]; empty if they are comparable
 
-The facts of our runs stand in their records, those of a paper's results beside its tables:
-`protocols`, by data set, as its text or, where it is silent, its code says.
+The facts of our runs are in their records. Those of a paper's results are beside its tables
+(`protocols`, by data set), from its text or, if that does not state them, from its code.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from handpose_lib.errors import HandPoseError, one_of
 
@@ -23,16 +23,16 @@ FACTS = (
     "centre",
     "choice",
 )
-"""What decides: which frames, how many, whose; which joints count; where the crop sits and who says
-so ('true': the labels of the test frame); which epoch's network was taken, or the mean over how
-many.
+"""Facts that must match: which frames, how many, of whom; which joints count; where the crop sits
+and what it is computed from ('true': the labels of the test frame); which epoch's network was
+taken, or the mean over how many.
 """
 
 
-def protocol(record: Mapping) -> dict:
-    """The facts of a run, from its record."""
+def facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a run from its record."""
     data, said = record["dataset"], record["protocol"]
-    facts = {
+    found = {
         "dataset": data["name"],
         "synthetic": data["synthetic"],
         "joints": said["joints"],
@@ -42,23 +42,26 @@ def protocol(record: Mapping) -> dict:
         "centre": said["centre"] if "centres" not in said else said["centres"],
         "choice": said["checkpoint"],
     }
-    return facts | ({"fingerprint": data["fingerprint"]} if data["synthetic"] else {})
+    return found | ({"fingerprint": data["fingerprint"]} if data["synthetic"] else {})
 
 
-def printed_protocol(paper: Mapping, dataset: str) -> dict:
-    """The facts of the result that a paper prints for a data set; what nobody knows is missing."""
+def printed_facts(paper: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Return the facts of the result that a paper prints for a data set, without unknown ones.
+
+    Errors: `HandPoseError` for a data set without a protocol, and facts that are not in `FACTS`.
+    """
     known = paper.get("protocols", {})
-    facts = known[one_of(f"data set with a protocol of {paper['paper']}", dataset, list(known))]
-    for name in facts:
+    stated = known[one_of(f"data set with a protocol of {paper['paper']}", dataset, list(known))]
+    for name in stated:
         one_of(f"fact in the protocols of {paper['paper']}", name, FACTS)
-    return {"dataset": dataset.lower(), "synthetic": False, **facts}
+    return {"dataset": dataset.lower(), "synthetic": False, **stated}
 
 
-def comparable(a: Mapping, b: Mapping) -> list[str]:
-    """Why two results must not be compared: each fact in which they differ; none: they may.
+def comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Return the facts in which two results differ; an empty list means that they are comparable.
 
-    What one side does not tell is a reason only if nothing else is one. Errors: facts that are not
-    known here.
+    A fact that one side does not state is listed only if no stated fact differs. Errors:
+    `HandPoseError` for facts that are not in `FACTS`, and a side without its data set.
     """
     for side in (a, b):
         for name in side:
@@ -78,7 +81,7 @@ def comparable(a: Mapping, b: Mapping) -> list[str]:
     ]
 
 
-def _said(value) -> str:
+def _said(value: Any) -> str:
     return (
         {True: "yes", False: "no"}[value]
         if isinstance(value, bool)

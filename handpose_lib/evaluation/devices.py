@@ -1,4 +1,4 @@
-"""The device that computes: found by name, described for records."""
+"""Devices: find one by name, describe it for records, measure its memory."""
 
 import platform
 import sys
@@ -8,8 +8,11 @@ import torch
 from handpose_lib.errors import HandPoseError
 
 
-def find_device(name) -> torch.device:
-    """'auto' (CUDA where there is one, else the CPU), or what torch calls a device."""
+def find_device(name: torch.device | str) -> torch.device:
+    """Return the device of that name; 'auto' is CUDA if there is one, otherwise the CPU.
+
+    Errors: `HandPoseError` for unknown names and devices that the machine does not have.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -20,23 +23,23 @@ def find_device(name) -> torch.device:
         ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise HandPoseError(
-            f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA"
+            f"device {name!r} does not exist: this machine has {torch.cuda.device_count()} CUDA"
             " devices"
         )
     return device
 
 
-def device_facts(device) -> dict:
-    """What a record says about where it ran: `type`, `name`, `threads`."""
+def device_facts(device: torch.device | str) -> dict[str, str | int]:
+    """Return the `type` and `name` of a device and the number of `threads`, for a record."""
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {"type": device.type, "name": name, "threads": torch.get_num_threads()}
 
 
-def peak_memory(device) -> int | None:
-    """The most bytes in use so far: of the device for CUDA, of this process otherwise.
+def peak_memory(device: torch.device | str) -> int | None:
+    """Return the largest number of bytes in use so far: of the CUDA device, or of this process.
 
-    None where the system does not tell (Windows).
+    None if the system does not report it (Windows).
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -50,7 +53,7 @@ def peak_memory(device) -> int | None:
 
 
 def _processor() -> str:
-    """The processor's name: Linux keeps it in a file, others in `platform`."""
+    """Return the processor's name: Linux keeps it in a file, others in `platform`."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = [

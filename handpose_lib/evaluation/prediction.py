@@ -1,17 +1,17 @@
-"""What a trained network is worth: predictions over a data set, its score, baselines on the same
-data.
+"""Predictions of a trained network over a data set, their score, trivial baselines, throughput.
 
     predicted = predict(method, test, cube=250)          # (N, J, 3) mm
     score(predicted, test.joints())                      # every measure of metrics.summary
-    baselines(train, test, cube=250)                     # what costs no learning at all, in mm
-    throughput(method, crops)                            # frames per second, encode and decode
-                                                         included
+    baselines(train, test, cube=250)                     # errors in mm without any training
+    throughput(method, crops)                            # frames per second
 
-A network is only as good as it is better than doing nothing clever: the mean pose of the training
-frames put at each hand's centre, and the nearest of the training frames by their depth images.
+Compare a network with the trivial baselines: the mean pose of the training frames at each hand's
+centre, and the training frames whose depth images are nearest.
 """
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from tqdm.auto import tqdm
@@ -20,19 +20,73 @@ from handpose_lib import prepare
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import metrics
 from handpose_lib.evaluation.devices import find_device
+from handpose_lib.frames import Crops, DepthFrame
 from handpose_lib.io.background import in_background
 
-#: Side of the depth crops that the nearest-neighbour baseline compares, in pixels.
 NEIGHBOUR_SIZE = 24
+"""Side of the depth crops that the nearest-neighbour baseline compares, in pixels."""
+
+
+class Method(Protocol):
+    """A network with its encoding and decoding, as every module of `papers` makes one."""
+
+    training: bool
+
+    def __call__(self, x: Any, /) -> Any: ...
+
+    def encode(self, crops: Crops, /) -> Any:
+        """Return the network's input."""
+        ...
+
+    def decode(self, y: Any, crops: Crops, /) -> torch.Tensor:
+        """Return the joints (B, J, 3) mm in the camera frame from the network's output."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
+
+    def to(self, device: torch.device, /) -> Any: ...
+
+    def train(self, mode: bool = True, /) -> Any: ...
+
+    def eval(self) -> Any: ...
+
+
+class Frames(Protocol):
+    """A data set: `frames(indices)` returns frames by number."""
+
+    def __len__(self) -> int: ...
+
+    def frames(self, indices: Iterable[int], /) -> Sequence[DepthFrame]: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Frames that are cropped already, such as the sources of training."""
+
+    def __len__(self) -> int: ...
+
+    def sweep(
+        self, *, cube: float | None, batch: int, device: torch.device | str
+    ) -> Iterable[Crops]:
+        """Return all frames once, in order."""
+        ...
 
 
 @torch.no_grad()
-def predict(method, frames, *, cube=None, centre="mass", batch=64, device=None, progress=False):
-    """Joints (N, J, 3) mm, float32 on the CPU, of all `frames` in their order.
+def predict(
+    method: Method,
+    frames: Frames | Source,
+    *,
+    cube: float | None = None,
+    centre: str = "mass",
+    batch: int = 64,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> torch.Tensor:
+    """Return the joints (N, J, 3) mm, float32 on the CPU, of all `frames` in their order.
 
-    `frames` is a data set, or anything with a `sweep` (see `sweep`); `cube` mm and `centre` say how
-    it is cropped. The method goes to `device` (None: stays where it is), and is left in the mode in
-    which it came.
+    `cube` in mm and `centre` define how a data set is cropped (see `sweep`). The method is moved to
+    `device` (None: it stays where it is). Its training mode is restored.
     """
     place = next(method.parameters()).device if device is None else find_device(device)
     training = method.training
@@ -49,19 +103,29 @@ def predict(method, frames, *, cube=None, centre="mass", batch=64, device=None, 
     return torch.cat(found).cpu()
 
 
-def score(predicted, joints):
-    """Every measure of `predicted` against `joints`, both (N, J, 3) mm, as plain numbers."""
+def score(predicted: torch.Tensor, joints: torch.Tensor) -> dict[str, Any]:
+    """Return every measure of `predicted` against `joints`, both (N, J, 3) mm, as plain numbers."""
     return metrics.summary(predicted, joints)
 
 
 @torch.no_grad()
-def baselines(train, test, *, cube=None, centre="mass", neighbours=(1, 5), batch=256, device="cpu"):
-    """Mean joint error in mm, on `test`, of methods that only remember `train`.
+def baselines(
+    train: Frames | Source,
+    test: Frames | Source,
+    *,
+    cube: float | None = None,
+    centre: str = "mass",
+    neighbours: Sequence[int] = (1, 5),
+    batch: int = 256,
+    device: torch.device | str = "cpu",
+) -> dict[str, float]:
+    """Return the mean joint error in mm on `test` of two methods without training.
 
-    `mean_pose_mm`: the mean of all training poses, seen from their centres, put at the test centre.
-    `knn1_mm`, `knn5_mm`: the mean of the poses of the k training frames whose 24×24 depth crops are
-    nearest to the test frame's, by brute force. Poses are compared in the coordinates of the view,
-    so that a left hand borrows from right ones as it does in the network.
+    `mean_pose_mm`: the mean of all training poses relative to their centres, put at the test
+    centre. `knn1_mm`, `knn5_mm`: the mean of the poses of the k training frames whose 24×24 depth
+    crops are nearest to that of the test frame. Poses are in the coordinates of the view, in which
+    left hands are mirrored as they are for the network.
+    Errors: `HandPoseError` for fewer training frames than neighbours, and frames without joints.
     """
     place = find_device(device)
     known = [
@@ -73,7 +137,10 @@ def baselines(train, test, *, cube=None, centre="mass", neighbours=(1, 5), batch
             f"{len(images)} training frames: at least {max(neighbours)} are needed for the baseline"
         )
     mean = poses.mean(0)
-    errors = {"mean_pose_mm": [], **{f"knn{k}_mm": [] for k in neighbours}}
+    errors: dict[str, list[torch.Tensor]] = {
+        "mean_pose_mm": [],
+        **{f"knn{k}_mm": [] for k in neighbours},
+    }
     for crops in sweep(test, cube=cube, centre=centre, batch=batch, device=place):
         query, _ = _described(crops)
         nearest = torch.cdist(query, images).topk(max(neighbours), largest=False).indices  # (B, k)
@@ -84,14 +151,16 @@ def baselines(train, test, *, cube=None, centre="mass", neighbours=(1, 5), batch
 
 
 @torch.no_grad()
-def throughput(method, crops, seconds=2.0):
-    """Inference of one batch, again and again for about `seconds`: the median, which a busy machine
-    disturbs least. Returns `batch`, `ms_per_frame`, `frames_per_second`; encode, network and decode
-    count, reading and cropping do not."""
+def throughput(method: Method, crops: Crops, seconds: float = 2.0) -> dict[str, float]:
+    """Return `batch`, `ms_per_frame` and `frames_per_second` of inference.
+
+    One batch is computed repeatedly for about `seconds`; the median counts, because other work on
+    the machine affects it least. Encoding, network and decoding count, reading and cropping do not.
+    """
     training = method.training
     method.eval()
 
-    def once():
+    def once() -> float:
         start = time.perf_counter()
         method.decode(method(method.encode(crops)), crops)
         _wait_for(crops.depth.device)
@@ -110,39 +179,51 @@ def throughput(method, crops, seconds=2.0):
     }
 
 
-def sweep(frames, *, cube=None, centre="mass", batch=64, device="cpu"):
-    """All `frames` once, in order, as `Crops` on `device`, read and cut one batch ahead.
+def sweep(
+    frames: Frames | Source,
+    *,
+    cube: float | None = None,
+    centre: str = "mass",
+    batch: int = 64,
+    device: torch.device | str = "cpu",
+) -> Iterator[Crops]:
+    """Yield all `frames` once, in order, as `Crops` on `device`.
 
-    What has its own `sweep(cube=, batch=, device=)`, as the sources of training do, is asked for
-    it.
+    A background thread reads and crops the frames of a data set ahead. A `Source` is cropped by its
+    own `sweep`. Errors: `HandPoseError` for a data set without `cube`.
     """
-    if hasattr(frames, "sweep"):
+    if isinstance(frames, Source):
         yield from frames.sweep(cube=cube, batch=batch, device=device)
         return
     if cube is None:
         raise HandPoseError(
             "the side of the cube in mm is needed to crop a data set: cube=250, for instance"
         )
-    starts = range(0, len(frames), batch)
-    for crops in in_background(
-        lambda start: prepare.batch(
-            frames.frames(range(start, min(start + batch, len(frames)))), cube, centre
-        ),
-        starts,
-    ):
+
+    def cropped(start: int) -> Crops:
+        chosen = frames.frames(range(start, min(start + batch, len(frames))))
+        return prepare.batch(list(chosen), cube, centre)
+
+    for crops in in_background(cropped, range(0, len(frames), batch)):
         yield crops.to(device)
 
 
-def _described(crops):
-    """What the neighbour baseline remembers: images (B, 24·24) and poses (B, J, 3) of the view."""
+def _described(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what the neighbour baseline stores: images (B, 24·24), poses (B, J, 3) in the view."""
     image = prepare.image(crops, NEIGHBOUR_SIZE).flatten(1)
-    return image, prepare.xyz_to_cube(crops.joints, crops)
+    return image, prepare.xyz_to_cube(_joints(crops), crops)
 
 
-def _errors(pose, crops):
-    return metrics.joint_errors(prepare.cube_to_xyz(pose, crops), crops.joints)
+def _errors(pose: torch.Tensor, crops: Crops) -> torch.Tensor:
+    return metrics.joint_errors(prepare.cube_to_xyz(pose, crops), _joints(crops))
 
 
-def _wait_for(device):
+def _joints(crops: Crops) -> torch.Tensor:
+    if crops.joints is None:
+        raise HandPoseError("frames without joints: a baseline needs the true joints")
+    return crops.joints
+
+
+def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,34 +1,35 @@
-"""What do runs say about a claim? An effect with its interval, and a verdict that follows from it.
+"""Statistics of claims: an effect with its confidence interval, and the verdict that follows.
 
-    effect = paired(errors_without, errors_with)                  # the same frames, seen twice: a
-    gain in mm
-    effect = between_seeds(errors_without, errors_with)           # trainings, each known by one
-    number
-    verdict(effect), verdict(effect, within=(-0.5, 0.5))          # 'better'; 'matters little'
-    sentence(errors_without, errors_with)                         # the same of trainings, in words
+    effect = paired(errors_without, errors_with)           # errors of the same frames: a gain in mm
+    effect = between_seeds(errors_without, errors_with)    # one error per training run
+    verdict(effect), verdict(effect, within=(-0.5, 0.5))   # 'is better'; 'makes little difference'
+    sentence(errors_without, errors_with)                  # effect and verdict of runs, in words
 
-A claim says where an effect lies: above zero for 'A is better than B'. It holds if the whole
-interval lies there, it does not hold if none of it does, and everything else cannot be decided.
-What is not known has no interval.
+A claim states a range of the effect: above zero for 'A is better than B'. It holds if the whole
+interval lies in the range, it does not hold if none of it does, and otherwise it cannot be decided.
+An unknown effect has no interval.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf, pi
+from math import inf
 
 import torch
+from scipy.special import stdtrit  # scipy.stats has it as t.ppf, but takes seconds to import
 
 from handpose_lib.errors import HandPoseError
 
+Errors = Sequence[float] | torch.Tensor
+
 LEVEL = 0.95
-"""Of every interval, unless another one is asked for: the share of cases that it is meant to cover.
-"""
+"""Default confidence level of intervals."""
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "cannot be decided"
 
 
 @dataclass(frozen=True)
 class Effect:
-    """An effect and the ends of its interval, in mm where nothing else is said."""
+    """An effect and the ends of its interval, in mm unless stated otherwise."""
 
     mean: float
     low: float
@@ -45,28 +46,34 @@ class Effect:
         return self.told("mm")
 
     def told(self, unit: str) -> str:
-        """'+1.97 mm [+1.10, +2.84]'"""
+        """Return the effect and its interval with a unit: '+1.97 mm [+1.10, +2.84]'."""
         return f"{self.mean:+.2f} {unit} [{self.low:+.2f}, {self.high:+.2f}]"
 
 
 def paired(
-    without, with_, groups=None, level: float = LEVEL, samples: int = 4000, seed: int = 0
+    without: Errors,
+    with_: Errors,
+    groups: Sequence[int] | torch.Tensor | None = None,
+    level: float = LEVEL,
+    samples: int = 4000,
+    seed: int = 0,
 ) -> Effect:
-    """The mean of `without` − `with_`, errors (N,) of the same frames, and its interval: a
-    bootstrap over frames.
+    """Return the mean of `without` − `with_`, errors (N,) of the same frames, with its interval.
 
-    Frames are drawn anew `samples` times, each with its difference, so that what makes a frame hard
-    for both cancels. Of a recording, neighbours are alike and count for less than their number:
-    `groups` (N,), the number of each frame's sequence, draws whole sequences instead.
-    Errors: other shapes, fewer than two frames or sequences, values that are not finite.
+    The interval is a bootstrap over frames: the differences are resampled `samples` times, so that
+    difficulties of a frame that affect both cancel. Neighbouring frames of a recording are similar
+    and count for less than their number: with `groups` (N,), the number of each frame's sequence,
+    whole sequences are resampled.
+    Errors: `HandPoseError` for other shapes, fewer than two frames or sequences, and values that
+    are not finite.
     """
-    without, with_ = (torch.as_tensor(values, dtype=torch.float64) for values in (without, with_))
-    if without.ndim != 1 or without.shape != with_.shape:
+    first, second = (torch.as_tensor(values, dtype=torch.float64) for values in (without, with_))
+    if first.ndim != 1 or first.shape != second.shape:
         raise HandPoseError(
-            f"errors of shape {tuple(without.shape)} and {tuple(with_.shape)}: accepted is (N,)"
+            f"errors of shape {tuple(first.shape)} and {tuple(second.shape)}: accepted is (N,)"
             " twice, of the same frames"
         )
-    gain = without - with_
+    gain = first - second
     if not gain.isfinite().all():
         raise HandPoseError("errors that are not finite: accepted are mm")
     groups = torch.arange(len(gain)) if groups is None else torch.as_tensor(groups)
@@ -78,7 +85,7 @@ def paired(
     count = torch.bincount(number).double()
     if len(count) < 2:
         raise HandPoseError(
-            f"{len(count)} of what is drawn: accepted are at least two frames, or sequences"
+            f"{len(count)} frames or sequences to draw from: accepted are at least two"
         )
     total = torch.zeros_like(count).index_add_(0, number, gain)
     drawn = torch.randint(
@@ -92,12 +99,12 @@ def paired(
     return Effect(mean, min(low, mean), max(high, mean))
 
 
-def between_seeds(without, with_, level: float = LEVEL) -> Effect | None:
-    """The mean of `without` minus that of `with_`, errors of trainings with different seeds, and
-    Student's interval.
+def between_seeds(without: Errors, with_: Errors, level: float = LEVEL) -> Effect | None:
+    """Return the mean of `without` minus that of `with_` with Student's confidence interval.
 
-    Both sides are taken to spread alike, so that one of them may be a single training. None where
-    both are: a spread that was never seen is not known. Errors: a side without any training.
+    Both are errors of training runs with different seeds. Equal variance of both sides is assumed,
+    so that one side may have a single run. None if both have: then the variance is unknown.
+    Errors: `HandPoseError` for a side without a run.
     """
     sides = [torch.as_tensor(values, dtype=torch.float64).flatten() for values in (without, with_)]
     if not all(len(side) for side in sides):
@@ -114,8 +121,8 @@ def between_seeds(without, with_, level: float = LEVEL) -> Effect | None:
 
 
 def verdict(effect: Effect | None, within: tuple[float, float] = (0.0, inf)) -> str:
-    """'holds', 'does not hold' or 'cannot be decided', for a claim that the effect lies in the open
-    range `within`.
+    """Return whether an effect lies in the open range `within`: 'holds', 'does not hold' or
+    'cannot be decided'. Errors: `HandPoseError` for a range whose ends do not rise.
     """
     low, high = within
     if not low < high:
@@ -127,41 +134,37 @@ def verdict(effect: Effect | None, within: tuple[float, float] = (0.0, inf)) -> 
     return FAILS if effect.high <= low or effect.low >= high else UNDECIDED
 
 
-def sentence(without, with_, unit: str = "mm") -> str:
-    """What trainings say of a claim that those `with_` err less than those `without`: the verdict
-    and the effect between seeds.
-    """
+def sentence(without: Errors, with_: Errors, unit: str = "mm") -> str:
+    """Return verdict and effect of the claim that runs `with_` err less than runs `without`."""
     if not (len(without) and len(with_)):
         return "no record here"
     effect = between_seeds(without, with_)
     if effect is None:
-        return f"**{UNDECIDED}** from one training each: {sum(without) - sum(with_):+.2f} {unit}"
+        difference = float(without[0]) - float(with_[0])
+        return f"**{UNDECIDED}** from one training each: {difference:+.2f} {unit}"
     return f"**{verdict(effect)}** here: {effect.told(unit)}"
 
 
-def together(verdicts) -> str:
-    """Of a claim in parts: it holds if every part does, does not if any does not, and is open
-    otherwise.
+def together(verdicts: Iterable[str]) -> str:
+    """Return the verdict of a claim that has several parts.
 
-    Without any part there is nothing to decide it by.
+    It holds if every part does, and does not hold if any part does not. Otherwise, or without any
+    part, it cannot be decided.
     """
-    verdicts = list(verdicts)
-    if FAILS in verdicts:
+    parts = set(verdicts)
+    if FAILS in parts:
         return FAILS
-    return HOLDS if verdicts and set(verdicts) == {HOLDS} else UNDECIDED
+    return HOLDS if parts == {HOLDS} else UNDECIDED
 
 
 def student(freedom: int, level: float = LEVEL) -> float:
-    """t such that a variable of Student's distribution lies in [−t, t] with probability `level`.
+    """Return t such that a Student-distributed variable lies in [−t, t] with probability `level`.
 
-    With t = √freedom · tan φ its density is that of cos(φ)^(freedom − 1).
+    Errors: `HandPoseError` for fewer than one degree of freedom, and a level outside (0, 1).
     """
     if freedom < 1 or not 0 < level < 1:
         raise HandPoseError(
             f"{freedom} degrees of freedom, level {level}: accepted are whole numbers from 1 and 0"
             " < level < 1"
         )
-    angle = torch.linspace(0, pi / 2, 200_001, dtype=torch.float64)
-    area = torch.cumulative_trapezoid(angle.cos() ** (freedom - 1), angle)
-    place = int(torch.searchsorted(area, level * area[-1]))
-    return freedom**0.5 * torch.tan(angle[place + 1]).item()
+    return float(stdtrit(freedom, (1 + level) / 2))

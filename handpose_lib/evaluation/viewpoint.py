@@ -1,19 +1,17 @@
-"""From where is a hand seen? Yaw and pitch of its palm, from its joints alone, and errors over
-them.
+"""Viewpoint of a hand: yaw and pitch of its palm, computed from its joints, and errors over them.
 
     angles = yaw_pitch(joints, skeleton.get("msra21"))            # (N, 2) rad
     mean, count = error_over(angles[:, 0].rad2deg(), frame_errors, range(-60, 61, 10))
-    behind = hidden(joints, skeleton.get("msra21"))               # (N, 21): joints that the hand
-    itself hides
+    behind = hidden(joints, skeleton.get("msra21"))               # (N, 21): self-occluded joints
 
-The palm carries a frame: y from the knuckles to the wrist, x from the little finger to the index as
-far as it is at a right angle to y, and z = x × y, away from the camera of a right hand that shows
-its palm. How it is turned against the camera's is R = Rz(roll) Rx(pitch) Ry(yaw). Roll turns the
-picture in its plane and is no change of view; what is left of R without it are two angles, and both
-stand in its last row (−cos(pitch) sin(yaw), sin(pitch), cos(pitch) cos(yaw)).
+The palm has a frame: y from the knuckles to the wrist, x the part of the direction from the little
+finger to the index finger that is orthogonal to y, and z = x × y, away from the camera if a right
+hand shows its palm. Its rotation relative to the camera is R = Rz(roll) Rx(pitch) Ry(yaw). Roll
+turns the image in its plane and does not change the view. The other two angles follow from the
+last row of R, (−cos(pitch) sin(yaw), sin(pitch), cos(pitch) cos(yaw)).
 
-V2V-PoseNet (Moon et al., CVPR 2018, Figure 8) shows errors over yaw and pitch, as papers on MSRA
-have done before; none of them prints how it computes the angles of a frame. This is one way.
+V2V-PoseNet (Moon et al., CVPR 2018, Figure 8) shows errors over yaw and pitch, like earlier papers
+on MSRA; none of them states how it computes the angles of a frame. This is one possible definition.
 """
 
 from collections.abc import Sequence
@@ -30,13 +28,13 @@ knuckles.
 
 
 def yaw_pitch(joints: torch.Tensor, skeleton: Skeleton) -> torch.Tensor:
-    """Yaw and pitch in rad, (..., 2), of right hands with joints (..., J, 3) mm in the camera
-    frame.
+    """Return yaw and pitch in rad, (..., 2), of right hands.
 
-    (0, 0): the palm faces the camera. Yaw, in (−π, π], turns the hand about its long axis, a half
-    turn shows its back; pitch, in [−π/2, π/2], tips the fingers towards the camera. For a left hand
-    negate its x first: that makes it a right one. Errors: a skeleton without knuckles, joints of
-    another shape, a palm whose joints lie on one line.
+    `joints`: (..., J, 3) mm in the camera frame. (0, 0): the palm faces the camera. Yaw, in
+    (−π, π], turns the hand about its long axis, a half turn shows its back; pitch, in [−π/2, π/2],
+    tips the fingers towards the camera. For a left hand negate its x first, which makes it a right
+    one. Errors: `HandPoseError` for a skeleton without knuckles, joints of another shape, and a
+    palm whose joints lie on one line.
     """
     palm = PALMS[one_of("skeleton with knuckles", skeleton.name, PALMS)]
     if joints.ndim < 2 or joints.shape[-2:] != (len(skeleton), 3):
@@ -61,38 +59,38 @@ def yaw_pitch(joints: torch.Tensor, skeleton: Skeleton) -> torch.Tensor:
 def error_over(
     angle: torch.Tensor, errors: torch.Tensor, edges: Sequence[float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean of `errors` (N,) in each bin of `angle` (N,), and how many lie there: (K,) float64
-    and (K,).
+    """Return the mean of `errors` (N,) in each bin of `angle` (N,), (K,) float64, and the number of
+    angles in each bin, (K,).
 
     Bin k holds edges[k] ≤ angle < edges[k + 1], in the angle's unit; the mean of an empty one is
-    NaN. Errors: shapes that do not fit, fewer than two edges, edges that do not rise.
+    NaN. Errors: `HandPoseError` for shapes that do not fit, fewer than two edges, and edges that do
+    not rise.
     """
-    edges = torch.as_tensor([*edges], dtype=torch.float64, device=angle.device)
+    limits = torch.as_tensor([*edges], dtype=torch.float64, device=angle.device)
     if angle.ndim != 1 or angle.shape != errors.shape:
         raise HandPoseError(
             f"angles of shape {tuple(angle.shape)} and errors {tuple(errors.shape)}: accepted is"
             " one of each per frame"
         )
-    if len(edges) < 2 or not bool((edges.diff() > 0).all()):
-        raise HandPoseError(f"edges {edges.tolist()}: accepted are at least two that rise")
-    bins = torch.bucketize(angle.double().contiguous(), edges, right=True) - 1
-    inside = (bins >= 0) & (bins < len(edges) - 1)
-    count = torch.bincount(bins[inside], minlength=len(edges) - 1)
-    total = torch.zeros(len(edges) - 1, dtype=torch.float64, device=angle.device).index_add_(
+    if len(limits) < 2 or not bool((limits.diff() > 0).all()):
+        raise HandPoseError(f"edges {limits.tolist()}: accepted are at least two that rise")
+    bins = torch.bucketize(angle.double().contiguous(), limits, right=True) - 1
+    inside = (bins >= 0) & (bins < len(limits) - 1)
+    count = torch.bincount(bins[inside], minlength=len(limits) - 1)
+    total = torch.zeros(len(limits) - 1, dtype=torch.float64, device=angle.device).index_add_(
         0, bins[inside], errors[inside].double()
     )
     return total / count, count
 
 
 def hidden(joints: torch.Tensor, skeleton: Skeleton, radius: float = 9.0) -> torch.Tensor:
-    """Which joints another part of the hand hides from the camera, (N, J) bool, from joints
-    (N, J, 3) mm alone.
+    """Return which joints the hand itself hides from the camera, (N, J) bool.
 
-    Each bone is taken for a rod of this `radius` in mm. A joint is hidden if the line of sight to
-    it meets a rod that ends at least a rod's thickness before it; a finger that points at the
-    camera hides its own root. No image is needed, and no surface is known: the skin between the
-    bones of the palm counts as far as the rods reach.
-    Errors: joints of another shape, a radius that is not positive.
+    `joints`: (N, J, 3) mm. Each bone is modelled as a rod of this `radius` in mm. A joint is hidden
+    if the line of sight to it meets a rod that ends at least a rod's thickness before it; a finger
+    that points at the camera hides its own root. The surface is unknown: the skin between the bones
+    of the palm counts only as far as the rods reach.
+    Errors: `HandPoseError` for joints of another shape, and a radius that is not positive.
     """
     if joints.ndim != 3 or joints.shape[1:] != (len(skeleton), 3):
         raise HandPoseError(

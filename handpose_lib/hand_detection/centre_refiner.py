@@ -1,21 +1,21 @@
-"""Refining the reference point: a small network that moves a crude centre to the middle of the
-joints.
+"""Refinement of the reference point: a network moves a crude centre to the mean of the joints.
 
     refine = trained.load("centre_refiner")                         # the book's
     centre = prepare.locate(depth, camera, refine=refine)           # (B, 3) mm
-    centre_refiner.summary(centre_refiner.centre_errors(refine))    # how far off, in mm
+    centre_refiner.summary(centre_refiner.centre_errors(refine))    # errors in mm
 
-After V2V-PoseNet (section 3.1), which follows DeepPrior++ here: a crude centre is found by simple
-means, a 2D network sees the crop around it and says how far from there the mean of the true joints
-is. A forearm pulls every mean of points off the hand; what is a forearm and what a finger is
-something that a network can learn.
+A simple method finds a crude centre; a 2D network sees the crop around it and predicts the offset
+to the mean of the true joints. A visible forearm pulls the mean of the measured points off the
+hand, and a network can learn to tell the forearm from the fingers.
 
-Ours is the unit of that offset: a place in the view, two coordinates in the image and one in depth,
-instead of three in mm. The crop shows where a point is in the image, and not how far from the
-optical axis the hand is.
+The offset is predicted in the view (two coordinates in the image, one in depth) instead of in mm in
+the camera frame, because the crop does not show how far the hand is from the optical axis.
+Source: V2V-PoseNet, Section 3.1, and DeepPrior++, Section 3. The unit of the offset is ours.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from torch import nn
 
 from handpose_lib import evaluation, prepare, synth, training
 from handpose_lib.errors import HandPoseError, one_of
-from handpose_lib.frames import Crops
+from handpose_lib.frames import Crops, DepthFrame
 from handpose_lib.hand_detection.learning import learn
 from handpose_lib.io.background import in_background
 from handpose_lib.prepare.locate import METHODS, as_cameras
@@ -32,27 +32,37 @@ NETWORKS = {
     "three windows": ((128, (4, 2)), (64, (2, 2)), (32, (2, 1))),
     "one window": ((128, (4, 2)),),
 }
-"""Name → branches, each with the side of its window in the middle of the crop and its two poolings.
-Three are DeepPrior++'s (`net/scalenet.py`, type 1, of its code); V2V-PoseNet's Figure 4 shows one.
+"""Name → branches; each has the side of its window in the middle of the crop and its two poolings.
+
+DeepPrior++ has three branches (`net/scalenet.py`, type 1, of its code); Figure 4 of V2V-PoseNet
+shows one.
 """
 SIZE = 128
-"""Pixels of the crop."""
+"""Side of the crop in pixels."""
 FILTERS = 8
-"""Of every convolution."""
+"""Channels of every convolution."""
 NOISE = 20.0
-"""mm, standard deviation along each axis by which half of the centres in training miss the true
-one.
-"""
+"""Standard deviation in mm along each axis of the noise on half of the centres in training."""
 SUBJECTS, HELD_OUT = tuple(range(8)), (8,)
+"""Persons of the training and of the test."""
+
+Refine = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""What `prepare.locate` takes as `refine`: depth images (B, H, W) mm, cameras (B, 4) and centres
+(B, 3) mm → better centres (B, 3) mm.
+"""
 
 
 @dataclass(frozen=True)
 class Config:
-    """A `network` of `NETWORKS` on crops of `cube` mm; `width` of the two hidden layers, `dropout`
-    behind each.
+    """Configuration of the refiner.
 
-    The book's network is narrow, so that its weights can be kept beside the text; the published one
-    has a width of 1024, and dropout of a share that its paper does not say.
+    network    a name of `NETWORKS`
+    cube       side of the crop's cube, mm
+    width      of the two hidden layers
+    dropout    share that is dropped after each hidden layer
+
+    The book's network is narrow, so that its weights can be kept beside the text. The published one
+    has a width of 1024 and dropout; its paper does not state the share.
     """
 
     network: str = "three windows"
@@ -71,9 +81,7 @@ class Config:
 
 
 class CentreRefiner(nn.Module):
-    """Depth images, their cameras and crude centres to better ones, as `prepare.locate` asks of
-    `refine`.
-    """
+    """The refiner that `prepare.locate` takes: depth images, cameras, centres → better centres."""
 
     def __init__(self, config: Config = Config()):
         super().__init__()
@@ -93,39 +101,42 @@ class CentreRefiner(nn.Module):
         for part in self.modules():
             if isinstance(part, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+                assert part.bias is not None
                 nn.init.zeros_(part.bias)
-        nn.init.zeros_(self.head[-1].weight)  # an untrained network leaves the centre where it is
-        self.to(memory_format=torch.channels_last)
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)  # an untrained network does not move the centre
+        # torch's annotations of `to` lack this argument.
+        cast(Any, self).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def forward(
         self, depth: torch.Tensor, cameras: torch.Tensor, centre: torch.Tensor
     ) -> torch.Tensor:
-        """(B, H, W) mm, (B, 4) and (B, 3) mm → (B, 3) mm. Errors: shapes that do not fit, a centre
-        behind the camera.
+        """Return the refined centres, (B, 3) mm.
+
+        `depth`: (B, H, W) mm; `cameras`: (B, 4); `centre`: (B, 3) mm.
+        Errors: shapes that do not fit, a centre behind the camera.
         """
         crops = prepare.crop(depth, cameras, centre, self.config.cube, margin=1.0)
         return prepare.from_view(self.offsets(crops)[:, None], crops)[:, 0]
 
     def offsets(self, crops: Crops) -> torch.Tensor:
-        """The predicted centre of the joints (B, 3) in the view, in half cube sides."""
+        """Return the predicted centre of the joints (B, 3) in the view, in half cube sides."""
         image = prepare.image(crops, SIZE)
-        return self.head(
-            torch.cat(
-                [
-                    branch(_middle(image, side)).flatten(1)
-                    for branch, side in zip(self.branches, self.windows)
-                ],
-                1,
-            )
-        )
+        features = [
+            branch(_middle(image, side)).flatten(1)
+            for branch, side in zip(self.branches, self.windows)
+        ]
+        return self.head(torch.cat(features, 1))
 
     def loss(self, crops: Crops) -> dict[str, torch.Tensor]:
-        """Scalars 'total', and 'error_mm', the mean distance from the true centre, for crops with
-        joints.
+        """Return the loss of crops with joints as scalars: 'total', and 'error_mm'.
 
-        Crops whose cube misses the true centre do not count.
+        `error_mm` is the mean distance from the true centre. Crops whose cube does not contain the
+        true centre are ignored.
         """
+        assert crops.joints is not None
         said, true = self.offsets(crops), prepare.true_centre(crops.joints)
         wanted = prepare.to_view(true[:, None], crops)[:, 0]
         counts = (wanted.abs() <= 1).all(1)
@@ -138,7 +149,7 @@ class CentreRefiner(nn.Module):
 
 
 def _branch(first: int, second: int) -> nn.Sequential:
-    """Three convolutions without padding, max pooling behind the first two."""
+    """Return three convolutions without padding, with max pooling after the first two."""
     return nn.Sequential(
         nn.Conv2d(1, FILTERS, 5),
         nn.MaxPool2d(first),
@@ -152,12 +163,12 @@ def _branch(first: int, second: int) -> nn.Sequential:
 
 
 def _side(window: int, first: int, second: int) -> int:
-    """Of the maps that a branch makes of a window."""
+    """Return the side of a branch's last feature maps for a window."""
     return ((window - 4) // first - 4) // second - 2
 
 
 def _middle(image: torch.Tensor, side: int) -> torch.Tensor:
-    """The window (B, 1, side, side) in the middle of (B, 1, S, S)."""
+    """Return the window (B, 1, side, side) in the middle of (B, 1, S, S)."""
     start = (image.shape[-1] - side) // 2
     return image[..., start : start + side, start : start + side]
 
@@ -175,18 +186,17 @@ def train(
     rate: float = 1e-3,
     method: str = "mass",
     setup: str = "msra",
-    distribution="wide_view",
-    device="auto",
+    distribution: synth.Distribution | str = "wide_view",
+    device: torch.device | str = "auto",
     progress: bool = True,
 ) -> list[dict]:
-    """Train in place on synthetic frames, each rendered once; the curve of the loss in about fifty
-    entries.
+    """Train the refiner in place on synthetic frames, each rendered once.
 
     Every frame is cut around two centres, as in DeepPrior++: the one that `method` of
-    `prepare.locate` finds, and the true one with noise. Each batch is good for `views` updates, in
-    which it is seen turned by any angle, in cubes of somewhat other sides, and half of it in a
-    mirror, which makes left hands of right ones. Errors: names that are not known, a loss that is
-    no longer a number.
+    `prepare.locate` finds, and the true one with noise. Each batch is used for `views` updates,
+    with other rotations, other cube sides, and half of it mirrored. Returns the curve of the loss
+    in about fifty entries.
+    Errors: unknown names, a loss that is no longer a number.
     """
     one_of("method to locate a hand", method, METHODS)
     device = evaluation.find_device(device)
@@ -233,20 +243,22 @@ def train(
 
 @torch.no_grad()
 def centre_errors(
-    refine,
+    refine: Refine,
     frames: int = 512,
     *,
     seed: int = 1,
     method: str = "mass",
     setup: str = "msra",
-    distribution="wide_view",
-    subjects=HELD_OUT,
+    distribution: synth.Distribution | str = "wide_view",
+    subjects: Iterable[int] = HELD_OUT,
     batch: int = 32,
 ) -> dict[str, torch.Tensor]:
-    """'crude' and 'refined': how far (frames,) mm the centre of `method`, and what `refine` makes
-    of it, is from the mean of the joints. Frames are of persons that no training here has seen.
+    """Return the distances (frames,) mm of two centres from the mean of the joints.
+
+    'crude' is the centre that `method` finds, 'refined' what `refine` makes of it. The frames show
+    held-out persons.
     """
-    found = {"crude": [], "refined": []}
+    found: dict[str, list[torch.Tensor]] = {"crude": [], "refined": []}
     for start in range(0, frames, batch):
         given = synth.frames(
             range(start, min(start + batch, frames)),
@@ -255,12 +267,10 @@ def centre_errors(
             distribution=distribution,
             subjects=subjects,
         )
-        place = (
-            next(refine.parameters()).device
-            if isinstance(refine, nn.Module)
-            else given.depth.device
-        )
-        depth, true = given.depth.to(place), prepare.true_centre(given.joints)
+        device = given.depth.device
+        if isinstance(refine, nn.Module):
+            device = next(refine.parameters()).device
+        depth, true = given.depth.to(device), prepare.true_centre(given.joints)
         crude = prepare.locate(depth, given.camera, method)
         refined = refine(depth, as_cameras(given.camera, depth), crude)
         for name, centre in (("crude", crude), ("refined", refined)):
@@ -268,9 +278,10 @@ def centre_errors(
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def summary(found: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Mean and median in mm of what `centre_errors` returns, and the share of frames that refining
-    brings closer.
+def summary(found: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Return mean and median in mm of the result of `centre_errors`.
+
+    'closer' is the share of frames in which the refined centre is nearer than the crude one.
     """
     measures = {
         f"{name}_{kind}_mm": getattr(apart, kind)().item()
@@ -280,24 +291,23 @@ def summary(found: dict[str, torch.Tensor]) -> dict[str, float]:
     return {**measures, "closer": (found["refined"] < found["crude"]).float().mean().item()}
 
 
-# --- In front of a data set ---------------------------------------------------
+# --- A data set with refined centres ------------------------------------------
 
 
 class Located:
-    """A data set whose stored reference points are found in its images:
-    `Stored(Located(train, refine), cube, "stored")`.
+    """A data set whose stored reference points are computed from its images.
 
-    `method` of `prepare.locate` finds a crude centre, `refine`, a function as `prepare.locate`
-    takes it, improves on it, or None leaves it. So a method is trained and tested with refined
-    centres, whatever the set has. Errors: as of `locate`.
+        source = training.Stored(Located(train, refine), cube, "stored")
+
+    `dataset`: a `datasets.Dataset`. `method` of `prepare.locate` finds a crude centre, which
+    `refine` improves (None: it stays as it is). In this way a method is trained and tested with
+    refined centres on any set.
+    Errors: an unknown method; when frames are read, those of `prepare.locate`.
     """
 
-    def __init__(self, dataset, refine=None, method: str = "mass"):
-        self._whole, self._refine, self._method = (
-            dataset,
-            refine,
-            one_of("method to locate a hand", method, METHODS),
-        )
+    def __init__(self, dataset: Any, refine: Refine | None = None, method: str = "mass"):
+        self._whole, self._refine = dataset, refine
+        self._method = one_of("method to locate a hand", method, METHODS)
         self.name, self.camera, self.skeleton = dataset.name, dataset.camera, dataset.skeleton
         self.synthetic, self.fingerprint = dataset.synthetic, dataset.fingerprint
         self.protocol = {
@@ -305,13 +315,14 @@ class Located:
             "centres": method if refine is None else f"{method}, refined",
         }
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._whole)
 
-    def __getitem__(self, index):
-        return self.frames([index])[0]
+    def __getitem__(self, i: int) -> DepthFrame:
+        return self.frames([i])[0]
 
-    def frames(self, indices):
+    def frames(self, indices: Iterable[int]) -> list[DepthFrame]:
+        """Return the frames of these numbers, located in one batch."""
         frames = self._whole.frames(indices)
         found = prepare.locate(
             torch.stack([frame.depth for frame in frames]),
@@ -322,8 +333,10 @@ class Located:
         )
         return [replace(frame, centre=centre) for frame, centre in zip(frames, found, strict=True)]
 
-    def joints(self):
+    def joints(self) -> torch.Tensor:
+        """Return the joints of all frames, (N, J, 3) mm."""
         return self._whole.joints()
 
-    def describe(self):
+    def describe(self) -> str:
+        """Return one line on the set and its reference points."""
         return f"{self._whole.describe()}, centres {self.protocol['centres']}"

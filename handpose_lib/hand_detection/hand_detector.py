@@ -1,21 +1,23 @@
-"""Finding the hand among other things: a small hourglass that detects its joints in the whole
-image, and a second look.
+"""A hand detector for cluttered depth images: two small networks, applied one after the other.
 
     detector = trained.load("hand_detector")                        # the book's
     centre = prepare.locate(depth, camera, detector=detector)       # (B, 3) mm
     hand_detector.success_rates({"detector": detector, "mass": None})    # in cluttered frames
 
-After DenseReg (section 4.3), which finds the hands of NYU with a joint detector of one stack: a 2D
-heat map per joint of the image as a whole, and the median of their peaks is the hand. Two things
-are ours. One more map says how far the hand's centre lies behind what a pixel shows, and the median
-over the joints counts. And a second network looks at cubes at the camera's own resolution, as
-DeepPrior++ (section 3) corrects its reference points: it says which of the places where joints
-agree is the hand, and where in its cube the joints are, there in several views of it.
+The first network is an hourglass on the whole image. As in DenseReg, it predicts a 2D heat map per
+joint, and the median of their peaks is the position of the hand. In addition it predicts how far
+the centre of the hand lies behind the surface in each pixel; the median over the joints is used.
+
+The second network, the second look, sees cubes at the resolution of the camera, as DeepPrior++
+corrects its reference points. It scores the candidates, which are the places where several joints
+agree, and predicts the joints in the cube of the best one, averaged over several views.
+Source: DenseReg, Section 4.3; DeepPrior++, Section 3. The depth map and the candidates are ours.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import pi
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -34,34 +36,34 @@ from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.prepare.locate import METHODS, NEAR, as_cameras
 
 FOCAL = 120.0
-"""Focal length in pixels to which images are thinned out: a hand has about the same size whatever
-the camera.
+"""Focal length in pixels to which images are subsampled, so that a hand has about the same size in
+the images of all cameras.
 """
 FAR = 1500.0
-"""Depth in mm from which nothing counts."""
+"""Depth in mm from which pixels are ignored."""
 RELIEF = 60.0
-"""mm of depth against the surroundings that fill the second channel: what a hand has, not what a
-room has.
+"""Range in mm of the second input channel, depth relative to the surroundings: about the depth of a
+hand, not that of a room.
 """
 RADIUS = 2.5
-"""Pixels of the maps that know a joint."""
+"""Radius of the peak at a joint, in pixels of the maps."""
 REACH = 200.0
-"""mm that the hand's centre may be before or behind what a pixel shows."""
+"""Greatest distance in mm between the surface in a pixel and the hand's centre, along the axis."""
 SURE = 0.5
 """Minimum peak of a joint that counts, relative to the highest peak."""
 
 AGREE, PLACES = 120.0, 3
-"""mm within which joints speak of one hand; how many places besides the median get a second look.
-"""
+"""Distance in mm within which joints count as one hand; number of candidates besides the median."""
 CUBE, SIZE = 300.0, 64
-"""Side in mm of the cube of a second look, and of its image in pixels."""
+"""Side of the cube of a second look in mm, and of its image in pixels."""
 VIEWS, ASIDE, PASSES = 8, 8.0, 3
-"""Views of a place at test time, turned, mirrored and shifted by up to `ASIDE` mm along each axis;
-their median is the next place, `PASSES` times. An unsure network stays near where it looks from.
+"""Test-time augmentation: number of views, their shift along each axis in mm, and iterations.
+
+The views are rotated, mirrored and shifted; each iteration starts at the median of the last one.
 """
 ASTRAY, LOST = (30.0, 12.0), 75.0
-"""Jitter of the cubes when the second look is trained: standard deviation in mm along each axis,
-in turn as after a first and after a second look; mm from which a cube holds no hand.
+"""Training of the second look: standard deviations in mm along each axis of the jitter of the
+cubes, used in turn; distance in mm from which a cube counts as one without a hand.
 """
 
 CLUTTERED = replace(
@@ -74,22 +76,32 @@ CLUTTERED = replace(
     near=0.25,
     beside=0.2,
 )
-"""Hands of every kind, seven of eight with something else in view: behind, below, in front or
-touching.
+"""Hands of every kind; seven of eight frames show something else as well: behind, below, in front
+of or touching the hand.
 """
 THINGS = ("wall", "person", "table", "held", "near", "beside")
-"""What there may be in a cluttered frame besides a hand: fields of `synth.Distribution`."""
+"""Objects that a cluttered frame may show besides a hand: fields of `synth.Distribution`."""
 SUBJECTS, HELD_OUT, OTHERS = (*range(8), *range(9, 64)), (8,), tuple(range(200, 216))
-"""Who is seen in training; the person of the test; and others whom no training saw either: one
-person can be an easy or a hard one.
+"""Persons of the training; the held-out person of the test; further held-out persons, because one
+person may be easier or harder than others.
 """
 WITHIN = 30.0
-"""mm from the mean of the joints that count as found."""
+"""Distance in mm from the mean of the joints up to which a hand counts as found."""
+
+
+Locator = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""What `prepare.locate` takes as `detector`: depth images (B, H, W) mm and cameras (B, 4) → (B, 3).
+"""
 
 
 @dataclass(frozen=True)
 class Config:
-    """`joints` heat maps; `channels` of the hourglass, which halves the maps `depth` times."""
+    """Configuration of the detector.
+
+    joints     number of heat maps
+    channels   of the hourglass
+    depth      how often the hourglass halves its maps
+    """
 
     joints: int = 21
     channels: int = 48
@@ -103,9 +115,7 @@ class Config:
 
 
 class Detector(nn.Module):
-    """Depth images and their cameras to a point in each hand, as `prepare.locate` asks of a
-    detector.
-    """
+    """The detector that `prepare.locate` takes: depth images and cameras → hand centres."""
 
     def __init__(self, config: Config = Config()):
         super().__init__()
@@ -124,13 +134,17 @@ class Detector(nn.Module):
         self.joints, self.behind = Conv(c, config.joints, bias=True), Conv(c, 1, bias=True)
         initialise(self, 0.02)
         for head in (self.joints, self.behind):
-            nn.init.zeros_(head.weight)  # nothing is said before something is known
+            nn.init.zeros_(head.weight)  # all predictions start at 0
         self.look = _look(c, config.joints)
-        self.to(memory_format=torch.channels_last)
+        # torch's annotations of `to` lack this argument.
+        cast(Any, self).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def forward(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
-        """(B, H, W) mm and (B, 4) → (B, 3) mm. Cameras may differ, the size of the images not."""
+        """Return the centre of the hand in each image, (B, 3) mm.
+
+        `depth`: (B, H, W) mm, images of one size; `cameras`: (B, 4).
+        """
         rows = torch.arange(len(depth), device=depth.device)
         found, sure = self._seen(depth, cameras, torch.stack(self.places(depth, cameras), 1))
         place = found[rows, sure.argmax(1)]  # (B, 3)
@@ -140,16 +154,21 @@ class Detector(nn.Module):
         turned, mirrored = (pi / 2) * (view % 4), torch.where(view < VIEWS // 2, 1.0, -1.0)
         for _ in range(PASSES):
             around = _in_front(place[:, None] + ASIDE * corners)
-            place = self._seen(depth, cameras, around, turned, mirrored)[0].quantile(
-                0.5, dim=1
-            )  # the mean of the middle two
+            centres, _ = self._seen(depth, cameras, around, turned, mirrored)
+            place = centres.quantile(0.5, dim=1)  # the mean of the middle two
         return place
 
     def _seen(
-        self, depth, cameras, places, turned=0.0, mirrored=1.0
+        self,
+        depth: torch.Tensor,
+        cameras: torch.Tensor,
+        places: torch.Tensor,
+        turned: torch.Tensor | float = 0.0,
+        mirrored: torch.Tensor | float = 1.0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cubes at places (B, P, 3) mm → where their hands are, (B, P, 3) mm, and how sure it is
-        that there is one, (B, P).
+        """Take a second look at cubes at `places` (B, P, 3) mm.
+
+        Returns the hand centres (B, P, 3) mm and the log odds (B, P) that the cube holds a hand.
         """
         many = places.shape[1]
         crops = prepare.crop(
@@ -165,19 +184,19 @@ class Detector(nn.Module):
             mirror=(crops.mirror.view(shape) * mirrored).flatten(),
         )
         place, sure = self.look_at(crops)
-        return _in_front(prepare.from_view(place[:, None], crops))[:, 0].view(*shape, 3), sure.view(
-            shape
-        )
+        centres = _in_front(prepare.from_view(place[:, None], crops))[:, 0]
+        return centres.view(*shape, 3), sure.view(shape)
 
     @torch.no_grad()
     def find(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
-        """As `forward`, but without a second look."""
+        """Return the same as `forward`, but without a second look."""
         return self.places(depth, cameras)[0]
 
     @torch.no_grad()
     def places(self, depth: torch.Tensor, cameras: torch.Tensor) -> list[torch.Tensor]:
-        """Where the hand may be, (B, 3) mm each: the median of the joints, and `PLACES` where most
-        of them agree.
+        """Return the candidates for the hand centre, each (B, 3) mm.
+
+        The first is the median of the joints; the `PLACES` others are where most joints agree.
         """
         steps = _steps(cameras)
         found = [depth.new_zeros(len(depth), 3) for _ in range(1 + PLACES)]
@@ -194,11 +213,13 @@ class Detector(nn.Module):
     def maps(
         self, depth: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(B, H, W) mm, thinned out by `step` → heat (B, J, h, w), behind (B, h, w) in 100 mm, seen
-        (B, h, w) mm.
+        """Return the maps of images (B, H, W) mm, of which every `step`-th row and column is used.
 
-        `seen` is the nearest surface in each pixel of the maps, infinite where there is none. Pixel
-        X of a map sees pixel 4 · step · X of the image and those after it.
+        heat     (B, J, h, w), the heat maps of the joints
+        behind   (B, h, w), how far the hand centre lies behind the surface, in 100 mm
+        seen     (B, h, w) mm, the nearest surface in each pixel of the maps; infinite if none
+
+        Pixel X of a map covers the pixels of the image from 4 · step · X on.
         """
         thin = depth[:, ::step, ::step]
         x = self.hourglass(self.stem(image(thin)))
@@ -208,10 +229,12 @@ class Detector(nn.Module):
         return self.joints(x), self.behind(x)[:, 0], seen
 
     def joint_points(
-        self, heat, behind, seen, cameras, step
+        self, heat: torch.Tensor, behind: torch.Tensor, seen: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of each joint: pixel and depth of the hand's centre behind it (B, J, 3), height of its
-        peak (B, J), whether it sees a surface.
+        """Return what the maps say about each joint.
+
+        First uvd (B, J, 3): the pixel of the joint, and the depth of the hand centre behind it in
+        mm; then the height of the peak (B, J); then whether there is a surface (B, J).
         """
         place = peaks(heat, RADIUS)  # (B, J, 2)
         index = (
@@ -224,33 +247,42 @@ class Detector(nn.Module):
             depth.isfinite(),
         )
 
-    def read(self, heat, behind, seen, cameras, step) -> torch.Tensor:
-        """The maps of a batch → (B, 3) mm: the median of the joints, those with a high peak."""
-        uvd, top, sees = self.joint_points(heat, behind, seen, cameras, step)
-        sure = top >= torch.minimum(
-            SURE * top.amax(1, keepdim=True), top.amax(1, keepdim=True)
-        )  # the best one, even below 0
+    def read(
+        self,
+        heat: torch.Tensor,
+        behind: torch.Tensor,
+        seen: torch.Tensor,
+        cameras: torch.Tensor,
+        step: int,
+    ) -> torch.Tensor:
+        """Return the median (B, 3) mm of the joints with a high peak, from the maps of a batch."""
+        uvd, top, sees = self.joint_points(heat, behind, seen, step)
+        highest = top.amax(1, keepdim=True)
+        sure = top >= torch.minimum(SURE * highest, highest)  # the highest always counts
         uv = _median(uvd[..., :2], sure[..., None].expand(-1, -1, 2))
         z = _median(uvd[..., 2], sure & sees)
-        # Nothing measured at any joint: the nearest thing of all is the best that can be said.
+        # Without a measurement at any joint, the nearest surface in the image is used.
         z = torch.where(z.isnan(), seen.flatten(1).amin(1).clamp_max(FAR), z)
-        return uvd_to_xyz(_in_front(torch.cat((uv, z[:, None]), 1))[:, None], cameras, check=False)[
-            :, 0
-        ]
+        uvd = _in_front(torch.cat((uv, z[:, None]), 1))
+        return uvd_to_xyz(uvd[:, None], cameras, check=False)[:, 0]
 
     def agreements(
-        self, heat, behind, seen, cameras, step, otherwise: torch.Tensor
+        self,
+        heat: torch.Tensor,
+        behind: torch.Tensor,
+        seen: torch.Tensor,
+        cameras: torch.Tensor,
+        step: int,
+        otherwise: torch.Tensor,
     ) -> list[torch.Tensor]:
-        """`PLACES` times (B, 3) mm: where most joints agree, where most of the others do, and so
-        on; `otherwise` if none is left.
+        """Return `PLACES` points (B, 3) mm: where most joints agree, then where most others do.
+
+        `otherwise` (B, 3) mm is used if no joint is left.
         """
-        uvd, top, sees = self.joint_points(heat, behind, seen, cameras, step)
+        uvd, top, sees = self.joint_points(heat, behind, seen, step)
         points = uvd_to_xyz(_in_front(uvd.where(sees[..., None], FAR)), cameras, check=False)
-        weight, apart, rows = (
-            top.clamp_min(0) * sees,
-            torch.cdist(points, points),
-            torch.arange(len(points), device=points.device),
-        )
+        rows = torch.arange(len(points), device=points.device)
+        weight, apart = top.clamp_min(0) * sees, torch.cdist(points, points)
         found = []
         for _ in range(PLACES):
             best = (
@@ -270,13 +302,15 @@ class Detector(nn.Module):
     def loss(
         self, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Scalars 'heat' and 'depth' per frame, and 'total', for images of one focal length with
-        joints (B, J, 3) mm.
+        """Return the loss of the first network as scalars: 'heat' and 'depth' per frame, 'total'.
+
+        `depth`: (B, H, W) mm, images of one focal length; `joints`: (B, J, 3) mm.
         """
         step = int(_steps(cameras)[0])
         heat, behind, seen = self.maps(depth, step)
         uv = xyz_to_uvd(joints, cameras, check=False)[..., :2]
-        true = cones((uv / step - 1.5) / 4, *heat.shape[-2:], RADIUS)
+        height, width = heat.shape[-2:]
+        true = cones((uv / step - 1.5) / 4, height, width, RADIUS)
         offset = (joints.mean(1)[:, 2, None, None] - seen) / 100
         counts = (true > 0).any(1) & (offset.abs() < REACH / 100)
         apart = F.huber_loss(behind, offset.where(counts, 0), reduction="none", delta=0.1) * counts
@@ -287,14 +321,15 @@ class Detector(nn.Module):
         return {**terms, "total": terms["heat"] + terms["depth"]}
 
     def look_at(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where in the view of each cube the hand's centre is, (B, 3) normalised, and how sure it
-        is that there is one, (B,) log odds.
+        """Return the hand centres (B, 3) in the view, in half cube sides, and the log odds (B,).
+
+        The log odds are those that the cube holds a hand.
         """
         joints, sure = self.look_for_joints(crops)
         return joints.mean(1), sure
 
     def look_for_joints(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `look_at`, and all of the joints, (B, J, 3) normalised."""
+        """Return the joints (B, J, 3) in the view, in half cube sides, and the log odds (B,)."""
         said = self.look(prepare.image(crops, SIZE).contiguous(memory_format=torch.channels_last))
         return said[:, :-1].unflatten(1, (-1, 3)), said[:, -1]
 
@@ -306,19 +341,16 @@ class Detector(nn.Module):
         looks: int,
         generator: torch.Generator,
     ) -> dict[str, torch.Tensor]:
-        """Scalars 'place' (of the mean), 'joints' and 'sure' per cube, and 'total', of `looks`
-        cubes in each image, turned at random.
+        """Return the loss of the second network as scalars, of `looks` cubes in each image.
 
-        The first of them is put on anything that stands out, the others miss the hand by `ASTRAY`.
-        Whoever can tell one finger from another is better at the mean of them all: that is what the
-        joints are learnt for.
+        The terms are 'place' (of the mean of the joints), 'joints' and 'sure' per cube; 'total' is
+        their sum. The first cube is placed on a surface that stands out, the others at the hand
+        with the jitter `ASTRAY`; all are rotated at random. Joints are predicted because a network
+        that can tell the fingers apart predicts their mean better.
         """
-        frames, joints, depth, cameras = (
-            len(joints),
-            joints.repeat(looks, 1, 1),
-            depth.repeat(looks, 1, 1),
-            cameras.repeat(looks, 1),
-        )
+        frames = len(joints)
+        joints, cameras = joints.repeat(looks, 1, 1), cameras.repeat(looks, 1)
+        depth = depth.repeat(looks, 1, 1)
         mean = prepare.true_centre(joints)
         astray = torch.tensor(
             [ASTRAY[look % len(ASTRAY)] for look in range(looks)]
@@ -332,7 +364,8 @@ class Detector(nn.Module):
         away = (at - mean).norm(dim=1)
         near, hand = away < 1.5 * LOST, (away < LOST).to(sure)
 
-        def apart(said, true):  # (B, N, 3) normalised → a scalar, in 10 mm
+        def apart(said: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+            # (B, N, 3) in half cube sides → a scalar, in 10 mm
             error = (
                 F.huber_loss(said * (CUBE / 20), true * (CUBE / 20), reduction="none")
                 .sum(2)
@@ -346,20 +379,19 @@ class Detector(nn.Module):
             "joints": apart(said, true),
             "sure": F.binary_cross_entropy_with_logits(sure, hand),
         }
-        return {**terms, "total": sum(terms.values())}
+        return {**terms, "total": terms["place"] + terms["joints"] + terms["sure"]}
 
 
 def image(depth: torch.Tensor) -> torch.Tensor:
-    """What the network sees of depth (B, H, W) mm: (B, 2, H, W), nearness and relief.
+    """Return the input of the first network, nearness and relief: (B, H, W) mm → (B, 2, H, W).
 
     Nearness is 1 at the camera and 0 from `FAR` on or where nothing was measured. Relief is how
-    much a pixel stands out from the mean around it, so that fingers show beside a wall a metre
-    behind them.
+    much a pixel stands out from the mean around it, so that fingers are visible in front of a wall
+    a metre behind them.
     """
     away = torch.where((depth > 0) & (depth < FAR), depth, FAR)[:, None]
-    around = F.avg_pool2d(
-        away, (31, 1), stride=1, padding=(15, 0), count_include_pad=False
-    )  # rows, then columns: 15 times less work
+    # Rows, then columns: 15 times fewer operations.
+    around = F.avg_pool2d(away, (31, 1), stride=1, padding=(15, 0), count_include_pad=False)
     around = F.avg_pool2d(around, (1, 31), stride=1, padding=(0, 15), count_include_pad=False)
     return torch.cat((1 - away / FAR, ((around - away) / RELIEF).clamp(-1, 1)), 1)
 
@@ -374,15 +406,18 @@ def train(
     seed: int = 0,
     batch: int = 8,
     rate: float = 2e-3,
-    distribution=CLUTTERED,
-    device="auto",
+    distribution: synth.Distribution | str = CLUTTERED,
+    device: torch.device | str = "auto",
     progress: bool = True,
 ) -> list[dict]:
-    """Train the first look in place on synthetic frames, none seen twice; the curve of the loss in
-    about fifty entries.
+    """Train the first network in place on synthetic frames, each used once.
+
+    Returns the curve of the loss in about fifty entries.
     """
 
-    def loss(step, depth, cameras, joints):
+    def loss(
+        step: int, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         return detector.loss(depth, cameras, joints)
 
     detector.train()
@@ -399,15 +434,18 @@ def train_look(
     batch: int = 8,
     looks: int = 4,
     rate: float = 3e-3,
-    distribution=CLUTTERED,
-    device="auto",
+    distribution: synth.Distribution | str = CLUTTERED,
+    device: torch.device | str = "auto",
     progress: bool = True,
 ) -> list[dict]:
-    """Train the second look in place, as `train` the first: at `looks` cubes in each frame. Neither
-    needs the other.
+    """Train the second network in place, on `looks` cubes in each synthetic frame.
+
+    The two trainings do not depend on each other. Returns the curve of the loss, as `train` does.
     """
 
-    def loss(step, depth, cameras, joints):
+    def loss(
+        step: int, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         return detector.look_loss(
             depth, cameras, joints, looks, training.generator(seed, "second look", step)
         )
@@ -464,24 +502,25 @@ def _train(
 
 @torch.no_grad()
 def centre_errors(
-    locators: dict,
+    locators: Mapping[str, Locator | None],
     frames: int = 512,
     *,
     seed: int = 1,
-    distribution=CLUTTERED,
-    subjects=HELD_OUT,
+    distribution: synth.Distribution | str = CLUTTERED,
+    subjects: Iterable[int] = HELD_OUT,
     setup: str = "msra",
     batch: int = 32,
 ) -> dict[str, torch.Tensor]:
-    """By name, how far (frames,) mm each locator is from the mean of the joints.
+    """Return, by name, the distance (frames,) mm of each locator from the mean of the joints.
 
     `locators`: name → a detector, or None for the method of `prepare.locate` of that name
-    ('mass', 'outline'). Frames are of persons that no training here has seen.
+    ('mass', 'outline'). The frames show held-out persons.
+    Errors: a name with None that is not a method of `prepare.locate`.
     """
     for name, locator in locators.items():
         if locator is None:
             one_of("way to find a hand without a detector", name, METHODS)
-    found = {name: [] for name in locators}
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in locators}
     for start in range(0, frames, batch):
         given = synth.frames(
             range(start, min(start + batch, frames)),
@@ -493,20 +532,21 @@ def centre_errors(
         true = prepare.true_centre(given.joints)
         for name, locator in locators.items():
             owner = getattr(locator, "__self__", locator)  # of a detector's method
-            place = (
-                next(owner.parameters()).device
-                if isinstance(owner, nn.Module)
-                else given.depth.device
-            )
+            device = given.depth.device
+            if isinstance(owner, nn.Module):
+                device = next(owner.parameters()).device
             method = name if locator is None else "mass"
-            centre = prepare.locate(given.depth.to(place), given.camera, method, detector=locator)
+            centre = prepare.locate(given.depth.to(device), given.camera, method, detector=locator)
             found[name].append((centre.to(true) - true).norm(dim=1))
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def success_rates(locators: dict, within: float = WITHIN, **options) -> dict[str, float]:
-    """The share of frames in which each way finds the hand `within` so many mm; `options` as of
-    `centre_errors`.
+def success_rates(
+    locators: Mapping[str, Locator | None], within: float = WITHIN, **options: Any
+) -> dict[str, float]:
+    """Return, by name, the share of frames in which a locator finds the hand within `within` mm.
+
+    `options`: those of `centre_errors`.
     """
     return {
         name: (apart <= within).float().mean().item()
@@ -514,8 +554,8 @@ def success_rates(locators: dict, within: float = WITHIN, **options) -> dict[str
     }
 
 
-def only(*things: str):
-    """`CLUTTERED` with these of the `THINGS` in every frame, and none of the others."""
+def only(*things: str) -> synth.Distribution:
+    """Return `CLUTTERED` with these of the `THINGS` in every frame, and none of the others."""
     for thing in things:
         one_of("thing beside a hand", thing, THINGS)
     return replace(CLUTTERED, **{thing: float(thing in things) for thing in THINGS})
@@ -525,8 +565,9 @@ def only(*things: str):
 
 
 def _look(c: int, joints: int) -> nn.Sequential:
-    """(B, 1, SIZE, SIZE) → (B, 3 J + 1): joints, and how sure it is of them; 0 as long as nothing
-    has been learnt.
+    """Return the second network: (B, 1, SIZE, SIZE) → (B, 3 J + 1), joints and log odds.
+
+    An untrained network returns 0.
     """
     network = nn.Sequential(
         conv_bn_relu(1, c // 2, kernel=5, stride=2),
@@ -540,22 +581,25 @@ def _look(c: int, joints: int) -> nn.Sequential:
         nn.ReLU(inplace=True),
         nn.Linear(2 * c, 3 * joints + 1),
     )
-    nn.init.zeros_(network[-1].weight)
-    nn.init.zeros_(network[-1].bias)
+    last = network[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
     return network
 
 
 def _standing_out(
     depth: torch.Tensor, cameras: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """(B, 3) mm, a measured point of each image, drawn the more often the more it stands out from
-    what is around it.
+    """Draw a measured point (B, 3) mm of each image.
+
+    The more a point stands out from its surroundings, the more often it is drawn.
     """
     step = int(_steps(cameras)[0])
     thin = depth[:, ::step, ::step]
-    weight = (image(thin)[:, 1].clamp_min(0) + 1e-3) * (
-        (thin > 0) & (thin < FAR)
-    ) + 1e-9  # anything, where nothing is measured
+    measured = (thin > 0) & (thin < FAR)
+    weight = (image(thin)[:, 1].clamp_min(0) + 1e-3) * measured
+    weight = weight + 1e-9  # any pixel, if none is measured
     index = torch.multinomial(weight.flatten(1).cpu(), 1, generator=generator).to(depth.device)
     v, u = index.div(thin.shape[-1], rounding_mode="floor"), index % thin.shape[-1]
     uvd = torch.cat((step * u, step * v, thin.flatten(1).gather(1, index)), 1)
@@ -563,28 +607,29 @@ def _standing_out(
 
 
 def _in_front(points: torch.Tensor) -> torch.Tensor:
-    """(..., 3), the last coordinate depth in mm: none nearer to the camera than a hand can be."""
+    """Return points (..., 3), the last coordinate depth in mm, at least as far as a hand can be."""
     return torch.cat((points[..., :2], points[..., 2:].clamp_min(NEAR)), -1)
 
 
 def _steps(cameras: torch.Tensor) -> torch.Tensor:
-    """(B,) every how many pixels an image is read."""
+    """Return the step (B,) with which the pixels of each image are read."""
     return (cameras[:, 0] / FOCAL).round().clamp_min(1).long()
 
 
-def _pixels(place: torch.Tensor, step: int) -> torch.Tensor:
-    """Pixels of the maps → pixels of the image: a map's pixel is four thinned ones, and stands for
-    their middle.
+def _pixels(uv: torch.Tensor, step: int) -> torch.Tensor:
+    """Convert pixels of the maps to pixels of the image.
+
+    A pixel of a map covers four pixels of the subsampled image and stands for their middle.
     """
-    return (4 * place + 1.5) * step
+    return (4 * uv + 1.5) * step
 
 
 def _up_to(images: torch.Tensor, unit: int) -> tuple[int, int, int, int]:
-    """Padding on the right and below up to multiples of `unit`."""
+    """Return the padding on the right and below up to multiples of `unit`."""
     height, width = images.shape[-2:]
     return 0, -width % unit, 0, -height % unit
 
 
 def _median(values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """The median along axis 1 of the values that count; NaN where none does."""
+    """Return the median along axis 1 of the values that count; NaN if none does."""
     return values.masked_fill(~counts, torch.nan).nanmedian(1).values

@@ -1,4 +1,4 @@
-"""The training loop of the two networks that find hands: frames are rendered, none is kept."""
+"""The training loop of the networks that locate hands; frames are rendered and not kept."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar

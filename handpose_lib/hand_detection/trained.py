@@ -1,11 +1,11 @@
-"""The two trained networks that find hands, as the book keeps them beside its records.
+"""The trained networks that locate hands, kept with the records of the book.
 
     detector = trained.load("hand_detector")
     centre = prepare.locate(depth, camera, detector=detector)       # (B, 3) mm
     refine = trained.load("centre_refiner")
     centre = prepare.locate(depth, camera, refine=refine)
 
-Their records say how they were trained, and how well they do on persons whom no training has seen.
+Their records state how they were trained and their errors on held-out persons.
 """
 
 from pathlib import Path
@@ -27,9 +27,9 @@ NETWORKS = {
 
 
 def load(kind: str, folder: Path | str | None = None) -> Any:
-    """The trained network of this kind in a folder (None: the book's), in evaluation mode.
+    """Return the trained network of a kind from a folder (None: the book's), in evaluation mode.
 
-    Errors: `DataError` where there is none, or one that is damaged or of another architecture.
+    Errors: `DataError` if it is missing, damaged or of another architecture.
     """
     network, config = NETWORKS[one_of("network that finds hands", kind, NETWORKS)]
     source = paths.records() / kind if folder is None else Path(folder)
@@ -45,10 +45,10 @@ def load(kind: str, folder: Path | str | None = None) -> Any:
 
 
 def save(kind: str, network: nn.Module, out: Path | str | None = None, **fields: Any) -> Path:
-    """Write weights in 16 bits and a record of `fields` into a folder (None: the book's).
+    """Write weights in 16 bits and a record into a folder (None: the book's).
 
-    `fields` are those of the kind in `records.KINDS`, without what the network itself tells.
-    Returns the folder.
+    `fields`: those of the kind in `records.KINDS`, except for configuration and number of
+    parameters, which come from the network. Returns the folder.
     """
     module = type(network).__module__
     record = records.create(

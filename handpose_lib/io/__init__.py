@@ -1,3 +1,3 @@
-"""Reading and writing files: JSON, safetensors, HDF5, PNG, MATLAB; digests of code; background
-work.
+"""Reading and writing files: JSON, safetensors, HDF5, PNG, MATLAB; digests of code; a background
+thread.
 """

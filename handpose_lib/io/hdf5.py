@@ -1,12 +1,12 @@
-"""HDF5 files, read with suspicion: what a file says of itself is checked before anything is read.
+"""A checked reader of HDF5 files: shapes, types and sizes are verified before anything is read.
 
     with hdf5.opened(path, "ITOP's labels") as file:
         joints = hdf5.dataset(file, "real_world_coordinates", (None, 15, 3), "f")
         values = hdf5.read(joints)
 
-A damaged or foreign file is a `DataError` that names it. A file may not lead elsewhere
-(links to other files, storage outside, virtual data), nor ask for filters that are not part of
-every HDF5, nor for a chunk that fills the memory; `read` takes no more than `MEMORY` bytes.
+A damaged or foreign file raises a `DataError` that names it. Not accepted are links to other files,
+external storage, virtual data sets, filters that are not part of every HDF5 library, and chunks
+that fill the memory; `read` returns at most `MEMORY` bytes.
 """
 
 from collections.abc import Iterator
@@ -20,25 +20,25 @@ import numpy as np
 from handpose_lib.errors import DataError
 
 MEMORY = 1 << 30
-"""Bytes that one `read` may ask for: 1 GiB."""
+"""Largest number of bytes that one `read` returns: 1 GiB."""
 CHUNK = 1 << 26
 """Bytes of the largest chunk that is accepted: 64 MiB."""
 NAME = 64
-"""Bytes of the longest name or number."""
+"""Bytes of the longest name or number that is accepted."""
 FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
     h5py.h5z.FILTER_SHUFFLE,
     h5py.h5z.FILTER_FLETCHER32,
     h5py.h5z.FILTER_LZF,
 }
-"""gzip, shuffle, checksum and LZF, which h5py brings along."""
+"""gzip, shuffle, checksum and LZF, which are part of h5py."""
 KINDS = {
     "f": "floating-point numbers",
     "iu": "whole numbers",
     "biu": "whole numbers or truth values",
     "S": "byte strings",
 }
-# What h5py raises where a file is not what it says: it has no error of its own.
+# What h5py raises for damaged files: it has no error of its own.
 FAULTS = (
     OSError,
     RuntimeError,
@@ -54,11 +54,14 @@ FAULTS = (
 
 
 def open(path: Path, what: str) -> h5py.File:
-    """The file for reading. Errors: missing, no HDF5 file, cut off; `what` says what is accepted."""
+    """Return the file, opened for reading; `what` names what is accepted, for messages.
+
+    Errors: `DataError` for a missing file, another format, and a file that is cut off.
+    """
     if not Path(path).is_file():
         raise DataError(f"{path}: missing; accepted is {what}")
     try:
-        # Without locks, which some network file systems refuse: nobody writes here.
+        # Without locks, which some network file systems refuse; nothing is written.
         return h5py.File(path, "r", locking=False)
     except FAULTS as error:
         raise DataError(
@@ -68,7 +71,7 @@ def open(path: Path, what: str) -> h5py.File:
 
 @contextmanager
 def opened(path: Path, what: str) -> Iterator[h5py.File]:
-    """`open`, and closed at the end."""
+    """Open the file as `open` does, and close it at the end of the block."""
     file = open(path, what)
     try:
         yield file
@@ -77,10 +80,11 @@ def opened(path: Path, what: str) -> Iterator[h5py.File]:
 
 
 def dataset(file: h5py.File, name: str, shape: tuple[int | None, ...], kinds: str) -> h5py.Dataset:
-    """A data set of the file once it is known to be harmless.
+    """Return a data set of the file after checking it.
 
-    `shape` has None where any length is accepted; `kinds` is one of `KINDS`. Errors: it is not
-    there, it leads out of the file, another shape or type, filters or chunks that are not accepted.
+    `shape` has None where any length is accepted; `kinds` is one of `KINDS`. Errors: `DataError` if
+    it does not exist, is stored outside the file, or has another shape or type, or filters or
+    chunks that are not accepted.
     """
     try:
         link = file.get(name, getlink=True) if name in file else None
@@ -100,19 +104,19 @@ def dataset(file: h5py.File, name: str, shape: tuple[int | None, ...], kinds: st
     return found
 
 
-def read(data: h5py.Dataset, rows=()) -> np.ndarray:
-    """The values of `rows` (a number, a slice; all by default). Errors: too many bytes, damaged
-    storage.
+def read(data: h5py.Dataset, rows: int | slice | tuple[()] = ()) -> np.ndarray:
+    """Return the values of `rows` (a number, a slice; all by default).
+
+    Errors: `DataError` for too many bytes and damaged storage.
     """
-    name = data.name.lstrip("/")
+    name = _name(data)
     try:
-        count = (
-            1
-            if isinstance(rows, int)
-            else data.shape[0]
-            if rows == ()
-            else len(range(*rows.indices(data.shape[0])))
-        )
+        if isinstance(rows, int):
+            count = 1
+        elif isinstance(rows, slice):
+            count = len(range(*rows.indices(data.shape[0])))
+        else:
+            count = data.shape[0]
         needed = count * prod(data.shape[1:]) * data.dtype.itemsize
         if needed > MEMORY:
             raise DataError(
@@ -126,16 +130,18 @@ def read(data: h5py.Dataset, rows=()) -> np.ndarray:
         raise _unreadable(data.file, name, error) from error
 
 
-def _check(file, name, found, shape, kinds) -> None:
+def _check(
+    file: h5py.File, name: str, found: h5py.Dataset, shape: tuple[int | None, ...], kinds: str
+) -> None:
     fits = len(found.shape or ()) == len(shape) and all(
         want in (None, have) for want, have in zip(shape, found.shape)
     )
     if not fits:
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise DataError(f"{_path(file)}: {name!r} has shape {found.shape}; accepted is ({wanted})")
-    # Names may also be strings of any length: h5py has two kinds, and which of them a set has is
-    # not documented. Those of any length lie on a heap of the file's; if that is damaged, HDF5
-    # itself may take more memory than is stated here.
+    # Names may also be strings of variable length: h5py has two kinds, and the documentation of the
+    # data sets does not say which they use. HDF5 stores variable lengths on a heap of the file; if
+    # that is damaged, HDF5 itself may allocate more than `MEMORY`.
     text = kinds == "S" and h5py.check_string_dtype(found.dtype) is not None
     if not text and (found.dtype.kind not in kinds or found.dtype.itemsize > NAME):
         raise DataError(f"{_path(file)}: {name!r} holds {found.dtype}; accepted are {KINDS[kinds]}")
@@ -157,13 +163,13 @@ def _check(file, name, found, shape, kinds) -> None:
         )
 
 
-def _fixed(data: h5py.Dataset, values) -> np.ndarray:
-    """Strings of any length as byte strings of one length."""
+def _fixed(data: h5py.Dataset, values: np.ndarray) -> np.ndarray:
+    """Return strings of variable length as byte strings of one length."""
     longest = max(map(len, np.atleast_1d(values)), default=0)
     if longest > NAME:
         raise DataError(
-            f"{_path(data.file)}: {data.name.lstrip('/')!r} has a name of {longest} bytes; accepted"
-            f" are up to {NAME}"
+            f"{_path(data.file)}: {_name(data)!r} has a name of {longest} bytes; accepted are up to"
+            f" {NAME}"
         )
     return np.array(values, f"S{max(1, longest)}")
 
@@ -176,6 +182,10 @@ def _unreadable(file: h5py.File, name: str, error: Exception) -> DataError:
 
 def _path(file: h5py.File) -> str:
     return file.filename
+
+
+def _name(data: h5py.Dataset) -> str:
+    return (data.name or "").lstrip("/")
 
 
 def _short(error: Exception) -> str:

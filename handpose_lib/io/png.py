@@ -1,8 +1,8 @@
-"""PNG files of one camera's size, read with suspicion.
+"""A checked reader of PNG files that have the image size of a camera.
 
-Every part of a PNG carries a checksum, which decoders pass over where they can. Here all are
-verified first, so that a damaged image is never taken for a measurement; nothing is unpacked before
-the header fits the camera.
+Every chunk of a PNG has a checksum, which decoders often ignore. Here all of them are verified
+first, so that a damaged image is never taken for a measurement. Nothing is decompressed before the
+header fits the camera.
 """
 
 import io
@@ -21,8 +21,8 @@ SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 """Pillow's names for one channel of 16 bits; 'I' in versions that widened them."""
 COLOURS = ("RGB",)
 BYTES = 1 << 24
-"""More than an image of any camera here takes in a file: 16 MiB."""
-# What Pillow raises where a file is not what it says: it has no error of its own for all of them.
+"""Largest file that is accepted, more than an image of any camera here needs: 16 MiB."""
+# What Pillow raises for damaged files: it has no common error.
 FAULTS = (
     OSError,
     SyntaxError,
@@ -41,11 +41,10 @@ FAULTS = (
 
 
 def read(path: Path, modes: tuple[str, ...], camera: Camera, what: str) -> np.ndarray:
-    """The values of a PNG: (H, W), or (H, W, 3) red, green, blue. `what` says what is accepted, for
-    the message.
+    """Return the values of a PNG, (H, W), or (H, W, 3) for red, green, blue.
 
-    Errors: a missing file, no whole PNG, another kind of pixels than `modes`, another size than the
-    camera's.
+    `what` names what is accepted, for messages. Errors: `DataError` for a missing file, a damaged
+    PNG, another kind of pixels than `modes`, and another size than the camera's.
     """
     try:
         with open(path, "rb") as file:
@@ -73,7 +72,7 @@ def read(path: Path, modes: tuple[str, ...], camera: Camera, what: str) -> np.nd
 
 
 def damage(content: bytes) -> str | None:
-    """What is wrong with the parts of a PNG, by their lengths and checksums; None if it is whole."""
+    """Return what is wrong with the lengths and checksums of a PNG's chunks; None if it is whole."""
     if len(content) > BYTES:
         return f"more than {BYTES:,} bytes"
     if content[: len(SIGNATURE)] != SIGNATURE:

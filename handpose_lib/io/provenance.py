@@ -1,9 +1,9 @@
-"""Which code a result depends on, and a digest that changes when that code does.
+"""The code on which a result depends, and a digest that changes when that code does.
 
 `closure` follows import statements from a script, a notebook or a module to every file of
-`handpose_lib` that it can reach; `digest` turns files into one number that sees code, and is blind
-to comments, docstrings, layout and the outputs of notebooks. The pipeline executes a chapter again
-when this number moves, and every record of a run carries it.
+`handpose_lib` that it imports, directly or through others. `digest` computes one digest of files
+that ignores comments, docstrings, layout and the outputs of notebooks. The pipeline executes a
+chapter again when its digest changes, and every record of a run holds one.
 
 Nothing is imported or executed here: the files are only parsed.
 """
@@ -25,18 +25,23 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def closure(roots: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Every file of the library that `roots` import, directly or through others, sorted.
+    """Return every file of the library that `roots` import, directly or through others, sorted.
 
     A root is the path of a `.py` or `.ipynb` file, or the dotted name of a module of the library
     (`'handpose_lib.papers'`). Roots inside the library belong to their own closure. A package that
     imports its members lazily (its `__init__` has `import_module` or a module-level
     `__getattr__`) counts with everything in its folder, since no import statement tells which
-    member will be asked for.
+    member will be used. Errors: `HandPoseError` for a module that does not exist, `DataError` for
+    files that cannot be parsed.
     """
     roots = [roots] if isinstance(roots, (str, Path)) else list(roots)
-    found, queue = set(), []
+    found: set[Path] = set()
+    queue: list[Path] = []
     for root in roots:
-        queue += _files_of(root) if _is_module_name(root) else [Path(root).resolve()]
+        if isinstance(root, str) and _is_module_name(root):
+            queue += _files_of(root)
+        else:
+            queue.append(Path(root).resolve())
     while queue:
         path = queue.pop()
         if path in found:
@@ -47,7 +52,10 @@ def closure(roots: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def imported(path: Path) -> frozenset[Path]:
-    """The files of the library named by the import statements of one file, nested ones included."""
+    """Return the files of the library that the import statements of one file name.
+
+    Import statements inside functions count.
+    """
     return _imported(path, _state(path))
 
 
@@ -67,12 +75,11 @@ def _imported(path: Path, state: tuple) -> frozenset[Path]:
 
 
 def digest(files: str | Path | Iterable[str | Path]) -> str:
-    """SHA-256 of what the code in `files` does: of the syntax trees, without docstrings.
+    """Return the SHA-256 of the syntax trees of `files`, without docstrings.
 
-    Type annotations of functions and of local variables do not count either, nor does the order of
-    neighbouring import statements: neither decides a number.
-
-    The order of the files does not matter, and neither does the folder in which the project lies.
+    Type annotations of functions and of local variables do not count, nor does the order of
+    neighbouring import statements: they do not affect results. The order of the files does not
+    matter, and neither does the folder of the project.
     """
     files = [files] if isinstance(files, (str, Path)) else files
     lines = {f"{_label(path)} {_tree_digest(path, _state(path))}" for path in map(Path, files)}
@@ -80,7 +87,10 @@ def digest(files: str | Path | Iterable[str | Path]) -> str:
 
 
 def parse(path: str | Path) -> ast.Module:
-    """The syntax tree of a Python file, or of the code cells of a notebook one after the other."""
+    """Return the syntax tree of a Python file, or of all code cells of a notebook together.
+
+    Errors: `DataError` for files that cannot be read or parsed.
+    """
     path = Path(path)
     try:
         source = path.read_text(encoding="utf-8")
@@ -96,7 +106,7 @@ def parse(path: str | Path) -> ast.Module:
 
 
 def code_cells(notebook: dict) -> list[str]:
-    """The source of each code cell, IPython's own lines (`%magic`, `!command`) blanked out."""
+    """Return the source of each code cell; lines of IPython (`%magic`, `!command`) become empty."""
     sources = ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
     return [
         "\n".join("" if line.startswith(("%", "!")) else line for line in source.split("\n"))
@@ -104,8 +114,8 @@ def code_cells(notebook: dict) -> list[str]:
     ]
 
 
-def _is_module_name(root: str | Path) -> bool:
-    if isinstance(root, Path) or not (root == PACKAGE or root.startswith(PACKAGE + ".")):
+def _is_module_name(root: str) -> bool:
+    if not (root == PACKAGE or root.startswith(PACKAGE + ".")):
         return False
     if not _files_of(root) or _module_path(root) is None:
         raise HandPoseError(f"unknown module {root!r}: accepted are the modules of {PACKAGE}")
@@ -113,7 +123,7 @@ def _is_module_name(root: str | Path) -> bool:
 
 
 def _files_of(module: str) -> list[Path]:
-    """The files that importing `module` runs: its own and those of the packages around it."""
+    """Return the files that importing `module` executes: its own and those of its packages."""
     parts = module.split(".")
     if parts[0] != PACKAGE:
         return []
@@ -135,9 +145,9 @@ def _module_path(module: str) -> Path | None:
 
 
 def _is_lazy(path: Path) -> bool:
-    """Does this sub-package choose its members at run time?
+    """Return whether this sub-package imports its members at run time.
 
-    The library's own `__init__` is exempt: what is asked of it stands in the import statement.
+    The library's own `__init__` is exempt: import statements name its members.
     """
     if path.name != "__init__.py" or path.parent == ROOT:
         return False
@@ -152,20 +162,17 @@ def _is_lazy(path: Path) -> bool:
 
 
 def _absolute(node: ast.ImportFrom, path: Path) -> str:
-    """The dotted name after `from`, with leading dots resolved against the file they stand in."""
-    if not node.level:
-        return node.module
-    if not path.is_relative_to(
-        ROOT
-    ):  # a script's own relative imports lead nowhere into the library
+    """Return the dotted name after `from`, with leading dots resolved relative to the file."""
+    # Relative imports of a script never lead into the library.
+    if not node.level or not path.is_relative_to(ROOT):
         return node.module or ""
     package = [PACKAGE, *path.relative_to(ROOT).parts[:-1]]
     base = package[: len(package) - node.level + 1]
     return ".".join(base + ([node.module] if node.module else []))
 
 
-def _state(path: Path) -> tuple:
-    """What tells one state of a file from another: the pipeline asks for the same files many times."""
+def _state(path: Path) -> tuple[int, int]:
+    """Return time and size of a file: a cached result is valid while they are unchanged."""
     try:
         stat = path.stat()
     except OSError as error:
@@ -179,42 +186,46 @@ def _tree_digest(path: Path, state: tuple) -> str:
 
 
 class _Essence(ast.NodeTransformer):
-    """Takes from a syntax tree what decides nothing: docstrings, annotations, the order of imports."""
+    """Removes docstrings, annotations and the order of imports from a syntax tree."""
 
     inside_function = False
 
-    def visit_Module(self, node):
+    def visit_Module(self, node: ast.Module) -> ast.AST:
         return self._without_docstring(node)
 
-    def visit_ClassDef(self, node):
-        outside, self.inside_function = (
-            self.inside_function,
-            False,
-        )  # fields of a dataclass are annotations
-        node = self._without_docstring(node)
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        # Annotations in the body of a class count: they are the fields of dataclasses.
+        outside, self.inside_function = self.inside_function, False
+        result = self._without_docstring(node)
         self.inside_function = outside
-        return node
+        return result
 
-    def visit_FunctionDef(self, node):
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         outside, self.inside_function = self.inside_function, True
         node.returns = None
-        node = self._without_docstring(node)
+        result = self._without_docstring(node)
         self.inside_function = outside
-        return node
+        return result
 
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_arg(self, node):
+    def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
         return node
 
-    def visit_AnnAssign(self, node):
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         self.generic_visit(node)
         if not self.inside_function or node.value is None:
             return None if self.inside_function else node
         return ast.Assign(targets=[node.target], value=node.value)
 
-    def _without_docstring(self, node):
+    def _without_docstring(
+        self, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    ) -> ast.AST:
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
         self.generic_visit(node)
@@ -223,7 +234,7 @@ class _Essence(ast.NodeTransformer):
 
 
 def _imports_sorted(body: list[ast.stmt]) -> list[ast.stmt]:
-    """The statements, with each run of neighbouring imports in alphabetical order."""
+    """Return the statements, with neighbouring imports in alphabetical order."""
     result: list[ast.stmt] = []
     for imports, run in itertools.groupby(
         body, lambda node: isinstance(node, ast.Import | ast.ImportFrom)
@@ -233,8 +244,11 @@ def _imports_sorted(body: list[ast.stmt]) -> list[ast.stmt]:
     return result
 
 
-def _canonical(node) -> str:
-    """A syntax tree as text. `ast.dump` would write empty fields, which come and go with Python."""
+def _canonical(node: object) -> str:
+    """Return a syntax tree as text.
+
+    `ast.dump` would write empty fields, which differ between versions of Python.
+    """
     if isinstance(node, list):
         return "[" + ",".join(map(_canonical, node)) + "]"
     if not isinstance(node, ast.AST):
@@ -246,6 +260,6 @@ def _canonical(node) -> str:
 
 
 def _label(path: Path) -> str:
-    """A file's name in the digest: below the project where it lies there, so that folders may move."""
+    """Return a file's name in the digest, relative to the project, whose folder may differ."""
     path, project = path.resolve(), ROOT.parent
     return path.relative_to(project).as_posix() if path.is_relative_to(project) else path.name

@@ -1,8 +1,7 @@
-"""Writing files so that nothing half-written is ever taken for whole. No pickles: text and
-safetensors.
+"""Writing files completely or not at all. Formats are text and safetensors, never pickles.
 
-`write_text`, `write_tensors`   to a temporary file beside the target, then renamed over it
-`Checkpoints`                   a folder of checkpoints that survives being killed at any moment
+`write_text`, `write_tensors`   write a temporary file beside the target, then rename it
+`Checkpoints`                   a folder of checkpoints that remains valid after an interruption
 """
 
 import hashlib
@@ -12,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,14 +21,17 @@ from handpose_lib.errors import DataError
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write `text` to `path`, all of it or none."""
+    """Write `text` to `path`, completely or not at all; return the path."""
     with temporary_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
 
 
-def write_json(path: Path, value) -> Path:
-    """Write `value` as JSON to `path`, all of it or none. NaN and infinity are not JSON: an error."""
+def write_json(path: Path, value: Any) -> Path:
+    """Write `value` as JSON to `path`, completely or not at all; return the path.
+
+    Errors: `DataError` for values that JSON does not have, among them NaN and infinity.
+    """
     try:
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -37,7 +40,7 @@ def write_json(path: Path, value) -> Path:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
-    """Write named tensors to `path` as safetensors, all of them or none."""
+    """Write named tensors to `path` as safetensors, completely or not at all; return the path."""
     with temporary_file(path) as temporary:
         # copies: safetensors refuses tensors that share memory, as tied weights do
         save_file(
@@ -52,7 +55,9 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
 
 
 def read_json(path: Path) -> dict:
-    """The object in a JSON file. Errors: missing, not JSON, not an object."""
+    """Return the object in a JSON file. Errors: `DataError` if it is missing, or not JSON, or not
+    an object.
+    """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -65,7 +70,9 @@ def read_json(path: Path) -> dict:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, on the CPU. Errors: missing, damaged."""
+    """Return the tensors of a safetensors file, on the CPU. Errors: `DataError` if it is missing or
+    damaged.
+    """
     try:
         return load_file(path)
     except FileNotFoundError:
@@ -77,8 +84,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 class Checkpoints:
     """Checkpoints of one run in one folder, each a pair `<step>.safetensors` and `<step>.json`.
 
-    The tensors are written first; the JSON that names their digest makes the pair count. The pair
-    before is kept, so that a torn or damaged one costs some minutes and not the run.
+    The tensors are written first; a pair is valid once its JSON holds the digest of the tensors.
+    The pair before is kept, so that a damaged one costs some minutes and not the run.
     """
 
     KEPT = 2
@@ -87,7 +94,7 @@ class Checkpoints:
         self.folder = Path(folder)
 
     def save(self, step: int, tensors: Mapping[str, torch.Tensor], facts: Mapping) -> None:
-        """Write one checkpoint, then drop all but it and the one before it."""
+        """Write one checkpoint, then remove all but it and the one before it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = write_tensors(self._file(step, ".safetensors"), tensors)
         write_json(
@@ -96,7 +103,7 @@ class Checkpoints:
         self._drop_all_but([known for known in self.steps() if known <= step][-self.KEPT :])
 
     def latest(self) -> tuple[int, dict[str, torch.Tensor], dict] | None:
-        """(step, tensors, facts) of the newest whole checkpoint, or None."""
+        """Return (step, tensors, facts) of the newest valid checkpoint, or None."""
         for step in reversed(self.steps()):
             try:
                 note = read_json(self._file(step, ".json"))
@@ -107,16 +114,16 @@ class Checkpoints:
         return None
 
     def steps(self) -> list[int]:
-        """The steps with a JSON, oldest first."""
+        """Return the steps that have a JSON file, oldest first."""
         return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
 
     def _file(self, step: int, suffix: str) -> Path:
         return self.folder / f"{step:08d}{suffix}"
 
     def _drop_all_but(self, steps: list[int]) -> None:
-        """Remove every other file, among them what a killed process left half-written.
+        """Remove every other file, also incomplete ones that a killed process left.
 
-        JSON files go first: tensors without one do not count.
+        JSON files are removed first: without them, tensors are not valid.
         """
         kept = {self._file(step, suffix) for step in steps for suffix in (".json", ".safetensors")}
         for path in sorted(self.folder.glob("*"), key=lambda path: path.suffix != ".json"):

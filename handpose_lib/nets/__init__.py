@@ -1,1 +1,1 @@
-"""Building blocks that the papers' networks share; they know no hands."""
+"""Building blocks that the papers' networks share; none of them knows about hands."""

@@ -1,9 +1,8 @@
 """Residual attention: a trunk of features and a soft mask over them (Wang et al., CVPR 2017).
 
 All units are pre-activation bottlenecks. A module of the original's Attention-56 has p = 1, t = 2,
-r = 1; its released definition is the source of every choice that the paper leaves open: one unit
-after the fusion, skips within the mask with a unit of their own, bilinear up-sampling, two 1×1
-convolutions before the sigmoid.
+r = 1. Choices that the paper leaves open follow its released definition: one unit after the fusion,
+a unit on each skip within the mask, bilinear up-sampling, two 1×1 convolutions before the sigmoid.
 
 Feature maps are (B, C, H, W).
 """
@@ -16,11 +15,11 @@ from handpose_lib.nets.blocks import BatchNorm, Conv, max_pool_same
 
 
 class Unit(nn.Module):
-    """Pre-activation bottleneck 1×1, 3×3, 1×1 of a quarter of the output width: (B, C, H, W) →
-    (B, C', ⌈H/stride⌉, …).
+    """Pre-activation bottleneck 1×1, 3×3, 1×1 of a quarter of the output width.
 
-    Batch norm and ReLU come before each convolution, and nothing after the sum. The shortcut is the
-    input itself, or a 1×1 convolution of the normalised input where width or size change.
+    (B, C, H, W) → (B, C', ⌈H/stride⌉, ⌈W/stride⌉). Batch norm and ReLU come before each
+    convolution, and nothing after the sum. The shortcut is the input itself, or a 1×1 convolution
+    of the normalised input where width or size change.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1):
@@ -45,8 +44,8 @@ class Unit(nn.Module):
 class Mask(nn.Module):
     """The mask branch, an hourglass that ends in a sigmoid: (B, C, H, W) → the same, in [0, 1].
 
-    `poolings` times down and up again, `units` units (the paper's r) between neighbouring poolings.
-    At least one.
+    The map is halved and doubled `poolings` times, at least once, with `units` units (the paper's
+    r) between neighbouring poolings.
     """
 
     def __init__(self, channels: int, poolings: int, units: int = 1):
@@ -64,8 +63,7 @@ class Mask(nn.Module):
 
 
 class AttentionModule(nn.Module):
-    """H = (1 + M) · T: the mask M re-weighs the trunk's features T, each pixel of each channel by
-    itself.
+    """Weigh every value of the trunk's features T with a mask M: H = (1 + M) · T.
 
     `form` 'residual' as above, 'product' for H = M · T, 'none' for H = T without a mask branch.
     `before` units (p) precede the split, `trunk` units (t) make T, `mask_units` (r) lie between the
@@ -99,29 +97,27 @@ class AttentionModule(nn.Module):
 
 
 def norm_relu(channels: int) -> nn.Sequential:
-    """Batch norm, ReLU."""
+    """Return batch norm and ReLU."""
     return nn.Sequential(BatchNorm(channels), nn.ReLU(inplace=True))
 
 
 def units_of(channels: int, count: int) -> nn.Sequential:
-    """`count` units in a row."""
+    """Return `count` units, one after the other."""
     return nn.Sequential(*(Unit(channels, channels) for _ in range(count)))
 
 
 class _Level(nn.Module):
-    """Down once, what lies below, and up again to the size of the input."""
+    """Halve the map, apply the levels below, and enlarge it to the size of the input."""
 
     def __init__(self, channels: int, poolings: int, units: int):
         super().__init__()
         self.down = units_of(channels, units)
-        if poolings > 1:
-            self.skip, self.inner = Unit(channels, channels), _Level(channels, poolings - 1, units)
-        else:
-            self.skip = self.inner = None
+        self.skip = Unit(channels, channels) if poolings > 1 else None
+        self.inner = _Level(channels, poolings - 1, units) if poolings > 1 else None
         self.up = units_of(channels, units)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.down(max_pool_same(x))
-        if self.inner is not None:
+        if self.skip is not None and self.inner is not None:
             y = self.skip(y) + self.inner(y)
         return F.interpolate(self.up(y), size=x.shape[-2:], mode="bilinear", align_corners=False)

@@ -10,7 +10,10 @@ from handpose_lib.nets.blocks import conv_bn_relu
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3, 1×1 of half the *input* width, each with norm and ReLU; nothing follows the sum."""
+    """Bottleneck 1×1, 3×3, 1×1 of half the *input* width; nothing follows the sum.
+
+    Each convolution is followed by batch norm and ReLU.
+    """
 
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()

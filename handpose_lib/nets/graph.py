@@ -1,13 +1,16 @@
 """Convolution over the nodes of a graph; node features are (B, N, C)."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 
-def normalised_adjacency(nodes: int, edges) -> torch.Tensor:
-    """(N, N) D^-½ (A + I) D^-½ of an undirected graph; the degrees D count the self loops
-    (Kipf & Welling 2017).
+def normalised_adjacency(nodes: int, edges: Iterable[tuple[int, int]]) -> torch.Tensor:
+    """Return D^-½ (A + I) D^-½, (N, N), of an undirected graph.
+
+    The degrees D count the self loops. Source: Kipf & Welling 2017.
     """
     adjacency = torch.eye(nodes)
     for i, j in edges:
@@ -28,7 +31,10 @@ class GraphConvolution(nn.Module):
 
 
 class Similarity(nn.Module):
-    """Edge weights from the features themselves: softmax_j(υ(f_i)ᵀ ψ(f_j)), (B, N, C) → (B, N, N)."""
+    """Edge weights from the features themselves: softmax_j(υ(f_i)ᵀ ψ(f_j)).
+
+    (B, N, C) → (B, N, N).
+    """
 
     def __init__(self, channels: int):
         super().__init__()

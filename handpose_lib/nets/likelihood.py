@@ -1,51 +1,57 @@
-"""Likelihoods of places in volumes and maps: bells and tubes drawn, single places read out again.
+"""Likelihoods of points in volumes and maps: drawing Gaussian and bone maps, decoding points again.
 
-Volumes are (B, J, D, H, W), stored [z][y][x], with places (x, y, z); maps are (B, J, H, W) with
-places (x, y). The middle of the first voxel is 0. Everything is drawn and read for all places at
-once. No read-out looks at more than its own volume.
+Volumes are (B, J, D, H, W), stored [z][y][x], with points (x, y, z); maps are (B, J, H, W) with
+points (x, y). Points are counted in voxels: the middle of the first voxel is 0. All points are
+drawn and decoded at once, each from its own volume only.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 
 from handpose_lib.errors import HandPoseError
 
 TINY = 1e-12
-"""Heights of a bell below are 0: products of three would reach numbers so small that processors
-become slow.
+"""Values of a Gaussian below are set to 0: products of three would be subnormal numbers, which are
+slow on many processors.
 """
 
 
-def gaussian_maps(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """exp(−|v − place|² / 2σ²) for every voxel v: places (B, J, 3) → (B, J, size, size, size),
-    (B, J, 2) → maps.
+def gaussian_maps(points: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
+    """Return exp(−|v − point|² / 2σ²) for every voxel v.
 
-    A bell is a product of one bell per axis. `sigma` in voxels. Source: V2V-PoseNet, Eq. 1. Errors:
-    other shapes, a size or sigma that is not above 0.
+    `points`: (B, J, 3) or (B, J, 2), in voxels, as `sigma`. Returns (B, J, size, size, size) or
+    (B, J, size, size), computed as a product of one Gaussian per axis.
+    Errors: other shapes, a size or sigma that is not above 0. Source: V2V-PoseNet, Eq. 1.
     """
-    _check_drawing(size, sigma, places)
-    steps = torch.arange(size, dtype=places.dtype, device=places.device)
-    each = (-(steps - places[..., None]).square() / (2 * sigma**2)).exp()  # (B, J, 3, size)
+    _check_drawing(size, sigma, points)
+    steps = torch.arange(size, dtype=points.dtype, device=points.device)
+    each = (-(steps - points[..., None]).square() / (2 * sigma**2)).exp()  # (B, J, 3, size)
     each = each.masked_fill(each < TINY, 0)
-    return math.prod(_profiles(each))  # x · y first: one large product, with z
+    product = math.prod(_profiles(each))  # x · y first: one large product, with z
+    assert isinstance(product, torch.Tensor)  # of at least one axis
+    return product
 
 
-def log_gaussian_maps(places: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """−|v − place|² / 2σ², the logarithm of `gaussian_maps`, which never vanishes: softmax of it is a
-    distribution anywhere.
+def log_gaussian_maps(points: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
+    """Return −|v − point|² / 2σ² for every voxel v: the logarithm of `gaussian_maps`.
+
+    It never vanishes, so that its soft-max is a distribution wherever the point is. Shapes and
+    errors as of `gaussian_maps`.
     """
-    _check_drawing(size, sigma, places)
-    steps = torch.arange(size, dtype=places.dtype, device=places.device)
-    return _total(-(steps - places[..., None]).square() / (2 * sigma**2))
+    _check_drawing(size, sigma, points)
+    steps = torch.arange(size, dtype=points.dtype, device=points.device)
+    return _total(-(steps - points[..., None]).square() / (2 * sigma**2))
 
 
 def bone_maps(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """exp(−d² / 2σ²), d the distance from the voxel to a segment: ends (B, M, 3) →
-    (B, M, size, size, size), 2D alike.
+    """Return exp(−d² / 2σ²) for every voxel at distance d from the segment from `start` to `end`.
 
-    Source: the bone maps of the Structure-Aware 3D Hourglass, Section 3.3. Errors: as of `gaussian_maps`,
-    ends of two shapes.
+    `start`, `end`: (B, M, 3) or (B, M, 2), in voxels. Returns (B, M, size, size, size) or
+    (B, M, size, size).
+    Errors: as of `gaussian_maps`, ends of another shape. Source: Structure-Aware 3D Hourglass,
+    Section 3.3.
     """
     _check_drawing(size, sigma, start)
     if end.shape != start.shape:
@@ -63,18 +69,19 @@ def bone_maps(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -
 
 
 def arg_max(volume: torch.Tensor) -> torch.Tensor:
-    """The place of the highest voxel: (B, J, D, H, W) → (B, J, 3) whole numbers, (B, J, H, W) →
-    (B, J, 2).
+    """Return the highest voxel of each volume: (B, J, D, H, W) → (B, J, 3), whole numbers.
+
+    Of a map: (B, J, H, W) → (B, J, 2).
     """
-    return _places(_flat(volume).argmax(-1), volume)
+    return _points(_flat(volume).argmax(-1), volume)
 
 
 def top_k(volume: torch.Tensor, k: int) -> torch.Tensor:
-    """The mean of the k highest voxels, each weighted by its height, what is negative by nothing:
-    (B, J, 3) or (B, J, 2).
+    """Return the mean of the k highest voxels, weighted by their heights: (B, J, 3) or (B, J, 2).
 
-    Without any height it is the highest voxel. Source: Structure-Aware 3D Hourglass, Section 3.5.
-    Errors: a k that is not 1 to the number of voxels.
+    Heights below 0 count as 0; without a positive height the highest voxel alone counts.
+    Errors: a k that is not 1 to the number of voxels. Source: Structure-Aware 3D Hourglass,
+    Section 3.5.
     """
     flat = _flat(volume)
     if not isinstance(k, int) or not 1 <= k <= flat.shape[-1]:
@@ -84,15 +91,14 @@ def top_k(volume: torch.Tensor, k: int) -> torch.Tensor:
     total = weight.sum(-1, keepdim=True)
     first = torch.arange(k, device=volume.device) == 0
     weight = torch.where(total > 0, weight / total, first.to(weight.dtype))
-    return (weight[..., None] * _places(index, volume)).sum(-2)
+    return (weight[..., None] * _points(index, volume)).sum(-2)
 
 
 def soft_arg_max(volume: torch.Tensor, sharpness: float = 1.0) -> torch.Tensor:
-    """The mean of all voxels under softmax(sharpness · volume): (B, J, 3) or (B, J, 2), and
-    differentiable.
+    """Return the mean of all voxels under softmax(sharpness · volume): (B, J, 3) or (B, J, 2).
 
-    Source: Sun et al., Integral Human Pose Regression (ECCV 2018). Errors: a sharpness that is not
-    above 0.
+    It is differentiable. Errors: a sharpness that is not above 0.
+    Source: Sun et al., Integral Human Pose Regression (ECCV 2018).
     """
     if not 0 < sharpness < math.inf:
         raise HandPoseError(f"sharpness {sharpness!r}: accepted are finite numbers > 0")
@@ -105,9 +111,10 @@ def soft_arg_max(volume: torch.Tensor, sharpness: float = 1.0) -> torch.Tensor:
     return torch.stack(each, -1)
 
 
-def _profiles(each: torch.Tensor):
-    """(B, J, axes, size), a profile along each axis → x, y and z, as volumes (or maps) one voxel
-    thick in the others.
+def _profiles(each: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield x, y and z as volumes (or maps) that are one voxel thick along the other axes.
+
+    `each`: (B, J, axes, size), a profile along each axis.
     """
     axes = each.shape[2]
     for axis in range(axes):
@@ -117,12 +124,14 @@ def _profiles(each: torch.Tensor):
 
 
 def _total(each: torch.Tensor) -> torch.Tensor:
-    """(B, J, axes, size) terms of each axis → their sum at every voxel."""
-    return sum(_profiles(each))
+    """Return the sum of the terms of all axes at every voxel; `each`: (B, J, axes, size)."""
+    total = sum(_profiles(each))
+    assert isinstance(total, torch.Tensor)  # of at least one axis
+    return total
 
 
-def _places(index: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
-    """Positions in the flattened volume → (..., 3) or (..., 2) places in the type of the volume."""
+def _points(index: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
+    """Return the points (..., 3) or (..., 2) at positions in the flattened volume, in its type."""
     each = []
     for side in reversed(volume.shape[2:]):
         each.append(index % side)
@@ -139,12 +148,12 @@ def _flat(volume: torch.Tensor) -> torch.Tensor:
     return volume.flatten(2)
 
 
-def _check_drawing(size, sigma, places) -> None:
+def _check_drawing(size: int, sigma: float, points: torch.Tensor) -> None:
     if not isinstance(size, int) or size < 1:
         raise HandPoseError(f"size {size!r}: accepted is a number of voxels from 1 on")
     if not 0 < sigma < math.inf:
         raise HandPoseError(f"sigma {sigma!r}: accepted are finite numbers of voxels > 0")
-    if places.ndim != 3 or places.shape[-1] not in (2, 3):
+    if points.ndim != 3 or points.shape[-1] not in (2, 3):
         raise HandPoseError(
-            f"places of shape {tuple(places.shape)}: accepted are (B, J, 3) and (B, J, 2)"
+            f"points of shape {tuple(points.shape)}: accepted are (B, J, 3) and (B, J, 2)"
         )

@@ -1,6 +1,6 @@
-"""Mean shift over small sets of weighted points: from several votes to the place where they agree.
+"""Mean shift over small sets of weighted points: from several votes to the point they agree on.
 
-Many sets at once: every leading axis is a set of its own, and nothing loops over them.
+All sets are computed at once, without a loop: each index of the leading axes is a set of its own.
 """
 
 import torch
@@ -13,11 +13,11 @@ def mean_shift(
     iterations: int = 10,
     start: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Where K weighted points pile up: (..., K, D), (..., K) → (..., D).
+    """Return the mode of each set of K weighted points: (..., K, D), (..., K) → (..., D).
 
     `iterations` times p ← Σ k(p_i − p) w_i p_i / Σ k(p_i − p) w_i with k(x) = exp(−|x|² / 2σ²)
     (DenseReg, Algorithm 1). `sigma` in the unit of the points; `start` (..., D), or None for
-    `densest`. Weights below 0 count as 0; where all of a set do, its points count alike.
+    `densest`. Weights below 0 count as 0; a set without positive weights has equal ones.
     """
     log = log_weights(weights.to(points.dtype))
     start = densest(points, log, sigma) if start is None else start
@@ -29,23 +29,26 @@ def mean_shift(
     known = log.movedim(-1, 0) - x.square().sum(0) / (2 * sigma**2)  # (K, ...)
     p = torch.zeros_like(x[:, 0])
     for _ in range(iterations):
-        # A soft-max over log weight and log kernel: far points underflow to nothing, never to 0/0.
+        # A soft-max over log weight and log kernel: far points underflow to 0, never to 0/0.
         share = (known + (x * (p / sigma**2)[:, None]).sum(0)).softmax(0)
         p = (x * share).sum(1)
     return start + p.movedim(0, -1)
 
 
 def log_weights(weights: torch.Tensor) -> torch.Tensor:
-    """(..., K) logarithms, −∞ for weights up to 0, and 0 throughout where a set has no other."""
+    """Return the logarithms of weights (..., K): −∞ for those up to 0.
+
+    In a set without positive weights all are 0.
+    """
     none = (weights <= 0).all(-1, keepdim=True)
     return weights.clamp_min(0).masked_fill(none, 1).log()
 
 
 def densest(points: torch.Tensor, log: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Of each set the point with the most weight around it, seen through the kernel: (..., K, D),
-    (..., K) → (..., D).
+    """Return of each set the point with the most weight around it, under the kernel.
 
-    Moves and turns with the points, unlike a grid.
+    (..., K, D), logarithms of weights (..., K) → (..., D). Unlike a grid's, the choice does not
+    depend on how the points are shifted or turned.
     """
     x = (points - points[..., :1, :]).movedim((-1, -2), (0, 1)).contiguous()  # (D, K, ...)
     apart = (x[:, :, None] - x[:, None]).square().sum(0)  # (K, K, ...)
@@ -56,19 +59,19 @@ def densest(points: torch.Tensor, log: torch.Tensor, sigma: float) -> torch.Tens
 def heaviest_cell(
     points: torch.Tensor, weights: torch.Tensor, cell: float = 50.0, cells: int = 4
 ) -> torch.Tensor:
-    """The middle of the cell with the most weight, of `cells`³ about 0: (..., K, 3), (..., K) →
-    (..., 3).
+    """Return the middle of the cell with the most weight, of `cells`³ cells around 0.
 
-    Where the code of DenseReg starts. What lies outside counts for the cell at the border.
+    (..., K, 3), (..., K) → (..., 3). The code of DenseReg starts there. Points outside count for
+    the cell at the border.
     """
-    place = (points / cell + cells / 2).floor().clamp(0, cells - 1)
-    same = (place[..., :, None, :] == place[..., None, :, :]).all(-1)  # (..., K, K)
+    index = (points / cell + cells / 2).floor().clamp(0, cells - 1)
+    same = (index[..., :, None, :] == index[..., None, :, :]).all(-1)  # (..., K, K)
     weight = (same * weights[..., None, :]).sum(-1)
-    return (_pick(place, weight.argmax(-1)) + 0.5 - cells / 2) * cell
+    return (_pick(index, weight.argmax(-1)) + 0.5 - cells / 2) * cell
 
 
 def _pick(points: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """(..., K, D) and an index (...) into K → (..., D)."""
+    """Return the chosen point of each set: (..., K, D) and an index (...) into K → (..., D)."""
     return points.gather(
         -2, chosen[..., None, None].expand(*chosen.shape, 1, points.shape[-1])
     ).squeeze(-2)

@@ -21,14 +21,14 @@ _KINDS = {
 def conv(
     channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3
 ) -> nn.Module:
-    """A convolution with bias that keeps the size (divides it by `stride`); the kernel is odd."""
+    """Return a convolution with bias, of an odd kernel, that divides the size by `stride`."""
     return _kinds(dimensions)[0](channels_in, channels_out, kernel, stride, padding=kernel // 2)
 
 
 def conv_bn(
     channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3
 ) -> nn.Sequential:
-    """Convolution, batch norm."""
+    """Return a convolution and batch norm."""
     return nn.Sequential(
         conv(channels_in, channels_out, kernel, stride, dimensions),
         _kinds(dimensions)[1](channels_out),
@@ -38,19 +38,22 @@ def conv_bn(
 def conv_bn_relu(
     channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3
 ) -> nn.Sequential:
-    """Convolution, batch norm, ReLU: the basic block of V2V-PoseNet."""
+    """Return a convolution, batch norm and ReLU: the basic block of V2V-PoseNet."""
     return nn.Sequential(
         *conv_bn(channels_in, channels_out, kernel, stride, dimensions), nn.ReLU(inplace=True)
     )
 
 
 def max_pool(dimensions: int = 3) -> nn.Module:
-    """Max pooling of 2×2×2 voxels with stride 2."""
+    """Return max pooling of 2×2×2 voxels with stride 2."""
     return _kinds(dimensions)[2](2)
 
 
 def up_bn_relu(channels_in: int, channels_out: int, dimensions: int = 3) -> nn.Sequential:
-    """Transposed convolution 2×2×2 with stride 2, batch norm, ReLU: every voxel becomes eight."""
+    """Return a transposed convolution 2×2×2 with stride 2, batch norm and ReLU.
+
+    Every voxel becomes eight.
+    """
     _, norm, _, transposed = _kinds(dimensions)
     return nn.Sequential(
         transposed(channels_in, channels_out, 2, 2), norm(channels_out), nn.ReLU(inplace=True)
@@ -58,10 +61,9 @@ def up_bn_relu(channels_in: int, channels_out: int, dimensions: int = 3) -> nn.S
 
 
 class Residual(nn.Module):
-    """Two convolutions 3×3×3 of the full width; ReLU follows the sum. The shortcut is a 1×1×1 where
-    the width changes.
+    """Two convolutions 3×3×3 of the full width; ReLU follows the sum.
 
-    Source: V2V-PoseNet.
+    The shortcut is a 1×1×1 where the width changes. Source: V2V-PoseNet.
     """
 
     def __init__(self, channels_in: int, channels_out: int, dimensions: int = 3):
@@ -81,8 +83,9 @@ class Residual(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Pre-activation bottleneck 1, 3, 1 of half the output width; nothing follows the sum. Source:
-    stacked hourglass.
+    """Pre-activation bottleneck 1, 3, 1 of half the output width; nothing follows the sum.
+
+    Source: stacked hourglass.
     """
 
     def __init__(self, channels_in: int, channels_out: int, dimensions: int = 3):
@@ -110,12 +113,11 @@ class Bottleneck(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """Down and up again, wider at each level: (B, channels[0], D, H, W) → the same shape. Source:
-    V2V-PoseNet.
+    """Halve and double a volume, wider at each level: (B, channels[0], D, H, W) → the same shape.
 
-    `channels` one width per level, at least two: (32, 64, 128) is the paper's. At each level a
+    `channels`: one width per level, at least two; (32, 64, 128) are the paper's. Each level has a
     residual on the skip, one that widens after the pooling, and one after the sum; `bottom`
-    residuals at the lowest. Sides are multiples of 2^(levels − 1).
+    residuals lie at the lowest. Sides are multiples of 2^(levels − 1). Source: V2V-PoseNet.
     """
 
     def __init__(self, channels: Sequence[int], bottom: int = 2, dimensions: int = 3):
@@ -135,6 +137,6 @@ class EncoderDecoder(nn.Module):
         return self.after(self.up(self.inner(self.down(x))) + self.skip(x))
 
 
-def _kinds(dimensions: int):
-    """Convolution, batch norm, pooling and transposed convolution of images or of volumes."""
+def _kinds(dimensions: int) -> tuple[type[nn.Module], ...]:
+    """Return convolution, batch norm, pooling and transposed convolution of images or volumes."""
     return _KINDS[one_of("number of dimensions", dimensions, _KINDS)]

@@ -1,17 +1,17 @@
 """DenseReg: dense 3D regression for hand pose estimation (Wan et al., CVPR 2018).
 
-Every pixel of a small map is a 3D point that says how near each joint is (a 3D heat map) and in
-which direction (a field of unit vectors), so that it can vote for the joint's place. The votes of
-the best pixels are merged by mean shift, each weighted by a 2D heat map at the pixel on which it
-falls.
+Every pixel of a small map is a 3D point. For it the network predicts how near each joint is (a 3D
+heat map) and in which direction (a field of unit vectors), so that the point votes for a position
+of the joint. The votes of the best pixels are merged by mean shift, each weighted by the value of a
+2D heat map at the pixel to which it projects.
 
-Coordinates: mm from the centre of the cube, turned and mirrored as the view is. Equation numbers
-are the paper's. Where the paper is silent, sizes and constants are those of the authors' code.
+Coordinates: mm from the centre of the cube, along the axes of the view. Equation numbers are the
+paper's. Sizes and constants that the paper does not state are those of the authors' code.
 """
 
 from dataclasses import dataclass, replace
 from math import inf, pi
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
 from handpose_lib.nets.batch_renorm import renormalise
-from handpose_lib.nets.blocks import Conv, conv_bn_relu, initialise
+from handpose_lib.nets.blocks import Conv, channels_last, conv_bn_relu, initialise
 from handpose_lib.nets.bottleneck import Bottleneck
 from handpose_lib.nets.heatmap import at, cones, peaks
 from handpose_lib.nets.hourglass import Hourglass
@@ -30,6 +30,7 @@ from handpose_lib.papers.method import (
     Method,
     Recipe,
     Variant,
+    add,
     check_multiple,
     check_positive,
 )
@@ -37,7 +38,7 @@ from handpose_lib.skeleton import Skeleton
 
 TITLE = "DenseReg"
 
-# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+# --- Configuration ------------------------------------------------------------
 
 CHOICES = {
     "head": ("dense", "offsets", "coordinates", "detection_coordinates", "detection_depth"),
@@ -55,23 +56,21 @@ class Config:
     channels        width of the hourglasses
     stacks, depth   number of hourglasses, and how often each halves the map
     head            'dense': R, S and V. Baselines of section 4.1: 'coordinates' (1),
-                    'detection_coordinates' (2),
-                    'detection_depth' (3), 'offsets' (4: raw offsets, learned and used where a joint
-                    is near)
+                    'detection_coordinates' (2), 'detection_depth' (3), 'offsets' (4: raw offsets,
+                    learned and used where a joint is near)
     normalisation   batch renormalisation, or plain batch norm
     dropout         in the last layers of V and of the baselines
-    theta, tau      how far a point of the surface (mm) and a pixel of the maps know a joint (the
-                    paper gives
-                    neither: the code's)
-    initial_std     spread of the initial kernels (the code's)
+    theta, tau      distance to the joint at which S (mm) and R (pixels of the maps) reach 0 (the
+                    code's: the paper gives neither)
+    initial_std     standard deviation of the initial kernels (the code's)
 
-    and of the read-out, which `decode` takes as well:
+    Fields of the decoding, which `decode` takes as well:
 
     candidates, sigma, iterations   K votes per joint, width (mm) of the kernel, steps of the mean
                                     shift
     weighted        Algorithm 1, or its approximation with equal weights
-    selection       'paper': the best by S, without weights by (1 + R) S. 'reference', as the code:
-                    always the latter
+    selection       'paper': the best by S, and by (1 + R) S for equal weights. 'reference', as the
+                    code: always the latter
     start           'densest' of the votes, or 'reference': the middle of the heaviest cell of 50 mm
     """
 
@@ -114,21 +113,24 @@ class Config:
             )
 
 
-# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+# --- Network ------------------------------------------------------------------
 
 
 class StackOutput(NamedTuple):
-    """What one stack says, h = w = size/4; J joints; what a baseline lacks is None."""
+    """Output of one stack, for J joints and h = w = size/4; None where a baseline has no such part.
 
-    depth: torch.Tensor  # (B, 1, h, w) of the pixels: 0 to 1 through the cube, background −1
-    heat2d: torch.Tensor | None = None  # (B, J, h, w) R: 1 on the joint's pixel, 0 from τ pixels on
-    heat3d: torch.Tensor | None = None  # (B, J, h, w) S: 1 at the joint, 0 from θ mm on
-    vectors: torch.Tensor | None = (
-        None  # (B, J, 3, h, w) V: unit vectors from point to joint; offsets / θ in baseline 4
-    )
-    joints: torch.Tensor | None = (
-        None  # (B, J, 3) in 100 mm from the centre, or (B, J, 1) of depth alone
-    )
+    depth     (B, 1, h, w) of the pixels: 0 to 1 through the cube, background −1
+    heat2d    (B, J, h, w) R: 1 at the joint's pixel, 0 from τ pixels on
+    heat3d    (B, J, h, w) S: 1 at the joint, 0 from θ mm on
+    vectors   (B, J, 3, h, w) V: unit vectors from point to joint; offsets / θ in baseline 4
+    joints    (B, J, 3) in 100 mm from the centre, or (B, J, 1) of depth alone
+    """
+
+    depth: torch.Tensor
+    heat2d: torch.Tensor | None = None
+    heat3d: torch.Tensor | None = None
+    vectors: torch.Tensor | None = None
+    joints: torch.Tensor | None = None
 
 
 class DenseReg(Method):
@@ -150,10 +152,10 @@ class DenseReg(Method):
         if config.normalisation == "renorm":
             renormalise(self)
         initialise(self, config.initial_std)
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def encode(self, crops: Crops) -> torch.Tensor:
-        """(B, 1, size, size) depth from 0 to 1 through the cube, background −1."""
+        """Return depth from 0 to 1 through the cube, background −1: (B, 1, size, size)."""
         return (prepare.image(crops, self.config.size, background=-3.0) + 1) / 2
 
     def forward(self, x: torch.Tensor) -> list[StackOutput]:
@@ -166,22 +168,23 @@ class DenseReg(Method):
         x = self.stem(x)
         y = []
         for stack, link in zip(self.stacks, [*self.links, None]):
-            features, maps, stage = stack(x, uvd)
-            y.append(stage)
+            features, maps, output = stack(x, uvd)
+            y.append(output)
             if link is not None:
                 x = link(x, features, maps)
         return y
 
     def _uvd(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, h, w) column and row in [-1, 1), and the depth of every fourth input pixel."""
+        """Return column and row in [-1, 1), and the depth, of every fourth pixel: (B, 3, h, w)."""
         n = self.config.size // 4
         scale = torch.arange(n, dtype=x.dtype, device=x.device) * (2 / n) - 1
         grid = torch.stack((scale.expand(n, n), scale[:, None].expand(n, n)))
         return torch.cat((grid.expand(len(x), -1, -1, -1), x[:, :, ::4, ::4]), 1)
 
     def parameter_groups(self, weight_decay: float) -> list[dict]:
-        """As the code: kernels decay but for those that feed the next stack; norms and biases do
-        not.
+        """Return the parameters in two groups, as the authors' code has them.
+
+        Kernels decay, except those that feed the next stack; norms and biases do not.
         """
         decayed, free = [], []
         for name, parameter in self.named_parameters():
@@ -193,10 +196,10 @@ class DenseReg(Method):
             {"params": free, "weight_decay": 0.0},
         ]
 
-    # ── Targets ──
+    # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
-        """Heat maps and vectors of the true joints."""
+        """Return heat maps and vectors of the true joints."""
         return self._targets(crops, self.encode(crops)[:, :, ::4, ::4])
 
     def _targets(self, crops: Crops, depth: torch.Tensor) -> StackOutput:
@@ -218,78 +221,77 @@ class DenseReg(Method):
         distance = offsets.norm(dim=2, keepdim=True)
         near = distance <= config.theta
         heat3d = (1 - distance[:, :, 0] / config.theta).clamp_min(0)  # Eq. 1, over θ
-        # Eq. 2 with its sign turned: Algorithm 1 walks from the point to the joint.
+        # Eq. 2 with the opposite sign: Algorithm 1 goes from the point to the joint.
         return StackOutput(depth, heat2d, heat3d, offsets / distance.clamp_min(1e-6) * near)
 
     def points(self, depth: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """D: the surface (B, 3, h, w) in mm that the pixels show, background on the far side of the
-        cube.
+        """Return D, the points that the pixels show: (B, 3, h, w) mm.
 
-        `depth` (B, 1, h, w) as in a `StackOutput`.
+        `depth`: (B, 1, h, w) as in a `StackOutput`. Background lies on the far side of the cube.
         """
         n = depth.shape[-1]
-        place = (torch.arange(n, dtype=depth.dtype, device=depth.device) * 4 + 0.5) * (
+        pixel = (torch.arange(n, dtype=depth.dtype, device=depth.device) * 4 + 0.5) * (
             2 / self.config.size
         ) - 1
         z = torch.where(depth < BACKGROUND, 1, 2 * depth - 1)
-        view = torch.cat((place.expand_as(z), place[:, None].expand_as(z), z), 1).to(
+        view = torch.cat((pixel.expand_as(z), pixel[:, None].expand_as(z), z), 1).to(
             crops.centre.dtype
         )
         xyz = prepare.from_view(view.flatten(2).transpose(1, 2), crops)
         return self._to_mm(xyz, crops).transpose(1, 2).unflatten(2, (n, n))
 
     def _to_mm(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """Points of the camera frame (B, N, 3) → mm from the centre along the axes of the view."""
+        """Return points of the camera frame (B, N, 3), mm from the centre along the view's axes."""
         return prepare.xyz_to_cube(xyz, crops) * (crops.cube / 2)[:, None, None]
 
     def _to_xyz(self, centred: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """The inverse of `_to_mm`."""
+        """Return points of the camera frame: the inverse of `_to_mm`."""
         return prepare.cube_to_xyz(centred / (crops.cube / 2)[:, None, None], crops)
 
     def _to_pixels(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """Π: points of the camera frame (B, N, 3) → (B, N, 2) pixels of the maps; pixel X sees
-        input pixel 4X.
+        """Return Π, the pixels of the maps (B, N, 2) to which points (B, N, 3) project.
+
+        Pixel X of a map shows input pixel 4X.
         """
         return ((prepare.to_view(xyz, crops)[..., :2] + 1) * (self.config.size / 2) - 0.5) / 4
 
-    # ── Loss ──
+    # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
-        """Eq. 3: squared errors of all maps, pixels and stacks, without weights between them.
+        """Return the squared errors of all maps, pixels and stacks, unweighted (Eq. 3).
 
-        Half their sum over the batch, as the code, for the sake of its balance with the weight
-        decay. Zeros outside of the balls count, but for baseline 4, which learns where a joint is
-        near.
+        The sum over the batch is halved, as in the code, to keep its balance with the weight decay.
+        Zeros far from the joint count, except in baseline 4, which learns near it only.
         """
         true = self._targets(crops, y[0].depth)
-        terms = {}
+        terms: dict[str, torch.Tensor] = {}
         for name in ("heat2d", "heat3d", "vectors", "joints"):
             target = getattr(true, name)
             if target is None:
                 continue
             masked = self.config.head == "offsets" and name == "vectors"
             counts = target.norm(dim=2, keepdim=True) <= 1 if masked else 1
-            terms[name] = (
-                sum(
-                    ((getattr(stage, name).to(target) - target).square() * counts).sum()
-                    for stage in y
-                )
-                / 2
-            )
-        return {**terms, "total": sum(terms.values())}
+            squares = [
+                ((getattr(output, name).to(target) - target).square() * counts).sum()
+                for output in y
+            ]
+            terms[name] = add(squares) / 2
+        return {**terms, "total": add(terms.values())}
 
-    # ── Decode ──
+    # --- Decode ---------------------------------------------------------------
 
-    def decode(self, y: list[StackOutput], crops: Crops, **read_out) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame, from the last stack; `read_out` replaces fields of the
-        configuration.
+    def decode(self, y: list[StackOutput], crops: Crops, **options: Any) -> torch.Tensor:
+        """Return the joints (B, J, 3), mm in the camera frame, from the last stack.
+
+        `options` replace fields of the configuration.
         """
-        stage, config = y[-1], replace(self.config, **read_out) if read_out else self.config
+        output, config = y[-1], replace(self.config, **options) if options else self.config
         if config.head in ("coordinates", "detection_coordinates"):
-            return self._to_xyz(100 * stage.joints.to(crops.centre.dtype), crops)
+            assert output.joints is not None
+            return self._to_xyz(100 * output.joints.to(crops.centre.dtype), crops)
         if config.head == "detection_depth":
-            return self._lifted(stage, crops)
-        votes, weights = self.votes(stage, crops, config)
+            return self._lifted(output, crops)
+        votes, weights = self.votes(output, crops, config)
         start = (
             heaviest_cell(votes, log_weights(weights).exp())
             if config.start == "reference"
@@ -300,16 +302,16 @@ class DenseReg(Method):
         )
 
     def votes(
-        self, stage: StackOutput, crops: Crops, config: Config | None = None
+        self, output: StackOutput, crops: Crops, config: Config | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Algorithm 1 up to its loop: the K best pixels' places for each joint, (B, J, K, 3) mm,
-        and weights (B, J, K).
+        """Return the votes of the K best pixels for each joint: Algorithm 1 up to its loop.
+
+        They are positions (B, J, K, 3), mm from the centre, and weights (B, J, K).
         """
-        config = config or self.config
-        heat2d, heat3d, vectors = (
-            None if t is None else t.to(crops.centre.dtype)
-            for t in (stage.heat2d, stage.heat3d, stage.vectors)
-        )
+        config, dtype = self.config if config is None else config, crops.centre.dtype
+        assert output.heat2d is not None and output.vectors is not None
+        heat2d, vectors = output.heat2d.to(dtype), output.vectors.to(dtype)
+        heat3d = None if output.heat3d is None else output.heat3d.to(dtype)
         if heat3d is None:
             score = heat2d  # baseline 4
         elif config.weighted and config.selection == "paper":
@@ -317,11 +319,11 @@ class DenseReg(Method):
         else:
             score = (1 + heat2d) * heat3d
         score, best = (
-            score.masked_fill(stage.depth < BACKGROUND, -inf).flatten(2).topk(config.candidates)
+            score.masked_fill(output.depth < BACKGROUND, -inf).flatten(2).topk(config.candidates)
         )
-        points = self.points(stage.depth, crops)[:, None].expand_as(vectors)
+        points = self.points(output.depth, crops)[:, None].expand_as(vectors)
 
-        def chosen(maps):  # (B, J, 3, h, w) → (B, J, K, 3)
+        def chosen(maps: torch.Tensor) -> torch.Tensor:  # (B, J, 3, h, w) → (B, J, K, 3)
             return maps.flatten(3).gather(3, best[:, :, None].expand(-1, -1, 3, -1)).transpose(2, 3)
 
         length = 1 if heat3d is None else (1 - heat3d.flatten(2).gather(2, best))[..., None]
@@ -329,25 +331,25 @@ class DenseReg(Method):
         weights = (score > -inf).to(votes)  # background has no vote
         if config.weighted:
             pixels = self._to_pixels(self._to_xyz(votes.flatten(1, 2), crops), crops)
-            weights = weights * at(heat2d, pixels.unflatten(1, votes.shape[1:3])).clamp_min(
-                0
-            )  # w = R(Π(p))
+            seen = at(heat2d, pixels.unflatten(1, votes.shape[1:3]))
+            weights = weights * seen.clamp_min(0)  # w = R(Π(p))
         return votes, weights
 
-    def _lifted(self, stage: StackOutput, crops: Crops) -> torch.Tensor:
-        """Baseline 3: the peak of the 2D heat map, at the depth that was regressed."""
-        pixels = peaks(stage.heat2d.to(crops.centre.dtype), self.config.tau)
+    def _lifted(self, output: StackOutput, crops: Crops) -> torch.Tensor:
+        """Return the peak of the 2D heat map at the regressed depth: baseline 3."""
+        assert output.heat2d is not None and output.joints is not None
+        pixels = peaks(output.heat2d.to(crops.centre.dtype), self.config.tau)
         view = (4 * pixels + 0.5) * (2 / self.config.size) - 1
-        depth = stage.joints.to(view) * 100 / (crops.cube / 2)[:, None, None]
+        depth = output.joints.to(view) * 100 / (crops.cube / 2)[:, None, None]
         return prepare.from_view(torch.cat((view, depth), -1), crops)
 
 
 BACKGROUND = -0.9
-"""Depths below are background: in the network's mask, among the points and among the candidates."""
+"""Smaller depths are background: in the network's mask, among the points and the candidates."""
 
 
 class Stack(nn.Module):
-    """Hourglass, 2D heat map, and what is regressed from both (Fig. 1; baselines: Fig. 2 b and c)."""
+    """Hourglass, 2D heat map, and the regression from both (Fig. 1; baselines: Fig. 2 b and c)."""
 
     def __init__(self, config: Config, joints: int):
         super().__init__()
@@ -366,13 +368,16 @@ class Stack(nn.Module):
                 self.near = nn.Sequential(Bottleneck(c + 3, c), Conv(c, joints, bias=True))
             self.direct = Vectors(c + maps, config, joints)
 
-    def forward(self, x, uvd):
+    def forward(
+        self, x: torch.Tensor, uvd: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, StackOutput]:
         depth, x = uvd[:, 2:], self.hourglass(x)
         features = self.features(x)
         heat2d = self.detect(features)
         if self.regress is not None:
             joints = self.regress(torch.cat((depth, features, heat2d), 1))
             return features, heat2d, StackOutput(depth, heat2d, joints=joints)
+        assert self.direct is not None
         maps, heat3d = [heat2d], None
         if self.near is not None:
             heat3d = self.near(torch.cat((features, uvd), 1))  # from F, u, v and d
@@ -386,9 +391,7 @@ class Stack(nn.Module):
 
 
 class Vectors(nn.Module):
-    """The unit vector field from all of the maps before it, once plain and once with the background
-    masked.
-    """
+    """The field of unit vectors, from all maps before it with and without the background."""
 
     def __init__(self, channels_in: int, config: Config, joints: int):
         super().__init__()
@@ -408,26 +411,27 @@ class Vectors(nn.Module):
             Conv(4 * c, 3 * joints, bias=True),
         )
 
-    def forward(self, x, uvd):
+    def forward(self, x: torch.Tensor, uvd: torch.Tensor) -> torch.Tensor:
         surface = (uvd[:, 2:] >= BACKGROUND).to(x.dtype)
         both = self.merge(torch.cat((self.plain(x), self.masked(x * surface)), 1))
         return self.head(torch.cat((both, uvd), 1))
 
 
 class Coordinates(nn.Module):
-    """Baseline 1: coordinates from the depth image, no maps at all (Fig. 2 a)."""
+    """Coordinates from the depth image without any maps: baseline 1 (Fig. 2 a)."""
 
     def __init__(self, config: Config, joints: int):
         super().__init__()
         self.regress = Regression(config.channels, config, joints, 3)
 
-    def forward(self, x, uvd):
+    def forward(self, x: torch.Tensor, uvd: torch.Tensor) -> tuple[torch.Tensor, None, StackOutput]:
         return x, None, StackOutput(uvd[:, 2:], joints=self.regress(x))
 
 
 class Regression(nn.Module):
-    """Maps to numbers: (B, C, h, w) → (B, J, numbers). The sizes are ours: the paper's stand in a
-    drawing only.
+    """Maps to numbers: (B, C, h, w) → (B, J, numbers).
+
+    The sizes are ours: the paper gives them in a drawing only.
     """
 
     def __init__(self, channels_in: int, config: Config, joints: int, numbers: int):
@@ -448,23 +452,23 @@ class Regression(nn.Module):
         )
         self.numbers = numbers
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.trunk(x).flatten(1)).unflatten(1, (-1, self.numbers))
 
 
 class Link(nn.Module):
-    """What the next stack sees: its predecessor's input, features and maps."""
+    """The input of the next stack: the sum of its predecessor's input, features and maps."""
 
     def __init__(self, config: Config, joints: int):
         super().__init__()
         c, maps = config.channels, {"dense": 5, "offsets": 4}.get(config.head, 1)
         self.maps, self.features = Conv(maps * joints, c, bias=True), Conv(c, c, bias=True)
 
-    def forward(self, x, features, maps):
+    def forward(self, x: torch.Tensor, features: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         return x + self.maps(maps) + self.features(features)
 
 
-# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+# --- Variants -----------------------------------------------------------------
 
 METHOD = DenseReg
 VARIANTS = {
@@ -494,7 +498,7 @@ VARIANTS = {
 }
 
 
-# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+# --- Recipes ------------------------------------------------------------------
 
 # mm: side of the cube. The code crops around the true joints instead, in training and, but for NYU,
 # in the test. Sets that the paper leaves out take the side in their spec, and a body is as much
@@ -504,27 +508,28 @@ DATASETS = tuple(CUBES)
 BODY = {"theta": 640.0, "sigma": 320.0}
 
 SMALL = {"channels": 64, "size": 48, "tau": 1.5}
-"""Half the width on smaller crops: every variant's network under 'ablation' and, with one stack,
-under 'smoke'.
+"""Half the width on smaller crops: the network of every variant in profile 'ablation' and, with one
+stack, in 'smoke'.
 """
 NARROW = 175.0
-"""mm: side of the cube for `small` under 'laptop'. In 250 mm the pixels of its 12 × 12 maps would
-be 21 mm apart, wider than a finger, and the five that vote so far from the joint that every degree
-by which V is wrong would count; here and there a fingertip is outside instead.
+"""mm: side of the cube of `small` in profile 'laptop'. In 250 mm the pixels of its 12 × 12 maps
+would be 21 mm apart, wider than a finger, and the five voting points so far from the joint that a
+small error in the direction of V would shift the vote a lot. The price: some fingertips are outside.
 """
 
 
 def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
-    """How the variant is trained on a data set.
+    """Return how the variant is trained on a data set.
 
-    'paper': section 4, and where it is silent the code: weight decay coupled, 80 epochs in which
-    the rate falls tenfold every 10 epochs (20 on MSRA), rotation and aspect. Left out: the code's
-    cutting of gradients to ±0.2, of which the paper says nothing, and its batches of 5 × 40.
-    The others are ours, as for the other methods: a rate that falls to zero along half a cosine,
-    decoupled weight decay, mild augmentation about the cube of the test, no dropout, which pays
-    only where frames are seen often, plain batch norm, from which the other departs too slowly to
-    be seen in minutes, and larger initial kernels: from 0.01 the layers of V that have no norm take
-    hundreds of updates to wake up.
+    'paper': section 4 and, where it is silent, the code: coupled weight decay, 80 epochs in which
+    the rate falls tenfold every 10 epochs (20 on MSRA), rotation and aspect. Two things of the code
+    are left out: gradients clipped to ±0.2, which the paper does not mention, and batches of
+    5 × 40.
+    The other profiles are ours, as for the other methods: a rate that falls to zero along half a
+    cosine, decoupled weight decay, and mild augmentation around the test's cube. There is no
+    dropout, which helps only if frames are seen often. Batch norm is plain, since renormalisation
+    departs from it too slowly to matter within minutes. The initial kernels are larger: from 0.01,
+    the layers of V without norm need hundreds of updates before they respond.
     """
     cube, body = CUBES[dataset], BODY if dataset == "itop" else {}
     if profile == "paper":

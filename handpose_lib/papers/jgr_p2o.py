@@ -35,7 +35,7 @@ from handpose_lib.skeleton import Skeleton
 
 TITLE = "JGR-P2O"
 
-# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+# --- Configuration ------------------------------------------------------------
 
 CHOICES = {
     "reasoning": ("skeleton", "feature_similarity", "parameterised", "attention", "none"),
@@ -89,7 +89,7 @@ class Config:
             raise HandPoseError(f"beta {self.beta!r}: accepted are finite numbers ≥ 0")
 
 
-# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+# --- Network ------------------------------------------------------------------
 
 
 class StackOutput(NamedTuple):
@@ -156,7 +156,7 @@ class JGRP2O(Method):
         z = x[:, :, ::4, ::4]
         return torch.cat((self.grid.to(z.dtype).expand(len(z), -1, -1, -1), z), 1)
 
-    # ── Targets ──
+    # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
         """The joints, and each pixel's offset to each of them."""
@@ -173,7 +173,7 @@ class JGRP2O(Method):
         uvz = torch.cat((uv, n[..., 2:]), -1)
         return uvz.clamp(-1, 1) if self.config.clip_targets else uvz
 
-    # ── Loss ──
+    # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """Eq. 9: over all stacks, 'coord' (Eq. 7) + β 'offset' (Eq. 8).
@@ -194,7 +194,7 @@ class JGRP2O(Method):
     def _huber(self, value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         return F.huber_loss(value, true.to(value.dtype), reduction="sum", delta=self.config.delta)
 
-    # ── Decode ──
+    # --- Decode ---------------------------------------------------------------
 
     def decode(self, y: list[StackOutput], crops: Crops) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame, from the last stack."""
@@ -320,7 +320,7 @@ def _grid(config: Config) -> torch.Tensor:
     return torch.stack((x.expand(n, n), x[:, None].expand(n, n)))
 
 
-# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+# --- Variants -----------------------------------------------------------------
 
 METHOD = JGRP2O
 VARIANTS = {
@@ -354,7 +354,7 @@ VARIANTS = {
 }
 
 
-# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+# --- Recipes ------------------------------------------------------------------
 
 # mm: sides of the cube when training and when testing (the code's; the paper gives none). Synthetic
 # frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. Sets that the paper
@@ -405,7 +405,7 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
                 "rotation": (-pi, pi),
                 "scale": (0.9, 1.1),
                 "translation": 10.0,
-                "one_of": True,
+                "one_at_a_time": True,
             },
             cube_train=cube_train,
             cube_test=cube_test,

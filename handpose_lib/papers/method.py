@@ -82,7 +82,7 @@ class Method(nn.Module, ABC):
         ]
 
     def _true_joints(self, crops: Crops) -> torch.Tensor:
-        """Return the crops' joints (B, J, 3), mm. Errors: none, or not as many as the skeleton's."""
+        """Return the crops' joints (B, J, 3), mm. Errors: none, or not the skeleton's number."""
         if crops.joints is None:
             raise HandPoseError(f"{self.name} needs joints for its targets: these crops have none")
         if crops.joints.shape[1] != len(self.skeleton):
@@ -165,7 +165,7 @@ class Recipe:
         return self.schedule == "exponential" and not self.keep_epochs
 
 
-# --- Checks of a configuration --------------------------------------------------
+# --- For the papers' modules --------------------------------------------------
 
 
 def check_multiple(config: Any, name: str, unit: int, least: int | None = None) -> None:
@@ -183,3 +183,10 @@ def check_positive(config: Any, *names: str) -> None:
             raise HandPoseError(
                 f"{name} {getattr(config, name)!r}: accepted are finite numbers > 0"
             )
+
+
+def add(terms: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the sum of at least one tensor."""
+    total = sum(terms)
+    assert isinstance(total, torch.Tensor)
+    return total

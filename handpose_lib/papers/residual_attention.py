@@ -30,7 +30,7 @@ from handpose_lib.skeleton import SKELETONS, Skeleton
 
 TITLE = "Residual Attention"
 
-# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+# --- Configuration ------------------------------------------------------------
 
 ATTENTION = ("residual", "product", "none")
 LOSSES = ("squared", "distance")
@@ -82,7 +82,7 @@ class Config:
             )
 
 
-# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+# --- Network ------------------------------------------------------------------
 
 
 class StackOutput(NamedTuple):
@@ -156,7 +156,7 @@ class ResidualAttention(Method):
             )
         ]
 
-    # ── Prior ──
+    # --- Prior ----------------------------------------------------------------
 
     def before_training(self, batches: Iterable[Crops]) -> None:
         """Fit the prior, by `fit_prior`."""
@@ -183,7 +183,7 @@ class ResidualAttention(Method):
         groups[1]["params"] += [p for p in prior if p.requires_grad]
         return groups
 
-    # ── Targets ──
+    # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
         """The joints, and their coefficients."""
@@ -196,7 +196,7 @@ class ResidualAttention(Method):
         """The crops' joints (B, J, 3) in the cube."""
         return prepare.xyz_to_cube(self._true_joints(crops), crops)
 
-    # ── Loss ──
+    # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """'pose': an error of the joints in the cube, since the paper gives no loss but trains end
@@ -220,7 +220,7 @@ class ResidualAttention(Method):
         )
         return {"pose": pose, "total": pose}
 
-    # ── Decode ──
+    # --- Decode ---------------------------------------------------------------
 
     def decode(self, y: list[StackOutput], crops: Crops) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame."""
@@ -303,7 +303,7 @@ def _initialise(method: nn.Module) -> None:
             nn.init.zeros_(part.bias)
 
 
-# ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
+# --- Metrics ------------------------------------------------------------------
 
 CENTRE_JOINTS = {name: known.centre for name, known in SKELETONS.items() if known.centre}
 """The joint that the paper leaves out of its means as 'used for normalisation', and does not name:
@@ -334,7 +334,7 @@ def measures(
     }
 
 
-# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+# --- Variants -----------------------------------------------------------------
 
 METHOD = ResidualAttention
 VARIANTS = {
@@ -357,7 +357,7 @@ VARIANTS = {
 }
 
 
-# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+# --- Recipes ------------------------------------------------------------------
 
 # mm, of the cube in training and test: DeepPrior++'s, which the paper follows without giving its
 # own; on MSRA its commonest of five. Synthetic frames take what the other methods of this book

@@ -40,7 +40,7 @@ from handpose_lib.skeleton import Skeleton
 
 TITLE = "3D Hourglass"
 
-# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+# --- Configuration ------------------------------------------------------------
 
 RESIDUALS = {"bottleneck": Bottleneck, "full": Residual}
 CHOICES = {
@@ -137,7 +137,7 @@ class Config:
         return self.size // 2
 
 
-# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+# --- Network ------------------------------------------------------------------
 
 
 class StackOutput(NamedTuple):
@@ -194,7 +194,7 @@ class StructureAwareHourglass(Method):
                 x = link(x, features, maps)
         return y
 
-    # ── Targets ──
+    # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
         """A bell about every joint and one about every bone (Sections 3.3 and 3.4); or the joints
@@ -216,7 +216,7 @@ class StructureAwareHourglass(Method):
             config.peak * bones,
         )
 
-    # ── Loss ──
+    # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """'joints' (Eq. 1) over all stacks + 'bones' (Eq. 2) over all but the last.
@@ -229,7 +229,7 @@ class StructureAwareHourglass(Method):
             terms["bones"] = sum(_squares(output.bones, true.bones) for output in y[:-1])
         return {**terms, "total": sum(terms.values())}
 
-    # ── Decode ──
+    # --- Decode ---------------------------------------------------------------
 
     def decode(self, y: list[StackOutput], crops: Crops, k: int | None = None) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame, from the last stack, by its `k` highest voxels
@@ -326,7 +326,7 @@ def _squares(value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     return F.mse_loss(value.to(true.dtype), true, reduction="sum") / len(true)
 
 
-# ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
+# --- Metrics ------------------------------------------------------------------
 
 
 def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
@@ -338,7 +338,7 @@ def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
     ).item()
 
 
-# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+# --- Variants -----------------------------------------------------------------
 
 METHOD = StructureAwareHourglass
 VARIANTS = {
@@ -376,7 +376,7 @@ VARIANTS = {
 }
 
 
-# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+# --- Recipes ------------------------------------------------------------------
 
 # mm, of the cube in training and test. NYU: the paper gives none; 250 is what its average voxel of
 # 8 mm comes to in 32³. MSRA: wide enough to hold the cut-out hand whole, whose points then decide

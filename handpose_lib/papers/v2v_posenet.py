@@ -42,7 +42,7 @@ from handpose_lib.skeleton import Skeleton
 
 TITLE = "V2V-PoseNet"
 
-# ── Configuration ────────────────────────────────────────────────────────────────────────────────
+# --- Configuration ------------------------------------------------------------
 
 CHOICES = {
     "input": ("voxels", "depth"),
@@ -103,7 +103,7 @@ class Config:
             )
 
 
-# ── Places ───────────────────────────────────────────────────────────────────────────────────────
+# --- Places -------------------------------------------------------------------
 #
 # Two conventions, each a pair. Whoever draws by one and decodes by the other is off by half an
 # input voxel along every axis, 1.1 to 1.4 mm; the method therefore has one field for both.
@@ -130,7 +130,7 @@ def from_output_voxels(places: torch.Tensor, size: int, convention: str) -> torc
     return voxels.from_voxels(places, size // 2)
 
 
-# ── Network ──────────────────────────────────────────────────────────────────────────────────────
+# --- Network ------------------------------------------------------------------
 
 
 class StackOutput(NamedTuple):
@@ -197,7 +197,7 @@ class V2VPoseNet(Method):
             return [StackOutput(joints=y.unflatten(1, (-1, 3)))]
         return [StackOutput(y if y.ndim == 5 else y.unflatten(1, (len(self.skeleton), -1)))]
 
-    # ── Targets ──
+    # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
         """Eq. 1: a bell of height 1 around each joint, or its logarithm for the cross entropy; or
@@ -224,7 +224,7 @@ class V2VPoseNet(Method):
     def _over_pixels(self) -> bool:
         return (self.config.input, self.config.output) == ("depth", "likelihood")
 
-    # ── Loss ──
+    # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
         """Eq. 2 of the likelihood, or the same of coordinates: their mean or, a frame's, sum; or
@@ -247,7 +247,7 @@ class V2VPoseNet(Method):
                 error = error * found[0].numel()
         return {name: error, "total": error}
 
-    # ── Decode ──
+    # --- Decode ---------------------------------------------------------------
 
     def decode(self, y: list[StackOutput], crops: Crops, **read_out) -> torch.Tensor:
         """(B, J, 3) mm in the camera frame; `read_out` replaces `read_out`, `k` and `sharpness` of
@@ -273,7 +273,7 @@ class V2VPoseNet(Method):
 READ_OUT = ("read_out", "k", "sharpness")
 """What may change once a network is trained. The convention may not: it is that of the targets."""
 
-# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+# --- Variants -----------------------------------------------------------------
 
 METHOD = V2VPoseNet
 VARIANTS = {
@@ -308,7 +308,7 @@ VARIANTS = {
 }
 
 
-# ── Recipes ──────────────────────────────────────────────────────────────────────────────────────
+# --- Recipes ------------------------------------------------------------------
 
 # mm: side of the cube, which stands in the code only; of other sets, the side in their spec.
 CUBES = {

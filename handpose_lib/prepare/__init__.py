@@ -5,8 +5,8 @@
     crops = augment(crops, generator)               # another view of the same windows
     x = image(crops, 96)                            # (B, 1, 96, 96) in [-1, 1]
 
-`batch` does the first two for a list of frames. Everything is batched torch code that runs where
-the batch lives.
+`batch` does the first two for a list of frames. Everything is batched PyTorch code that runs on the
+device of the batch.
 """
 
 from handpose_lib.prepare.augment import augment

@@ -1,8 +1,8 @@
 """Augmentation: another view of the same windows.
 
-The view is turned, enlarged, moved and stretched; the window and the joints stay as they are, and
-`view.image`, `view.to_view` and `view.xyz_to_cube` all look through the same view. So image and
-joints agree by construction.
+The view is turned, enlarged, moved and stretched; the window and the joints stay as they are.
+`view.image`, `view.to_view` and `view.xyz_to_cube` all use the same view, so that image and joints
+agree by construction.
 """
 
 from dataclasses import replace
@@ -23,25 +23,24 @@ def augment(
     scale: tuple[float, float] = (0.9, 1.1),
     translation: float = 10.0,
     aspect: tuple[float, float] = (1.0, 1.0),
-    one_of: bool = False,
+    one_at_a_time: bool = False,
 ) -> Crops:
-    """A random view of each crop, every range drawn uniformly.
+    """Return a random view of each crop, every value drawn uniformly from its range.
 
-    `rotation` rad in the image plane; `scale` of the cube's side; `translation` of its centre, up
-    to so many mm along each axis; `aspect` stretch of x against y. `one_of` changes only one of
-    these per sample, with equal odds of none, as the code of JGR-P2O does (card §7). The draws come
-    from a `generator` on the CPU and are the same wherever the batch lives; sample i takes the i-th
-    seven numbers. Errors: a range that is empty or not positive where it must be, a generator
-    elsewhere.
+    `rotation`: rad in the image plane; `scale`: factor of the cube's side; `translation`: largest
+    shift of its centre along each axis, mm; `aspect`: stretch of x against y. `one_at_a_time`
+    changes at most one of translation, rotation, and scale with aspect per sample, all four cases
+    with equal odds, as the code of JGR-P2O does. The draws come from a `generator` on the CPU and
+    are the same on every device; sample i takes the i-th seven numbers.
+    Errors: a range that is empty or not positive where it must be, a generator elsewhere.
     """
     _check(generator, rotation, scale, translation, aspect)
-    like = crops.cube
-    draws = torch.rand(len(crops), 7, generator=generator, dtype=torch.float32).to(like)
+    draws = torch.rand(len(crops), 7, generator=generator, dtype=torch.float32).to(crops.cube)
     turned = _between(draws[:, 0], *rotation)
     scaled = _between(draws[:, 1], *scale)
     stretched = _between(draws[:, 2], *aspect)
     moved = _between(draws[:, 3:6], -translation, translation)
-    if one_of:
+    if one_at_a_time:
         mode = (draws[:, 6] * len(MODES)).floor()
         moved = moved * (mode == 0)[:, None]
         turned = turned * (mode == 1)
@@ -58,14 +57,21 @@ def augment(
 
 
 def _between(uniform: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Map numbers from [0, 1) to [low, high)."""
     return low + (high - low) * uniform
 
 
-def _check(generator, rotation, scale, translation, aspect) -> None:
+def _check(
+    generator: torch.Generator,
+    rotation: tuple[float, float],
+    scale: tuple[float, float],
+    translation: float,
+    aspect: tuple[float, float],
+) -> None:
     if generator.device.type != "cpu":
         raise HandPoseError(
             f"augment: a generator on {generator.device}: accepted is one on the CPU, so that the "
-            "draws do not depend on where the batch lives"
+            "draws do not depend on the device of the batch"
         )
     if not rotation[0] <= rotation[1]:
         raise HandPoseError(f"augment: rotation {rotation}: accepted is (low, high) in rad")

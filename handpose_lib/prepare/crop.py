@@ -1,8 +1,8 @@
 """Cutting the window around a cube out of depth images, at the camera's own resolution.
 
 Nothing is resampled here: the window keeps the measured pixels, and `view.image` resamples once,
-through whatever view augmentation has chosen. The window is wider than the cube (`margin`), so that
-a rotated or enlarged view still finds its corners.
+through the view that augmentation has chosen. The window is wider than the cube (`margin`), so that
+it holds the corners of a rotated or enlarged view.
 """
 
 import math
@@ -32,12 +32,13 @@ def crop(
 ) -> Crops:
     """Cut a window for each image of a batch.
 
-    `depth` (B, H, W) mm; `camera` a `Camera`, (4,) or (B, 4); `centre` (B, 3) mm; `cube` its side
-    in mm, one number or (B,); `joints` (B, J, 3) mm; `hands` B times 'right' or 'left'. A window
-    holds cube · margin at the depth of the centre; what reaches over the image's edge is 0. All
-    windows of the batch have one side: the smallest multiple of 8 pixels that holds each, or
-    `size`, which then cuts those that are larger. Errors: shapes that do not fit, a centre that is
-    not in front of the camera, a cube or margin that is not positive.
+    `depth`: (B, H, W) mm; `camera`: a `Camera`, (4,) or (B, 4); `centre`: (B, 3) mm; `cube`: its
+    side in mm, one number or (B,); `joints`: (B, J, 3) mm; `hands`: B times 'right' or 'left'. A
+    window holds cube · margin at the depth of the centre; pixels beyond the image's edge are 0. All
+    windows of a batch have one side: the smallest multiple of 8 pixels that holds each of them, or
+    `size`, which cuts those that are larger.
+    Errors: shapes that do not fit, a centre that is not in front of the camera, a cube or margin
+    that is not positive.
     """
     _check(depth, centre, joints, hands, ids, margin)
     batch = len(depth)
@@ -81,12 +82,12 @@ def batch(
     margin: float = MARGIN,
     size: int | None = None,
 ) -> Crops:
-    """The crops of a list of frames, which may come from cameras of different image size.
+    """Return the crops of a list of frames, whose cameras may differ in image size.
 
-    `centre` is where the cube sits: 'mass' or 'outline' (see `locate`), 'true'
-    (the mean of the joints) or 'stored' (the frames' own reference points). Errors: no frames, an
-    unknown centre, a frame that lacks what the centre needs, frames with and without joints, no
-    hand found.
+    `centre` says where the cube sits: 'mass' or 'outline' (see `locate`), 'true' (the mean of the
+    joints) or 'stored' (the frames' own reference points).
+    Errors: no frames, an unknown centre, a frame that lacks what the centre needs, frames with and
+    without joints, no hand found.
     """
     if not frames:
         raise HandPoseError("a batch of no frames: accepted is at least one frame")
@@ -107,11 +108,11 @@ def batch(
 
 
 def _copy(window: torch.Tensor, image: torch.Tensor, u: int, v: int, extent: int) -> None:
-    """Copy the pixels at most `extent` from (u, v) into the middle of `window`, as far as both
-    reach.
+    """Copy the pixels at most `extent` from (u, v) into the middle of `window`.
 
-    A copy per image beats one gather over the batch about four times on a CPU. Cutting at the
-    sample's own extent, not the batch's, keeps a sample the same in every batch.
+    Only what lies in both image and window is copied. On a CPU one copy per image is about four
+    times as fast as one gather over the batch. The extent is the sample's own, not the batch's, so
+    that a sample is the same in every batch.
     """
     height, width = image.shape
     half = window.shape[-1] // 2
@@ -125,7 +126,7 @@ def _copy(window: torch.Tensor, image: torch.Tensor, u: int, v: int, extent: int
 
 
 def _stack(frames: list[DepthFrame]) -> torch.Tensor:
-    """(B, H, W): the images of all frames, smaller ones padded with 0 at the right and the bottom."""
+    """Return the images of all frames, (B, H, W), padded with 0 at the right and the bottom."""
     if len({frame.depth.shape for frame in frames}) == 1:
         return torch.stack([frame.depth for frame in frames])
     height, width = (max(frame.depth.shape[axis] for frame in frames) for axis in (0, 1))
@@ -158,7 +159,14 @@ def _needed(
     return values
 
 
-def _check(depth, centre, joints, hands, ids, margin) -> None:
+def _check(
+    depth: torch.Tensor,
+    centre: torch.Tensor,
+    joints: torch.Tensor | None,
+    hands: list[str] | None,
+    ids: list[str] | None,
+    margin: float,
+) -> None:
     batch = len(depth)
     if depth.ndim != 3:
         raise HandPoseError(f"crop: depth of shape {tuple(depth.shape)}: accepted is (B, H, W)")

@@ -1,10 +1,10 @@
-"""Voxels: which cells of the cube a depth image fills, and places counted in them.
+"""Voxels: which cells of the cube a depth image fills, and coordinates counted in voxels.
 
 A cube of size³ voxels spans the normalised coordinates [-1, 1]³ of `view.xyz_to_cube`, in which
 nothing is distorted by perspective: voxel i covers [-1 + 2i/size, -1 + 2(i + 1)/size). The measured
 pixels of the window become points, the points go through the view, and only then are they put into
 voxels: a turned or enlarged view costs no resolution, and volumes and joints share one map. Volumes
-are stored [z][y][x]; places are (x, y, z), and the middle of voxel k is k.
+are stored [z][y][x]; coordinates are (x, y, z), and the middle of voxel k is k.
 """
 
 from dataclasses import replace
@@ -16,25 +16,24 @@ from handpose_lib.frames import Crops
 from handpose_lib.prepare.view import xyz_to_cube
 
 ROOM = 1 + 1 / 1024
-"""A fitted cube over the extent of its points, so that the outermost ones lie in the last voxels
-and not beside them.
+"""Side of a fitted cube over the extent of its points: the outermost points lie in the last voxels,
+not beside them.
 """
 
 
 def occupancy(crops: Crops, size: int) -> torch.Tensor:
-    """Which voxels hold a measured point: (B, 1, size, size, size), 1 or 0 in the type of the
-    depth.
+    """Return which voxels hold a measured point: (B, 1, size, size, size), 1 or 0.
 
-    Pixels without depth and points outside the cube fill nothing. Source: V2V-PoseNet, Section 5.
-    Errors: a size that is not a whole number above 0.
+    Pixels without depth and points outside the cube fill nothing. The type is that of the depth.
+    Errors: a size that is not a whole number above 0. Source: V2V-PoseNet, Section 5.
     """
     if not isinstance(size, int) or size < 1:
         raise HandPoseError(f"size {size!r}: accepted is a number of voxels from 1 on")
     batch, side = crops.depth.shape[:2]
     row, column = _candidates(crops)  # (n,) and (n,)
     frame, z = row // side, crops.depth.take(row * side + column)
-    # A point is z · (a, b, 1) with a of its column and b of its row: so is its voxel, z · (a' + b')
-    # + the frame's offset.
+    # A point is z · (a, b, 1), a from its column and b from its row. Its voxel is then of the form
+    # z · (a' + b') plus an offset that depends on the frame alone.
     across, down = _rays(crops)
     linear, offset = _to_voxel(crops, size)
     index, inside = frame, z > 0
@@ -49,19 +48,19 @@ def occupancy(crops: Crops, size: int) -> torch.Tensor:
         )
         inside &= (voxel >= 0) & (voxel < size)
         index = index * size + voxel.long()
-    # What fills nothing fills a voxel behind the last one, which is then left out.
+    # Points outside fill a voxel behind the last one, which is then left out.
     volume = crops.depth.new_zeros(batch * size**3 + 1)
     volume.index_fill_(0, torch.where(inside, index, batch * size**3), 1.0)
     return volume[:-1].reshape(batch, 1, size, size, size)
 
 
 def fit_cloud(crops: Crops) -> Crops:
-    """`crops` in the cubes that just hold their points: centre in the middle of their box, side its
-    largest extent.
+    """Return the crops in the smallest cubes that hold their points.
 
-    The points are those inside the old cube, and the box is along the axes of the camera; both
-    disregard rotation, aspect and mirror of the view, which stay as they are, so that turning a
-    view does not change what it is fitted to. A frame whose points have no extent keeps its cube.
+    The centre is the middle of the points' bounding box, and the side its largest extent. The
+    points are those inside the old cube, and the box is parallel to the axes of the camera; both
+    ignore rotation, aspect and mirror of the view, so that rotating a view does not change the fit.
+    A frame whose points have no extent keeps its cube.
     Source: Structure-Aware 3D Hourglass, Section 3.1.
     """
     points, measured = _points(crops)
@@ -79,39 +78,37 @@ def fit_cloud(crops: Crops) -> Crops:
 
 
 def to_voxels(n: torch.Tensor, size: int) -> torch.Tensor:
-    """Normalised coordinates (..., 3) → places in voxels: -1 is -1/2, and 1 is size - 1/2."""
+    """Return normalised coordinates (..., 3) in voxels: −1 becomes −1/2, 1 becomes size − 1/2."""
     return (n + 1) * (size / 2) - 0.5
 
 
-def from_voxels(places: torch.Tensor, size: int) -> torch.Tensor:
-    """The inverse of `to_voxels`."""
-    return (places + 0.5) * (2 / size) - 1
+def from_voxels(position: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the normalised coordinates of positions in voxels: the inverse of `to_voxels`."""
+    return (position + 0.5) * (2 / size) - 1
 
 
 def _candidates(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels that may lie in the cubes: rows (n,), counted through all windows, and columns
-    (n,).
+    """Return the pixels that may lie in the cubes: rows (n,) and columns (n,).
 
-    On a CPU those in its range of depth, a tenth of all as a rule. Elsewhere all: nothing there
-    waits for their number.
+    Rows are counted over all windows. On a CPU these are the pixels in the cube's range of depth,
+    usually a tenth of all. On other devices all pixels are kept: selecting some would wait for the
+    device to count them.
     """
     if crops.depth.device.type != "cpu":
-        pixel, side = (
-            torch.arange(crops.depth.numel(), device=crops.depth.device),
-            crops.depth.shape[-1],
-        )
+        side = crops.depth.shape[-1]
+        pixel = torch.arange(crops.depth.numel(), device=crops.depth.device)
         return pixel // side, pixel % side
-    middle, reach = (
-        crops.centre[:, 2, None, None],
-        (crops.cube / 2)[:, None, None] + 1,
-    )  # 1 mm more than rounding may need
+    middle = crops.centre[:, 2, None, None]
+    reach = (crops.cube / 2)[:, None, None] + 1  # 1 mm more than rounding may need
     near = (crops.depth > (middle - reach).clamp_min(0)) & (crops.depth < middle + reach)
-    return near.flatten(0, 1).nonzero().unbind(1)
+    row, column = near.flatten(0, 1).nonzero().unbind(1)
+    return row, column
 
 
 def _to_voxel(crops: Crops, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The affine map voxel = xyz @ linear + offset, (B, 3, 3) and (B, 3): what the view does with
-    four points.
+    """Return the affine map voxel = xyz @ linear + offset, (B, 3, 3) and (B, 3).
+
+    It follows from where the view maps four points.
     """
     far = 1024.0  # mm, as large as the points, so that differences keep their precision
     corners = torch.cat((crops.centre.new_zeros(1, 3), far * torch.eye(3).to(crops.centre)))
@@ -120,9 +117,7 @@ def _to_voxel(crops: Crops, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _points(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels of the windows as points (B, S², 3) mm in the camera frame, and which of them were
-    measured (B, S²).
-    """
+    """Return the windows' pixels as points (B, S², 3) mm, and which were measured, (B, S²)."""
     across, down = _rays(crops)
     z = crops.depth
     points = torch.stack((z * across[:, None], z * down[:, :, None], z), -1)
@@ -130,7 +125,7 @@ def _points(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _rays(crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
-    """x/z of the columns and y/z of the rows of the windows, each (B, S)."""
+    """Return x/z of the columns and y/z of the rows of the windows, each (B, S)."""
     fx, fy, u0, v0 = crops.camera[:, :, None].unbind(1)
     pixel = torch.arange(crops.depth.shape[-1], dtype=crops.depth.dtype, device=crops.depth.device)
     return (pixel + crops.origin[:, :1] - u0) / fx, (pixel + crops.origin[:, 1:] - v0) / fy

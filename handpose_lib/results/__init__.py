@@ -1,1 +1,1 @@
-"""Records of runs, the tables made from them, and the trained networks that come with the book."""
+"""Runs, their records, tables made from records, and the trained networks of the book."""

@@ -1,7 +1,7 @@
-"""Records of what was trained or measured: the settings, the code and the result.
+"""Records of trainings and measurements: the settings, the code and the result.
 
-Every table of the book is made of these. A record is the file `record.json` in a folder of its own,
-with the fields of `COMMON` and those of its kind, see `KINDS`:
+All tables of the book are made from records. A record is the file `record.json` in a folder of its
+own, with the fields of `COMMON` and those of its kind, see `KINDS`:
 
     <root>/<paper>/<profile>/<variant>-<dataset>-s<seed>/    kind 'training': a run of a paper
         record.json
@@ -11,8 +11,8 @@ with the fields of `COMMON` and those of its kind, see `KINDS`:
     <root>/labels/<key>.ids.txt    names in the same order: once per set of frames
     <root>/<kind>/             every other kind: record.json, and weights where a network is kept
 
-A run in a folder of another name keeps its labels inside it. With predictions and labels any
-measure can be computed again, now or in years.
+A run in a folder of another name keeps its labels inside it. With predictions and labels, every
+measure can be computed again later.
 """
 
 import datetime
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from handpose_lib import paths
 from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
@@ -93,7 +94,7 @@ KINDS = {
         "cpu_seconds": float,
     },
 }
-"""Kind → the fields that its records have besides those of `COMMON`."""
+"""Kind → fields of its records besides those of `COMMON`."""
 
 _NAMED = {
     "code": ("modules", "digest"),
@@ -108,13 +109,13 @@ _DECIMALS = 2  # 0.01 pixel and 0.01 mm
 
 
 class Record(dict):
-    """A validated record: a dictionary with the fields of its kind, and the `folder` it lies in."""
+    """A validated record: a dictionary with the fields of its kind, and its `folder`."""
 
     _folder: Path | None = None
 
     @property
     def folder(self) -> Path:
-        """Where its files lie. Errors: `HandPoseError` for a record that was not written yet."""
+        """The folder of its files. Errors: `HandPoseError` if the record was not written yet."""
         if self._folder is None:
             raise HandPoseError(f"the record {self.key} was not written yet: it has no folder")
         return self._folder
@@ -125,7 +126,7 @@ class Record(dict):
 
     @property
     def key(self) -> str:
-        """Where it lies below a root of records."""
+        """Its folder below a root of records."""
         if self["kind"] != "training":
             return self["kind"]
         run = f"{self['variant']}-{self.dataset_name}-s{self['seed']}"
@@ -133,21 +134,21 @@ class Record(dict):
 
     @property
     def dataset_name(self) -> str:
-        """What recipes call the data set: 'synthetic' for the embedded one, else its name."""
+        """The name of the data set in recipes: 'synthetic' for the embedded one."""
         embedded = self["dataset"]["synthetic"] and self["dataset"]["name"] == "msra"
         return "synthetic" if embedded else self["dataset"]["name"]
 
     @property
     def error_mm(self) -> float:
-        """The mean joint error of a training."""
+        """The mean joint error of a training, mm."""
         return self["metrics"]["mean_joint_error_mm"]
 
 
 def create(kind: str, modules: Sequence[str], **fields: Any) -> Record:
-    """A record of what was done just now, not yet written.
+    """Return a new record, not yet written.
 
-    `modules` are what decides the result: modules of the library by their dotted names, scripts by
-    their paths in the project. `fields` are those of the kind, and `device`.
+    `modules`: the code that determines the result, modules of the library by their dotted names and
+    scripts by their paths in the project. `fields`: those of the kind, and `device`.
     Errors: `DataError` for a field that is missing, of another type, or unknown.
     """
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -155,12 +156,24 @@ def create(kind: str, modules: Sequence[str], **fields: Any) -> Record:
     return validated({"schema": SCHEMA, "kind": kind, "code": code, "created": now, **fields})
 
 
-def new(*, method, history, recipe, test, centre, metrics, baselines, inference) -> Record:
-    """The record of a finished training, its files not yet written.
+def new(
+    *,
+    method: Any,
+    history: Any,
+    recipe: Any,
+    test: Any,
+    centre: str,
+    metrics: dict[str, Any],
+    baselines: dict[str, float],
+    inference: dict[str, Any],
+) -> Record:
+    """Return the record of a finished training, its files not yet written.
 
-    `method` the trained network, `history` what `training.fit` returned, `test` the data set that
-    it was scored on with `centre` and the recipe's test cube; `metrics`, `baselines` and
-    `inference` as `evaluation` returns them.
+    method     the trained network, a `papers.method.Method`; `recipe` its `papers.method.Recipe`
+    history    what `training.fit` returned
+    test       the `datasets.Dataset` of the test, cropped at `centre` in the recipe's test cube
+
+    `metrics`, `baselines` and `inference` are those that `evaluation` returns.
     """
     settings = history.settings
     return validated(
@@ -217,15 +230,26 @@ def new(*, method, history, recipe, test, centre, metrics, baselines, inference)
 
 
 def save(
-    record: Record, out=None, *, predicted, joints, ids: Sequence[str], weights=None, half=False
+    record: Record,
+    out: Path | str | None = None,
+    *,
+    predicted: torch.Tensor,
+    joints: torch.Tensor,
+    ids: Sequence[str],
+    weights: nn.Module | Mapping[str, torch.Tensor] | None = None,
+    half: bool = False,
 ) -> Record:
-    """Write a run into the folder `out` (None: its place below the committed records).
+    """Write a run into a folder and return the record, with its folder.
 
-    The record comes last, so that a folder with a record is whole; what was there of an earlier run
-    is replaced. `predicted`, `joints` (N, J, 3) mm and the N names `ids` in the same order;
-    `weights` a method or state dict to keep, its parameters in 16 bits if `half`
-    (running statistics of batch norms stay as they are: they may exceed the range). Returns the
-    record, with its folder.
+    out                  None: its folder below the committed records
+    predicted, joints    (N, J, 3) mm; `ids` are the N names in the same order
+    weights              a method or state dict to keep; with `half`, its parameters in 16 bits.
+                         Running statistics of batch norms stay as they are: they may exceed the
+                         range
+
+    An earlier run in the folder is replaced. The record is written last, so that a folder with a
+    record is complete.
+    Errors: not one prediction, label and name per frame; joints that are not finite.
     """
     record = validated(record)
     if not len(predicted) == len(joints) == len(ids):
@@ -246,7 +270,7 @@ def save(
 
     (folder / "record.json").unlink(missing_ok=True)
     for suffix, text in ((".txt", lines), (".ids.txt", names)):
-        if not (path := _labels(record, suffix)).exists():  # its name follows from its content
+        if not (path := _labels(record, suffix)).exists():  # the content determines the name
             write_text(path, text)
     write_text(folder / "predictions.txt", _lines(predicted, camera))
     if weights is not None:
@@ -256,11 +280,14 @@ def save(
     return record
 
 
-def write(record: Record, out: Path | str | None = None, *, weights=None) -> Record:
-    """Write a record of another kind than 'training' into the folder `out`, None for its place.
+def write(
+    record: Record, out: Path | str | None = None, *, weights: nn.Module | None = None
+) -> Record:
+    """Write a record of another kind than 'training' and return it, with its folder.
 
-    `weights`: a module whose weights are kept beside it, its parameters in 16 bits. The record
-    comes last, so that a folder with a record is whole. Returns the record, with its folder.
+    `out`: the folder, None for its folder below the committed records. `weights`: a network to keep
+    with the record, its parameters in 16 bits. The record is written last, so that a folder with a
+    record is complete.
     """
     record = validated(record)
     record.folder = folder = paths.records() / record.key if out is None else Path(out)
@@ -272,9 +299,9 @@ def write(record: Record, out: Path | str | None = None, *, weights=None) -> Rec
 
 
 def load(folder: Path | str, kind: str | None = None) -> Record:
-    """The record in a folder, of the `kind` that is expected, None for any.
+    """Return the record in a folder; `kind` is the expected kind, None for any.
 
-    Errors: `DataError` where it is missing, broken or of another kind, naming file and field.
+    Errors: `DataError` if it is missing, broken or of another kind, naming file and field.
     """
     path = Path(folder) / "record.json"
     record = validated(read_json(path), path)
@@ -285,16 +312,18 @@ def load(folder: Path | str, kind: str | None = None) -> Record:
 
 
 def load_all(root: Path | str | None = None, kind: str = "training") -> list[Record]:
-    """Every record of a kind below `root` (None: the committed ones), sorted by where they lie."""
+    """Return all records of a kind below `root` (None: the committed ones), sorted by folder."""
     root = paths.records() if root is None else Path(root)
     found = [load(path.parent) for path in sorted(root.rglob("record.json"))]
     return [record for record in found if record["kind"] == one_of("kind", kind, KINDS)]
 
 
-def find(root=None, **wanted) -> list[Record]:
-    """The records below `root` whose fields are as `wanted`, by seed and age; possibly none.
+def find(root: Path | str | None = None, **wanted: Any) -> list[Record]:
+    """Return the trainings below `root` with the wanted fields, sorted by folder; possibly none.
 
-    find(method="jgr_p2o", profile="laptop", variant="paper", dataset="msra", synthetic=True)
+        find(method="jgr_p2o", profile="laptop", variant="paper", dataset="msra", synthetic=True)
+
+    Errors: a field that cannot be searched by.
     """
     for name in wanted:
         one_of(
@@ -310,10 +339,9 @@ def find(root=None, **wanted) -> list[Record]:
 
 
 def joints(record: Record) -> tuple[torch.Tensor, torch.Tensor]:
-    """(predicted, true) joints (N, J, 3) mm, float64, from the run's files; see `ids` for the
-    order.
+    """Return the (predicted, true) joints, each (N, J, 3) mm, float64, from the files of a run.
 
-    Errors: files that are missing, damaged or of different length.
+    The frames are those of `ids`. Errors: files that are missing, damaged or of different length.
     """
     count = len(record["metrics"]["per_joint_mm"])
     camera = torch.tensor(record["dataset"]["camera"], dtype=torch.float64)
@@ -327,7 +355,7 @@ def joints(record: Record) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def ids(record: Record) -> list[str]:
-    """The names of the predicted frames, in the order of the predictions."""
+    """Return the names of the predicted frames, in the order of the predictions."""
     path = _labels(record, ".ids.txt")
     try:
         return path.read_text(encoding="utf-8").splitlines()
@@ -337,8 +365,8 @@ def ids(record: Record) -> list[str]:
         ) from error
 
 
-def load_weights(record: Record, method) -> None:
-    """Fill `method` with the weights of a run. Errors: none kept, or of another network."""
+def load_weights(record: Record, method: Any) -> None:
+    """Load the weights of a run into `method`. Errors: none kept, or those of another network."""
     if record["files"]["weights"] is None:
         raise DataError(f"{record.key} keeps no weights: accepted is a run saved with them")
     state = read_tensors(record.folder / "weights.safetensors")
@@ -352,7 +380,7 @@ def load_weights(record: Record, method) -> None:
 
 
 def is_stale(record: Record) -> bool:
-    """Has the code changed since the run? Comments, docstrings and layout do not count."""
+    """Return whether the code has changed since the run; docstrings and layout do not count."""
     try:
         return code_digest(record["code"]["modules"]) != record["code"]["digest"]
     except HandPoseError:  # a module that is no longer there
@@ -360,14 +388,14 @@ def is_stale(record: Record) -> bool:
 
 
 def code_digest(modules: Sequence[str]) -> str:
-    """A digest of the present code of modules and scripts, and of all that these import."""
+    """Return a digest of the present code of modules and scripts and of all that they import."""
     return _code_digest(tuple(modules))
 
 
 def restamp(record: Record, **replayed: Any) -> None:
-    """Give a record the digest of the present code, which was seen to compute the same.
+    """Give a record the digest of the present code, which was shown to compute the same.
 
-    `replayed` says how that was seen; it is kept in the record, with the digest of the run itself.
+    `replayed`: how that was shown. It is kept in the record, with the digest of the original run.
     """
     code = record["code"]
     first = code.get("replayed", {}).get("instead_of", code["digest"])
@@ -380,9 +408,9 @@ def restamp(record: Record, **replayed: Any) -> None:
 
 
 def rename_data(record: Record, new: str) -> None:
-    """Give the data set of a training another fingerprint, where its content is the same.
+    """Give the data set of a training another fingerprint, if its content is the same.
 
-    A synthetic set's fingerprint tells by which code it was made. Labels take the new name too.
+    The fingerprint of a synthetic set depends on the code that made it. The labels are renamed too.
     """
     old = record["dataset"]["fingerprint"]
     before = {suffix: _labels(record, suffix) for suffix in (".txt", ".ids.txt")}
@@ -395,8 +423,8 @@ def rename_data(record: Record, new: str) -> None:
             write_text(renamed, path.read_text(encoding="utf-8"))
 
 
-def validated(record: Mapping, where: Path | str = "record") -> Record:
-    """`record` as a `Record`. Errors: a field missing, of another type, or unknown."""
+def validated(record: Mapping[str, Any], where: Path | str = "record") -> Record:
+    """Return `record` as a `Record`. Errors: a field missing, of another type, or unknown."""
     for name in ("schema", "kind"):
         if name not in record:
             raise DataError(f"{where}: field {name!r} is missing; accepted is a record")
@@ -432,17 +460,18 @@ def _code_digest(modules: tuple[str, ...]) -> str:
     return provenance.digest([*provenance.closure([*named, *scripts]), *scripts])
 
 
-def _labels(record, suffix) -> Path:
-    """The file of the labels: below the root of the run's folder, or in a folder of another name
-    itself.
+def _labels(record: Record, suffix: str) -> Path:
+    """Return the file of the labels.
+
+    It lies below the root of the records, or in the run's folder if that has another name.
     """
     folder = record.folder.resolve()
     root = folder.parents[2] if folder.as_posix().endswith(f"/{record.key}") else folder
     return root / "labels" / (record["dataset"]["labels"] + suffix)
 
 
-def _read(path, joints) -> torch.Tensor:
-    """(N, J, 3) `u v d`, float64, of a file with one frame per line."""
+def _read(path: Path, joints: int) -> torch.Tensor:
+    """Return uvd (N, J, 3), float64, from a file with one frame per line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -461,8 +490,11 @@ def _read(path, joints) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), joints, 3)
 
 
-def _lines(joints, camera) -> str:
-    """(N, J, 3) mm as text, one frame per line; a bad network may put joints behind the camera."""
+def _lines(joints: torch.Tensor, camera: torch.Tensor) -> str:
+    """Return joints (N, J, 3) mm as text, one frame per line.
+
+    Joints behind the camera are accepted: a bad network may predict them.
+    """
     uvd = xyz_to_uvd(joints.detach().cpu().double(), camera, check=False)
     if not uvd.isfinite().all():
         raise HandPoseError("joints that are not finite, or in the plane of the camera")
@@ -470,17 +502,15 @@ def _lines(joints, camera) -> str:
     return "".join(" ".join(f"{value:.{_DECIMALS}f}" for value in row) + "\n" for row in rows)
 
 
-def _halved(state):
-    """Parameters in 16 bits; running statistics and counters as they are."""
+def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a state dict with parameters in 16 bits, running statistics and counters unchanged."""
     return {
         name: value.half() if value.is_floating_point() and "running_" not in name else value
         for name, value in state.items()
     }
 
 
-def _field(record, name):
-    return (
-        record["dataset"]["name" if name == "dataset" else name]
-        if name in ("dataset", "synthetic")
-        else record[name]
-    )
+def _field(record: Record, name: str) -> Any:
+    if name == "dataset":
+        return record["dataset"]["name"]
+    return record["dataset"]["synthetic"] if name == "synthetic" else record[name]

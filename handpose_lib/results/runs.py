@@ -1,25 +1,26 @@
-"""One training from its frames to its record: the steps, and one function over them.
+"""One training run from its frames to its record: the steps, and one function that does them all.
 
     run = Run("jgr_p2o", profile="smoke", seed=1)
     record = run.complete()                          # all of the steps below, one after the other
 
     data = run.open_data()                           # splits, and the source of training frames
     method = run.create_method(data)                 # the network, its weights drawn from the seed
-    run.prepare_method(method, data)                 # what has to happen before the first update
+    run.prepare_method(method, data)                 # what precedes the first update
     history = run.train(method, data)
     baselines = run.baselines(data)
     predicted = run.predict(method, data)            # (N, J, 3) mm, on the test frames
     record = run.record(method, history, data, predicted, baselines)
     run.save(record, method, data, predicted)        # record, predictions, weights
 
-The training notebooks show these steps, and each adds what its paper alone needs. A run that was
-cut off goes on where it stopped: `train` keeps a checkpoint in the folder of the run.
+The training notebooks show these steps, and each adds what only its paper needs. An interrupted
+run resumes where it stopped: `train` keeps a checkpoint in the folder of the run.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,15 +36,15 @@ from handpose_lib.training import ensemble
 FRAMES = ("stored", "on_the_fly")
 WEIGHTS = ("half", "full", "none")
 HELD_OUT = 8
-"""The subject whom a run holds out if nothing else is said, of MSRA's nine."""
+"""The default held-out subject of MSRA's nine."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run learns from and is tested on.
+    """The data of a run: data sets for training, validation (or None) and test.
 
-    `train`, `validation` (or None) and `test` are data sets; `centre` says where cubes sit, as
-    `prepare.batch` takes it; `source` yields the batches of the training.
+    centre    where cubes sit, as `prepare.batch` takes it
+    source    yields the batches of the training
     """
 
     train: Dataset
@@ -54,11 +55,11 @@ class Data:
 
     @property
     def known(self) -> Dataset | training.Stored:
-        """The training frames, cut already where they are stored: for baselines and priors."""
+        """The training frames for baselines and priors; if they are stored, their cut windows."""
         return self.source if isinstance(self.source, training.Stored) else self.train
 
     def describe(self) -> str:
-        """Two lines: the test frames, and the frames of the training."""
+        """Return two lines: the test frames, and the frames of the training."""
         stored = isinstance(self.source, training.Stored)
         frames = f"{len(self.train):,} frames" if stored else "frames rendered on the fly"
         return f"{self.test.describe()}\ntraining on {frames}"
@@ -66,21 +67,21 @@ class Data:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a training and its test.
+    """All settings of a training and its test.
 
     paper      a name of `papers.names()`; `variant`, a key of `papers.variants(paper)`
     profile    one of `papers.method.PROFILES`: how much the training may cost
-    dataset    a name of `splits.NAMES`; `root` its folder, None for its place in the data folder
-    subject    held out, of MSRA's nine; `view` of NYU's three or ITOP's two, None for the papers'
-    epochs     None: as the recipe says
+    dataset    a name of `splits.NAMES`; `root` is its folder, None for the one in the data folder
+    subject    held out of MSRA's nine; `view`: camera of a set with several, None for the papers'
+    epochs     None: those of the recipe
     seed       of weights, order of the frames, augmentation
     frames     'stored' | 'on_the_fly'; None: on the fly for profile paper on synthetic frames
-    centre     where the cube sits, as `splits.open_splits` takes it; None: as the recipe says, else
+    centre     where cubes sit, as `splits.open_splits` takes it; None: as the recipe says, else
                what the set has. `centres`: a folder of V2V-PoseNet's centre files
     out        folder of the run; None: below the build folder
-    weights    what is kept of the network: 'half' (16 bits), 'full' or 'none'
+    weights    'half' keeps the weights in 16 bits, 'full' in 32, 'none' does not keep them
 
-    Errors: names that are not known.
+    Errors: unknown names.
     """
 
     paper: str
@@ -106,13 +107,13 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """How the network is trained: the paper's recipe for this set, profile and variant."""
+        """The paper's recipe for this data set, profile and variant."""
         recipe = papers.recipe(self.paper, self.dataset, self.profile, self.variant)
         return replace(recipe, epochs=self.epochs or recipe.epochs)
 
     @property
     def folder(self) -> Path:
-        """Where checkpoint, record, predictions and weights of the run lie."""
+        """The folder with checkpoint, record, predictions and weights of the run."""
         if self.out:
             return Path(self.out)
         parts = [f"{self.variant}-{self.dataset}-s{self.seed}"]
@@ -123,9 +124,9 @@ class Run:
         return paths.build() / "runs" / self.paper / self.profile / "-".join(parts)
 
     def open_data(self, locate: Callable[[Dataset], Dataset] | None = None) -> Data:
-        """Open the splits of the set and the source of training frames.
+        """Open the splits of the data set and the source of training frames.
 
-        A validation split is set aside where the recipe chooses among epochs. `locate` replaces the
+        A validation split is set aside if the recipe chooses among epochs. `locate` replaces the
         stored reference points: it takes a data set and returns one with other points.
         Errors: see `splits.open_splits`.
         """
@@ -157,24 +158,25 @@ class Run:
 
     def create_method(self, data: Data) -> Method:
         """Create the network, its first weights drawn from the run's seed."""
+        assert data.test.skeleton is not None  # splits have labels
         torch.manual_seed(self.seed)
         return papers.create(
             self.paper, data.test.skeleton.name, self.variant, **self.recipe.network
         )
 
     def prepare_method(self, method: Method, data: Data) -> None:
-        """Let the method learn from the training frames what it needs before the first update."""
+        """Fit what the method needs before the first update, on the training frames."""
         method.before_training(self.augmented(data))
 
     def augmented(self, data: Data) -> Iterator[Crops]:
-        """Every training frame once, in batches of crops augmented as in the training."""
+        """Yield every training frame once, in batches of crops augmented as in the training."""
         sweep = evaluation.sweep(data.known, cube=self.recipe.cube_test, centre=data.centre)
         for number, crops in enumerate(sweep):
             random = training.generator(self.seed, "prior", number)
             yield prepare.augment(crops, random, **self.recipe.augmentation)
 
-    def train(self, method: Method, data: Data, **options) -> training.History:
-        """Train the method in place; `options` as of `training.fit` (progress, until, …)."""
+    def train(self, method: Method, data: Data, **options: Any) -> training.History:
+        """Train the method in place; `options` are those of `training.fit` (progress, until, …)."""
         return training.fit(
             method,
             data.source,
@@ -187,7 +189,7 @@ class Run:
         )
 
     def baselines(self, data: Data) -> dict[str, float]:
-        """Errors in mm of the mean pose and of nearest neighbours on the test frames."""
+        """Return the errors in mm of the mean pose and of nearest neighbours on the test frames."""
         return evaluation.baselines(
             data.known,
             data.test,
@@ -197,17 +199,17 @@ class Run:
         )
 
     def predict(self, method: Method, data: Data) -> torch.Tensor:
-        """(N, J, 3) mm in the camera frame: what the network finds on the test frames.
+        """Return the predicted joints (N, J, 3) of the test frames, mm in the camera frame.
 
-        Where the recipe asks for an ensemble, the mean over the networks of all epochs.
+        If the recipe asks for an ensemble, they are the mean over the networks of all epochs.
         """
-        options = {"cube": self.recipe.cube_test, "centre": data.centre}
+        cube, centre = self.recipe.cube_test, data.centre
         if self.recipe.ensemble:
-            return ensemble.predict(method, self.folder, data.test, **options)
-        return evaluation.predict(method, data.test, **options)
+            return ensemble.predict(method, self.folder, data.test, cube=cube, centre=centre)
+        return evaluation.predict(method, data.test, cube=cube, centre=centre)
 
     def throughput(self, method: Method, data: Data) -> dict[str, dict]:
-        """Frames per second of the network in batches of 1 and of 32."""
+        """Return the throughput of the network in batches of 1 and of 32 frames."""
         frames = data.test.frames(i % len(data.test) for i in range(32))
         few = prepare.batch(frames, self.recipe.cube_test, data.centre)
         few = few.to(next(method.parameters()).device)
@@ -222,11 +224,11 @@ class Run:
         data: Data,
         predicted: torch.Tensor,
         baselines: dict[str, float],
-        **measures,
+        **measures: Any,
     ) -> records.Record:
-        """The record of the run: all facts and the measures of `predicted`, not yet written.
+        """Return the record of the run with the measures of `predicted`, not yet written.
 
-        `measures` are kept beside those of `evaluation.score`: what a paper alone measures.
+        `measures`: further measures of one paper, kept beside those of `evaluation.score`.
         """
         if self.recipe.ensemble:
             history = replace(history, choice=f"mean of {self.recipe.epochs} epochs")
@@ -244,7 +246,7 @@ class Run:
     def save(
         self, record: records.Record, method: Method, data: Data, predicted: torch.Tensor
     ) -> records.Record:
-        """Write record, predictions, labels and, if asked for, weights into the run's folder."""
+        """Write record, predictions, labels and, if they are kept, weights into the folder."""
         return records.save(
             record,
             self.folder,
@@ -255,8 +257,8 @@ class Run:
             half=self.weights == "half",
         )
 
-    def complete(self, **options) -> records.Record:
-        """Do all of the steps and return the record as it was saved; `options` as of `train`."""
+    def complete(self, **options: Any) -> records.Record:
+        """Do all steps and return the saved record; `options` are those of `training.fit`."""
         data = self.open_data()
         method = self.create_method(data)
         self.prepare_method(method, data)

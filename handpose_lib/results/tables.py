@@ -1,6 +1,7 @@
-"""Tables of results: what a paper printed beside what we measured, never typed, never mixed.
+"""Tables that show the results of a paper beside ours, which come from records.
 
-A paper's tables lie in `book/tables/<method>.json`:
+A column never mixes results on real and on synthetic frames. The tables of a paper are in
+`book/tables/<method>.json`:
 
     {"method": "jgr_p2o", "paper": "<key in references.bib>", "source": "...",
      "results": {"NYU": {"table": "5", "row": "JGR-P2O"}, ...},
@@ -9,10 +10,10 @@ A paper's tables lie in `book/tables/<method>.json`:
                                 "parameters": "1.37M"}, ...],
                       "claims": [{"text": "...", "better": "paper", "worse": "parameterised"}]}}}
 
-A table of results on several data sets has `columns` instead of `dataset`, and its rows one entry
-per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `results` names, for each
-data set, the table and the row with the paper's own result. `compare` adds our column,
-from records, and `claims` asks of each of the paper's claims whether it holds there:
+A table of results on several data sets has `columns` instead of `dataset`, and its rows have one
+entry per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `results` names, for
+each data set, the table and the row with the paper's own result. `compare` adds our column, and
+`claims` tests each of the paper's claims on our trainings:
 
     table = compare(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
     table                                                      # in a notebook: the table
@@ -26,6 +27,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from handpose_lib import paths
 from handpose_lib.errors import DataError, HandPoseError, one_of
@@ -39,21 +41,19 @@ STALE = "†"
 
 @dataclass(frozen=True)
 class Source:
-    """Where the numbers of a column come from: a data set, real or synthetic
-    (fingerprint: which one).
-    """
+    """The data set of the numbers in a column; the fingerprint tells synthetic sets apart."""
 
     dataset: str
     synthetic: bool
     fingerprint: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{'synthetic ' if self.synthetic else ''}{self.dataset}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry: the number that a comparison uses (None for text), and how it is shown."""
+    """One entry: its number (None for text) and its text; `stale` if the code changed since."""
 
     value: float | None
     text: str
@@ -62,14 +62,14 @@ class Cell:
 
 @dataclass
 class Column:
-    """One column. All its results are on one data set, real or synthetic, never both."""
+    """One column. All its results are on one data set."""
 
     name: str
     source: Source | None = None
     cells: dict[str, Cell] = field(default_factory=dict)
 
     def add(self, row: str, cell: Cell, source: Source | None) -> None:
-        """Put `cell` into `row`. Errors: a result on other data than the column's."""
+        """Put a cell into a row. Errors: a result on other data than the column's."""
         if source != self.source:
             raise HandPoseError(
                 f"column {self.name!r} holds results on {_named(self.source)}: "
@@ -80,7 +80,7 @@ class Column:
 
 @dataclass
 class Table:
-    """Rows by label and columns by name; shows itself in a notebook, and as `markdown()`."""
+    """Rows by label and columns by name; notebooks show it as a table."""
 
     title: str
     rows: list[str]
@@ -89,7 +89,7 @@ class Table:
     """Name of the column with our results."""
 
     def value(self, row: str, column: str) -> float:
-        """The number in a cell. Errors: no such row or column, or no number there."""
+        """Return the number in a cell. Errors: no such row or column, or no number there."""
         cell = self._cell(
             one_of("row", row, self.rows), one_of("column", column, [c.name for c in self.columns])
         )
@@ -98,7 +98,7 @@ class Table:
         return cell.value
 
     def markdown(self) -> str:
-        """The table in Markdown, its title above and its notes below."""
+        """Return the table in Markdown, with its title above and its notes below."""
         lines = [
             f"**{self.title}**",
             "",
@@ -112,7 +112,7 @@ class Table:
         return "\n".join(lines + [f"\n{note}" for note in self.notes()]) + "\n"
 
     def notes(self) -> list[str]:
-        """What a reader has to know beside the numbers."""
+        """Return the notes below the table: synthetic frames, runs of earlier code."""
         sources = [
             f"{c.name}: results on {c.source} frames."
             for c in self.columns
@@ -139,17 +139,18 @@ class Table:
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
-    def _cell(self, row, column) -> Cell:
+    def _cell(self, row: str, column: str) -> Cell:
         return next(c for c in self.columns if c.name == column).cells.get(row, Cell(None, MISSING))
 
-    def _text(self, row, column) -> str:
+    def _text(self, row: str, column: str) -> str:
         cell = self._cell(row, column)
         return cell.text + (STALE if cell.stale else "")
 
 
-def load(method: str, folder=None) -> dict:
-    """The tables that a paper printed: `<folder>/<method>.json` (None: the book's). Errors:
-    missing, broken.
+def load(method: str, folder: Path | str | None = None) -> dict[str, Any]:
+    """Return the tables that a paper printed, from `<folder>/<method>.json` (None: the book's).
+
+    Errors: `DataError` if the file is missing or broken.
     """
     path = Path(folder or paths.project() / "book" / "tables") / f"{method}.json"
     paper = read_json(path)
@@ -172,8 +173,8 @@ def load(method: str, folder=None) -> dict:
     return paper
 
 
-def own_error(paper: Mapping, dataset: str) -> float | None:
-    """Return the mean joint error in mm that a paper prints for itself, None without one.
+def own_error(paper: Mapping[str, Any], dataset: str) -> float | None:
+    """Return the mean joint error in mm that a paper prints for its method, None without one.
 
     `dataset`: a name as in `results` of its file, such as 'NYU'.
     """
@@ -185,8 +186,8 @@ def own_error(paper: Mapping, dataset: str) -> float | None:
     return next(row[key] for key, name in _results(table).items() if name == dataset)
 
 
-def printed(paper: Mapping, name: str) -> Table:
-    """A table as the paper printed it: results in mm on real data, then the plain facts."""
+def printed(paper: Mapping[str, Any], name: str) -> Table:
+    """Return a table as the paper printed it: results in mm on real data, then plain facts."""
     table = _table(paper, name)
     results = _results(table)
     facts = [key for key in table["rows"][0] if key not in ("label", "variant", *results)]
@@ -202,13 +203,17 @@ def printed(paper: Mapping, name: str) -> Table:
 
 
 def compare(
-    paper: Mapping, name: str, found: Iterable[records.Record], *, profile: str, label: str = "ours"
+    paper: Mapping[str, Any],
+    name: str,
+    found: Iterable[records.Record],
+    *,
+    profile: str,
+    label: str = "ours",
 ) -> Table:
-    """A paper's table with our column: the mean joint error of the records with `profile`, over
-    seeds.
+    """Return a paper's table with our column: the mean joint error of the records of a profile.
 
-    Several seeds show as mean ± standard deviation with their number. Errors: records on different
-    data, since a column never mixes real and synthetic results, nor two synthetic sets.
+    Several seeds are shown as mean ± standard deviation with their number.
+    Errors: records on different data.
     """
     found = list(found)
     table = printed(paper, name)
@@ -228,8 +233,9 @@ def compare(
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, that one variant is better than another, and the mean joint errors of
-    our trainings of both, in mm.
+    """A paper's claim that one variant is better than another, with our trainings of both.
+
+    `better`, `worse`: mean joint errors of the trainings, mm.
     """
 
     text: str
@@ -238,12 +244,12 @@ class Claim:
 
     @property
     def margin_mm(self) -> float | None:
-        """By how much 'better' is better, None without trainings of both."""
+        """The mean of `worse` minus that of `better`, None without trainings of both."""
         return mean(self.worse) - mean(self.better) if self.better and self.worse else None
 
     @property
     def verdict(self) -> str:
-        """Of `verdicts`, from the spread over seeds."""
+        """A verdict of `evaluation.statistics`, from the spread over seeds."""
         return statistics.verdict(
             statistics.between_seeds(self.worse, self.better)
             if self.better and self.worse
@@ -255,9 +261,9 @@ class Claim:
 
 
 def claims(
-    paper: Mapping, name: str, found: Iterable[records.Record], *, profile: str
+    paper: Mapping[str, Any], name: str, found: Iterable[records.Record], *, profile: str
 ) -> list[Claim]:
-    """The claims of a table, each asked of the records with `profile`."""
+    """Return the claims of a table, each with the trainings of a profile."""
     answers, found = [], list(found)
     for claim in _table(paper, name).get("claims", ()):
         better, worse = (_runs(paper, found, profile, claim[side]) for side in ("better", "worse"))
@@ -270,12 +276,11 @@ def claims(
 
 
 def runs(found: Iterable[records.Record], title: str = "What to expect") -> Table:
-    """What trainings took and gave, over seeds: hardware, minutes, error, and the error over the
-    baselines'.
+    """Return a table of trainings: hardware, minutes, error, and the error over the baselines'.
 
-    Errors: runs on different data, whose errors no column may hold together.
+    Each row is the mean over seeds. Errors: runs on different data.
     """
-    groups = {}
+    groups: dict[tuple[str, str, str], list[records.Record]] = {}
     for run in found:
         groups.setdefault((run["profile"], run["variant"], run["device"]["name"]), []).append(run)
     if not groups:
@@ -286,19 +291,10 @@ def runs(found: Iterable[records.Record], title: str = "What to expect") -> Tabl
     hardware, took = Column("hardware"), Column("minutes")
     for (profile, variant, name), group in groups.items():
         row = f"{profile}, {variant}" + (f", {name}" if len({k[2] for k in groups}) > 1 else "")
-        device = group[0]["device"]
-        hardware.add(
-            row,
-            Cell(
-                None,
-                (
-                    name
-                    if device["type"] != "cpu"
-                    else f"{name}, {device['threads']} thread{'s' * (device['threads'] > 1)}"
-                ),
-            ),
-            None,
-        )
+        device, text = group[0]["device"], name
+        if device["type"] == "cpu":
+            text += f", {device['threads']} thread{'s' * (device['threads'] > 1)}"
+        hardware.add(row, Cell(None, text), None)
         took.add(row, minutes(group), None)
         for run in group:
             error.add(row, over_seeds(group), _source(run))
@@ -312,17 +308,21 @@ def runs(found: Iterable[records.Record], title: str = "What to expect") -> Tabl
 
 
 def minutes(group: Iterable[records.Record]) -> Cell:
-    """From the quickest of several trainings to the slowest. They do the same, but on a machine
-    that may do other things besides: so the quickest says most about the method, and the slowest
-    what a reader has to reckon with.
+    """Return the fastest and the slowest wall time of repeated trainings, in minutes.
+
+    Other work on the machine slows a training down. The fastest time therefore says most about the
+    method, and the slowest is what a reader should expect.
     """
     each = [run["training"]["seconds"] / 60 for run in group]
     ends = list(dict.fromkeys(f"{end:.1f}" for end in (min(each), max(each))))
     return Cell(min(each), " to ".join(ends))
 
 
-def summary(record: records.Record, thresholds=(10, 20, 30, 50)) -> Table:
-    """One run: its error beside what costs no learning, and the share of good frames."""
+def summary(record: records.Record, thresholds: Iterable[int] = (10, 20, 30, 50)) -> Table:
+    """Return a table of one run: its error, the baselines, and the share of good frames.
+
+    `thresholds`: mm, of those in the record.
+    """
     source, measures = _source(record), record["metrics"]
     column = Column(f"{source}, {record['protocol']['split']}", source)
     values = {
@@ -353,8 +353,9 @@ def summary(record: records.Record, thresholds=(10, 20, 30, 50)) -> Table:
 
 
 def over_seeds(runs: list[records.Record]) -> Cell:
-    """The mean joint error of runs that differ by their seed: mean ± standard deviation
-    (number of seeds).
+    """Return the mean joint error of runs that differ by their seed.
+
+    Several are shown as mean ± standard deviation (number of seeds).
     """
     errors = [run.error_mm for run in runs]
     text = f"{mean(errors):.2f}" + (
@@ -363,33 +364,25 @@ def over_seeds(runs: list[records.Record]) -> Cell:
     return Cell(mean(errors), text, any(map(records.is_stale, runs)))
 
 
-def _table(paper, name) -> dict:
+def _table(paper: Mapping[str, Any], name: str) -> dict[str, Any]:
     return paper["tables"][one_of(f"table of {paper['paper']}", name, paper["tables"])]
 
 
-def _results(table) -> dict[str, str]:
-    """Keys of a row that hold results in mm, and the data set of each."""
-    return (
-        {"error_mm": table["dataset"]}
-        if "dataset" in table
-        else {name.lower(): name for name in table["columns"]}
-    )
+def _results(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys of a row that hold results in mm, and the data set of each."""
+    if "dataset" in table:
+        return {"error_mm": table["dataset"]}
+    return {name.lower(): name for name in table["columns"]}
 
 
-def _runs(paper, found, profile, variant) -> list[records.Record]:
-    return (
-        []
-        if variant is None
-        else [
-            run
-            for run in found
-            if (run["method"], run["profile"], run["variant"])
-            == (paper["method"], profile, variant)
-        ]
-    )
+def _runs(
+    paper: Mapping[str, Any], found: list[records.Record], profile: str, variant: str | None
+) -> list[records.Record]:
+    wanted = (paper["method"], profile, variant)
+    return [run for run in found if (run["method"], run["profile"], run["variant"]) == wanted]
 
 
-def _same_data(runs) -> None:
+def _same_data(runs: list[records.Record]) -> None:
     for run in runs:
         if _source(run) != _source(runs[0]):
             raise HandPoseError(
@@ -398,21 +391,20 @@ def _same_data(runs) -> None:
             )
 
 
-def _source(run) -> Source:
-    return Source(
-        run["dataset"]["name"], run["dataset"]["synthetic"], run["dataset"]["fingerprint"]
-    )
+def _source(run: records.Record) -> Source:
+    data = run["dataset"]
+    return Source(data["name"], data["synthetic"], data["fingerprint"])
 
 
-def _printed(value, number) -> Cell:
+def _printed(value: Any, number: str) -> Cell:
     if value is None:
         return Cell(None, MISSING)
     return _number(value, number) if isinstance(value, (int, float)) else Cell(None, str(value))
 
 
-def _number(value, form) -> Cell:
+def _number(value: float, form: str) -> Cell:
     return Cell(float(value), form.format(value))
 
 
-def _named(source):
+def _named(source: Source | None) -> str:
     return "no data set" if source is None else f"{source} ({source.fingerprint or 'as printed'})"

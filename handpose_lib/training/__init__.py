@@ -1,4 +1,4 @@
-"""Training: the loop, its sources of frames, schedules and stateless random numbers."""
+"""Training that resumes bit-exactly: the loop, sources of frames, schedules, random numbers."""
 
 from handpose_lib.training.loop import History, epoch_weights, fit
 from handpose_lib.training.randomness import generator, mix

@@ -1,24 +1,25 @@
-"""A packed cache of hand crops: the windows that training wants, in one HDF5 file instead of a
-million images.
+"""A cache of hand crops: all windows of a training set in one HDF5 file, instead of many images.
 
-    source = packed.Packed(train, cube=(240, 250, 260), centre="mass")     # packs once, then opens
-    in a moment history = training.fit(method, source, recipe, out)
+    source = crop_cache.Packed(train, cube=(240, 250, 260))     # packs once, afterwards only opens
+    history = training.fit(method, source, recipe, out)
 
-It gives the same batches as `training.Stored`, bit for bit; only the windows come from elsewhere.
-Reading an original means finding, opening and decoding a file and locating the hand in it; reading
-a packed window means copying a stretch of memory that the operating system keeps for all processes.
+The batches are those of `training.Stored`, bit for bit; only the source of the windows differs. To
+read an original frame, a file must be found, opened and decoded, and the hand located; to read a
+packed window, a stretch of memory is copied that the operating system keeps for all processes.
 
-The file holds, for N windows: `depth`, all pixels one after the other, 16-bit steps of 1/16 mm
-about the centre's depth; `start` (N + 1) and `size` (N, 2) to find them; and what else belongs to
-`Crops`: `origin`, `camera`, `centre`, `mirror`, `joints`, `id`. `settings` says as JSON what was
-packed; when the set's fingerprint, its labels, its protocol, the way of cutting or the code of
-these changes, the file is made anew. It appears under its name only when it is complete.
+The file holds, for N windows: `depth`, the pixels of all windows in a row, 16-bit steps of 1/16 mm
+about the depth of the centre; `start` (N + 1,) and `size` (N, 2), their place in that row; and the
+other fields of a `Window`: `origin`, `camera`, `centre`, `mirror`, `joints`, `id`. `settings`
+states as JSON what was packed. The file is made anew if the fingerprint of the set, its labels, its
+protocol, the kind of window or the code of these changes. It gets its name once it is complete.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -32,30 +33,40 @@ from handpose_lib.io import hdf5, provenance
 from handpose_lib.io.background import in_background
 from handpose_lib.io.storage import temporary_file
 from handpose_lib.prepare.crop import MARGIN
-from handpose_lib.training.sources import Stored
+from handpose_lib.training.sources import Frames, Stored
 from handpose_lib.training.windows import Window
 
 FORMAT = 1
 BATCH = 64
-"""Frames that are cut at once."""
+"""Frames cut per batch."""
 FIELDS = ("origin", "camera", "centre", "mirror", "joints")
 PIECE = 1 << 24
-"""Pixels that are moved at once."""
+"""Pixels copied at once."""
 WHAT = "a packed cache of crops, which is made anew when it is removed"
 
 
 class Packed(Stored):
-    """Frames of a data set from a packed cache at `path`, which is made first where it is missing
-    or out of date.
+    """Frames of a data set from a cache, which is made first if it is missing or out of date.
 
-    `cube`, `centre` and `margin` as in `training.Stored`. `path`: by default a file below `packed`
-    in the data folder, one for each data set, protocol, cube and centre. `workers` threads read and
-    cut while packing. `made` tells whether it was made now. Errors: those of reading the set, no
-    right or no room to write.
+    cube, centre, margin    as in `training.Stored`
+    path                    None: a file below `packed` in the data folder, one for each data set,
+                            protocol, cube and centre
+    workers                 threads that read and cut while packing
+
+    `made` tells whether the cache was made now.
+    Errors: those of reading the set; no permission or no room to write.
     """
 
     def __init__(
-        self, dataset, cube, centre="mass", *, path=None, margin=MARGIN, workers=2, progress=False
+        self,
+        dataset: Frames,
+        cube: float | Sequence[float],
+        centre: str = "mass",
+        *,
+        path: Path | str | None = None,
+        margin: float = MARGIN,
+        workers: int = 2,
+        progress: bool = False,
     ):
         # Nothing is kept beside the file: the operating system remembers what was read.
         super().__init__(dataset, cube, centre, memory=0, margin=margin)
@@ -64,40 +75,41 @@ class Packed(Stored):
         self.made = _open(self.path, self.settings, len(dataset)) is None
         if self.made:
             pack(self.path, self, self.settings, workers, progress)
-        self._columns = None
+        self._columns: dict[str, Any] | None = None
 
-    def _cut(self, indices):
+    def _cut(self, indices: Sequence[int]) -> list[Window]:
         columns = self._mapped()
         start, size, depth = columns["start"], columns["size"], columns["depth"]
         windows = []
         for i in indices:
             pixels = torch.from_numpy(np.array(depth[start[i] : start[i + 1]])).reshape(size[i])
-            windows.append(Window(pixels, *(columns[name][i] for name in FIELDS), columns["id"][i]))
+            fields = {name: columns[name][i] for name in FIELDS}
+            windows.append(Window(depth=pixels, id=columns["id"][i], **fields))
         return windows
 
-    def _mapped(self) -> dict:
-        """The columns of the file, the pixels as a map of it; each process makes its own."""
+    def _mapped(self) -> dict[str, Any]:
+        """Return the columns of the file, the pixels memory-mapped, once per process."""
         if self._columns is None:
             self._columns = _open(self.path, self.settings, len(self))
             if self._columns is None:
                 raise DataError(f"{self.path}: changed since it was opened; accepted is {WHAT}")
         return self._columns
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_columns": None}
 
 
 def pack(
     path: Path, source: Stored, settings: dict, workers: int = 2, progress: bool = False
 ) -> Path:
-    """Cut all frames of `source` and write them to `path`, all of them or nothing.
+    """Cut all frames of `source` and write their windows to `path`, all of them or none.
 
-    Errors: those of reading the set, no right or no room to write.
+    Errors: those of reading the set; no permission or no room to write.
     """
     count = len(source)
     starts = range(0, count, BATCH)
 
-    def cut(first):
+    def cut(first: int) -> list[Window]:
         return Stored._cut(source, range(first, min(first + BATCH, count)))
 
     try:
@@ -125,7 +137,10 @@ def pack(
 
 
 def default_path(settings: dict) -> Path:
-    """Where the cache of these frames lies: its name stays the same when their content changes."""
+    """Return the file of the cache of these frames.
+
+    Its name does not depend on their content, so that a new cache replaces an old one.
+    """
     lasting = {
         key: value
         for key, value in settings.items()
@@ -138,21 +153,27 @@ def default_path(settings: dict) -> Path:
 
 
 class _Spool:
-    """Pixels of the windows in a file of their own, since HDF5 has to know how many there will be;
-    the rest in memory.
+    """Windows before they are written: pixels in a temporary file, the other fields in memory.
+
+    HDF5 must know the number of pixels before the first is written.
     """
 
     def __init__(self, path: Path):
-        self.path, self.windows = path, []
+        self.path = path
+        self.sizes: list[tuple[int, ...]] = []
+        self.windows: list[Window] = []  # without pixels
         self.file = path.open("w+b")
 
     def add(self, windows: list[Window]) -> None:
+        """Append windows."""
         for window in windows:
             self.file.write(window.depth.numpy().astype("<i2", copy=False).tobytes())
-            self.windows.append(window._replace(depth=tuple(window.depth.shape)))
+            self.sizes.append(tuple(window.depth.shape))
+            self.windows.append(window._replace(depth=window.depth.new_empty(0)))
 
     def move_to(self, file: h5py.File) -> None:
-        size = np.array([window.depth for window in self.windows], "<i4").reshape(-1, 2)
+        """Write all windows to an HDF5 file."""
+        size = np.array(self.sizes, "<i4").reshape(-1, 2)
         start = np.zeros(len(size) + 1, "<i8")
         np.cumsum(size.astype(np.int64).prod(1), out=start[1:])
         file["size"], file["start"] = size, start
@@ -166,29 +187,28 @@ class _Spool:
             last = min(first + PIECE, len(pixels))
             pixels[first:last] = np.frombuffer(self.file.read(2 * (last - first)), "<i2")
 
-    def __enter__(self):
+    def __enter__(self) -> "_Spool":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.file.close()
         self.path.unlink(missing_ok=True)
 
 
-def _open(path: Path, settings: dict, count: int) -> dict | None:
-    """The columns of a cache that was made with these settings and is whole; None for any other and
-    for none.
-    """
+def _open(path: Path, settings: dict, count: int) -> dict[str, Any] | None:
+    """Return the columns of a whole cache with these settings, None for any other and for none."""
     try:
         with hdf5.opened(path, WHAT) as file:
-            # Plain bytes, no attribute: the heap of HDF5's strings can be damaged so that reading
-            # one never ends.
+            # Plain bytes, no attribute: if the heap of HDF5's strings is damaged, reading one may
+            # never end.
             found = json.loads(hdf5.read(hdf5.dataset(file, "settings", (None,), "iu")).tobytes())
             return _columns(path, file, count) if found == settings else None
     except (DataError, *hdf5.FAULTS):  # a damaged cache is made anew as a missing one is
         return None
 
 
-def _columns(path: Path, file: h5py.File, count: int) -> dict | None:
+def _columns(path: Path, file: h5py.File, count: int) -> dict[str, Any] | None:
+    """Return the columns of an open cache, None if they do not fit each other."""
     start = hdf5.read(hdf5.dataset(file, "start", (count + 1,), "iu")).astype(np.int64)
     size = hdf5.read(hdf5.dataset(file, "size", (count, 2), "iu")).astype(np.int64)
     depth = hdf5.dataset(file, "depth", (None,), "iu")
@@ -198,15 +218,14 @@ def _columns(path: Path, file: h5py.File, count: int) -> dict | None:
         and (np.diff(start) == size.prod(1)).all()
         and start[-1] == len(depth)
     )
-    offset = depth.id.get_offset()  # None where nothing is stored, or not in one piece
-    in_one_piece = len(depth) == 0 or (
-        offset is not None and offset + 2 * len(depth) <= path.stat().st_size
-    )
-    if not sound or not in_one_piece or depth.dtype != np.dtype("<i2"):
+    if not sound or depth.dtype != np.dtype("<i2"):
         return None
-    pixels = (
-        np.memmap(path, "<i2", "r", offset, (len(depth),)) if len(depth) else np.zeros(0, "<i2")
-    )
+    pixels = np.zeros(0, "<i2")
+    if len(depth):
+        offset = depth.id.get_offset()  # None if nothing is stored, or not in one piece
+        if offset is None or offset + 2 * len(depth) > path.stat().st_size:
+            return None
+        pixels = np.memmap(path, np.dtype("<i2"), "r", offset, (len(depth),))
     shapes = {
         "origin": (count, 2),
         "camera": (count, 4),
@@ -214,7 +233,7 @@ def _columns(path: Path, file: h5py.File, count: int) -> dict | None:
         "mirror": (count,),
         "joints": (count, None, 3),
     }
-    columns = {
+    columns: dict[str, Any] = {
         name: torch.from_numpy(hdf5.read(hdf5.dataset(file, name, shape, "f")).astype(np.float32))
         for name, shape in shapes.items()
     }
@@ -225,9 +244,9 @@ def _columns(path: Path, file: h5py.File, count: int) -> dict | None:
 
 
 def _settings(source: Stored) -> dict:
-    """Everything that decides the windows, as plain JSON values."""
+    """Return all that determines the windows, as plain JSON values."""
     dataset = source.dataset
-    # The labels tell which frames these are and in what order, whatever a subset calls itself.
+    # The labels identify the frames and their order, whatever the name of a subset is.
     labels = hashlib.sha256(dataset.joints().contiguous().numpy().tobytes()).hexdigest()
     while isinstance(dataset, Subset):
         dataset = dataset.whole

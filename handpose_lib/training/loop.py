@@ -1,13 +1,13 @@
-"""Training any method, so that it can be killed at any moment and continue as if nothing had been.
+"""Training that resumes bit-exactly after an interruption, for any method.
 
     recipe = papers.recipe("jgr_p2o", dataset="synthetic", profile="laptop")
-    source = Stored(train, cube=recipe.cube_train)              # frames of a data set, or
-    source = OnTheFly("wide", frames=20_000, cube=recipe.cube_train)    # rendered where they are
-    used history = fit(method, source, recipe, out, seed=0)
+    source = Stored(train, cube=recipe.cube_train)                      # frames of a data set, or
+    source = OnTheFly("wide", frames=20_000, cube=recipe.cube_train)    # frames rendered in use
+    history = fit(method, source, recipe, out, seed=0)
 
-Nothing random is remembered between two updates: batch order, augmentation, rendered frames and
-dropout are functions of (seed, step). So a checkpoint holds what the optimiser changes, and nothing
-else, and a continued training gives the same bits on a CPU with the same number of threads.
+No random state is carried from one update to the next: batch order, augmentation, rendered frames
+and dropout are functions of (seed, step). A checkpoint therefore holds only what the updates
+change, and a resumed training gives the same bits on a CPU with the same number of threads.
 """
 
 import copy
@@ -16,36 +16,67 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from handpose_lib import evaluation, prepare
 from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.frames import Crops
 from handpose_lib.io import provenance
 from handpose_lib.io.background import in_background
 from handpose_lib.io.storage import Checkpoints, write_tensors
 from handpose_lib.training.randomness import generator, mix
 from handpose_lib.training.schedule import learning_rate
+from handpose_lib.training.sources import Frames
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
+class Source(Protocol):
+    """Where the batches of a training come from: `sources.Stored` or `sources.OnTheFly`.
+
+    on_host    whether batches are made on the CPU, whatever the device
+    centre     where cubes sit, as `prepare.batch` takes it
+    """
+
+    on_host: bool
+    centre: str
+
+    def __len__(self) -> int: ...
+
+    def batch(self, step: int, size: int, seed: int, device: torch.device | str) -> Crops:
+        """Return batch `step`, a function of its arguments alone."""
+        ...
+
+    def describe(self) -> dict:
+        """Return what determines the frames, for checkpoint and record."""
+        ...
+
+
 @dataclass
 class History:
-    """What a training leaves beside its weights.
+    """What a training returns besides the weights.
 
-    `curve` has one entry per epoch: `epoch`, `step`, `rate`, `error_mm` on the augmented training
-    frames, each term of the loss (means over the updates), and `validation_mm` where there is a
-    validation set. `seconds` spent in the loop, of which `waiting` for frames; `choice` is the rule
-    by which the weights were chosen ('last', 'average', 'best epoch on validation') and `epoch`
-    theirs.
+    curve      one entry per epoch: `epoch`, `step`, `rate`, `error_mm` on the augmented training
+               frames, each term of the loss (means over the updates), and `validation_mm` if there
+               is a validation set
+    frames     used for training, each counted as often as it was used
+    seconds    spent in the loop, of which `waiting` for frames
+    choice     how the weights were chosen: 'last', 'average' or 'best epoch on validation'; `epoch`
+               is the epoch they belong to
     """
 
     curve: list[dict]
@@ -61,36 +92,40 @@ class History:
 
     @property
     def frames_per_second(self) -> float:
+        """The mean throughput of the training."""
         return self.frames / max(self.seconds, 1e-9)
 
 
 def fit(
-    method,
-    source,
-    recipe,
-    out,
+    method: Any,
+    source: Source,
+    recipe: Any,
+    out: Path | str,
     *,
-    seed=0,
-    device="auto",
-    epochs=None,
-    validation=None,
-    precision=None,
-    progress=True,
-    checkpoint_seconds=60.0,
-    until=None,
+    seed: int = 0,
+    device: torch.device | str = "auto",
+    epochs: int | None = None,
+    validation: Frames | None = None,
+    precision: str | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float = 60.0,
+    until: int | None = None,
 ) -> History:
-    """Train `method` in place on `source` as `recipe` says; `out`/checkpoint is where it continues
-    from.
+    """Train a method in place and return the history of the training.
 
-    `epochs` and `precision` override the recipe; `until` an epoch, the training is left after it as
-    if interrupted there. `validation` is a data set whose mean joint error ends every epoch; with
-    the schedule 'exponential' the best epoch's weights are kept, so that it must be carved from the
-    training
-    subjects: choosing by the test split would be training on it. Otherwise the last weights count,
-    or their running average where the recipe asks for one.
+    method        a `papers.method.Method`; `recipe` a `papers.method.Recipe`
+    out           folder of the run; the training resumes from the newest checkpoint in it
+    epochs        overrides the recipe, as `precision` does
+    validation    a data set; its mean joint error is measured after every epoch
+    until         epoch after which the training stops as if it had been interrupted
 
-    A checkpoint of the same settings but other code is not continued (a warning says so); one of
-    other settings is an error, as is a loss that is no longer a number.
+    With the schedule 'exponential' and a validation set, the weights of the best epoch are kept.
+    The validation frames must come from the training subjects: choosing by the test split would be
+    training on it. Otherwise the last weights are kept, or their running average if the recipe asks
+    for one.
+
+    A checkpoint with the same settings but other code is not resumed, and a warning says so.
+    Errors: a checkpoint with other settings, a loss that is no longer a number.
     """
     recipe = replace(
         recipe, epochs=epochs or recipe.epochs, precision=precision or recipe.precision
@@ -98,13 +133,14 @@ def fit(
     per_epoch = math.ceil((recipe.epoch_frames or len(source)) / recipe.batch)
     steps = per_epoch * recipe.epochs
     last = min(steps, per_epoch * (until or recipe.epochs))
-    place = evaluation.find_device(device)
-    fabric = _fabric(place, one_of("precision", recipe.precision, PRECISIONS))
+    device = evaluation.find_device(device)
+    fabric = _fabric(device, one_of("precision", recipe.precision, PRECISIONS))
     optimiser = _optimiser(_channels_last(method), recipe)
     parts = _Parts(method, recipe, fabric)
     fabric_optimiser = fabric.setup_optimizers(optimiser)
+    assert not isinstance(fabric_optimiser, tuple)  # one goes in, one comes out
 
-    run = _Run(method, optimiser, recipe, place, Path(out))
+    run = _Run(method, optimiser, recipe, device, Path(out))
     checkpoints = Checkpoints(Path(out) / "checkpoint")
     settings = _settings(method, source, recipe, seed, validation)
     run.restore(checkpoints.latest(), settings)
@@ -117,7 +153,7 @@ def fit(
         unit="step",
         disable=not progress,
     )
-    batches = _batches(source, range(run.step, last), recipe.batch, seed, place)
+    batches = _batches(source, range(run.step, last), recipe.batch, seed, device)
     method.train()
     with bar, parts:
         while run.step < last:
@@ -136,9 +172,8 @@ def fit(
 
             run.seen(measures)
             bar.update()
-            if (
-                not bar.disable and bar.n == bar.last_print_n
-            ):  # it has just been drawn: the loop's only wait for a GPU
+            # The bar has just been drawn: this is the loop's only wait for a GPU.
+            if not bar.disable and bar.n == bar.last_print_n:
                 bar.set_postfix_str(f"{run.error_mm():.1f} mm", refresh=False)
             if run.step % per_epoch == 0:
                 run.end_epoch(run.step // per_epoch, rate, validation, source)
@@ -148,46 +183,56 @@ def fit(
     return run.finish(settings)
 
 
-def epoch_weights(out, epoch: int) -> Path:
-    """Where a training in the folder `out` whose recipe says `keep_epochs` keeps the weights of
-    `epoch`, from 1 on.
+def epoch_weights(out: Path | str, epoch: int) -> Path:
+    """Return the file with the weights of an epoch, counted from 1, of the training in `out`.
+
+    It is written if the recipe says `keep_epochs`.
     """
     return Path(out) / "epochs" / f"{epoch:03d}.safetensors"
 
 
-# What changes during a training -----------------------------------------------------------------
+# --- What changes during a training -------------------------------------------
 
 
 class _Run:
-    """Weights, optimiser, average, sums of the running epoch, curve: all that a checkpoint holds."""
+    """All that a checkpoint holds: weights, optimiser, average, sums of the epoch, curve."""
 
-    def __init__(self, method, optimiser, recipe, place, out):
-        self.method, self.optimiser, self.recipe, self.place, self.out = (
-            method,
-            optimiser,
-            recipe,
-            place,
-            out,
-        )
-        self.step, self.curve, self.terms = 0, [], []
-        self.sums = None  # (terms + 1,) on the device: loss terms and error, summed over the epoch's updates
+    def __init__(
+        self,
+        method: Any,
+        optimiser: torch.optim.Optimizer,
+        recipe: Any,
+        device: torch.device,
+        out: Path,
+    ):
+        self.method, self.optimiser, self.recipe = method, optimiser, recipe
+        self.device, self.out = device, out
+        self.step = 0
+        self.curve: list[dict] = []
+        self.terms: list[str] = []
+        # (terms + 1,) on the device: loss terms and error, summed over the updates of the epoch
+        self.sums: torch.Tensor | None = None
         self.summed = 0
-        self.average = _snapshot(method) if recipe.average else None
-        self.best = None  # weights of the best epoch, once one was validated
+        self.average: dict[str, torch.Tensor] | None = None
+        if recipe.average:
+            self.average = _snapshot(method)
+        self.best: dict[str, torch.Tensor] | None = None  # weights of the best validated epoch
         self.best_epoch = 0
         self.seconds = self.waiting = 0.0
-        self.memory = None
+        self.memory: int | None = None
         self._clock = time.perf_counter()
 
-    def next(self, batches):
+    def next(self, batches: Iterator[Crops]) -> Crops:
+        """Return the next batch; the time until it is ready counts as waiting."""
         start = time.perf_counter()
         crops = next(batches)
         self.waiting += time.perf_counter() - start
         return crops
 
-    def seen(self, measures):
-        """Take in one update, its loss terms and last its error: sums stay on the device, nothing
-        waits for it.
+    def seen(self, measures: dict[str, torch.Tensor]) -> None:
+        """Add the loss terms of one update, and as the last entry its error, to the sums.
+
+        The sums stay on the device, so that nothing waits for it.
         """
         self.terms = list(measures)[:-1]
         values = torch.stack(list(measures.values()))
@@ -195,22 +240,27 @@ class _Run:
         self.summed += 1
         self.step += 1
         if self.average is not None:
-            self._update_average()
+            self._update(self.average)
 
-    def _update_average(self):
-        # Early on the average follows closely: the first weights are not worth remembering.
+    def _update(self, average: dict[str, torch.Tensor]) -> None:
+        # At first the average follows the weights closely: early weights are far from the last.
         decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         state = self.method.state_dict()
         names = [name for name, value in state.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.average[n] for n in names], [state[n] for n in names], 1 - decay)
+        update = get_ema_multi_avg_fn(decay)
+        update([average[n] for n in names], [state[n] for n in names], None)
         for name, value in state.items():
             if not value.is_floating_point():  # counters of the batch norms
-                self.average[name].copy_(value)
+                average[name].copy_(value)
 
-    def error_mm(self):
+    def error_mm(self) -> float:
+        """Return the mean joint error over the updates of the epoch so far."""
+        assert self.sums is not None  # an update was seen
         return (self.sums[-1] / self.summed).item()
 
-    def end_epoch(self, epoch, rate, validation, source):
+    def end_epoch(self, epoch: int, rate: float, validation: Frames | None, source: Source) -> None:
+        """Add an entry to the curve, validate, and keep the weights that have to be kept."""
+        assert self.sums is not None  # an epoch has updates
         means = (self.sums / self.summed).tolist()
         if not all(map(math.isfinite, means)):
             raise HandPoseError(
@@ -246,8 +296,8 @@ class _Run:
             write_tensors(epoch_weights(self.out, epoch), self.method.state_dict())
 
     @contextmanager
-    def _chosen_weights(self):
-        """The method with its averaged weights, where there are any, for a moment."""
+    def _chosen_weights(self) -> Iterator[None]:
+        """Give the method its averaged weights, if there are any, inside the block."""
         if self.average is None:
             yield
             return
@@ -259,7 +309,8 @@ class _Run:
             self.method.load_state_dict(current)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        groups = {
+        """Return the tensors of a checkpoint, named `group/name`."""
+        groups: dict[str, Mapping[str, torch.Tensor]] = {
             "weights": self.method.state_dict(),
             "average": self.average or {},
             "best": self.best or {},
@@ -274,12 +325,13 @@ class _Run:
             for name, tensor in named.items()
         }
 
-    def facts(self, settings) -> dict:
+    def facts(self, settings: dict) -> dict:
+        """Return the rest of a checkpoint: plain JSON values."""
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = now
         self.memory = max(
-            filter(None, (self.memory, evaluation.peak_memory(self.place))), default=None
+            filter(None, (self.memory, evaluation.peak_memory(self.device))), default=None
         )
         return {
             "settings": settings,
@@ -292,17 +344,19 @@ class _Run:
             "memory": self.memory,
         }
 
-    def restore(self, checkpoint, settings):
-        """Take up a checkpoint, if there is one and it is of this training."""
+    def restore(
+        self, checkpoint: tuple[int, dict[str, torch.Tensor], dict] | None, settings: dict
+    ) -> None:
+        """Resume from a checkpoint if there is one and it belongs to this training."""
         if checkpoint is None:
             return
         step, tensors, facts = checkpoint
         if not _same_training(facts["settings"], settings):
             return
-        named = {}
+        named: dict[str, dict[str, torch.Tensor]] = {}
         for key, tensor in tensors.items():
             group, _, name = key.partition("/")
-            named.setdefault(group, {})[name] = tensor.to(self.place)
+            named.setdefault(group, {})[name] = tensor.to(self.device)
         self.method.load_state_dict(named["weights"])
         for number, parameter in enumerate(self._parameters()):
             prefix = f"optimiser.{number}."
@@ -311,28 +365,20 @@ class _Run:
                 for group, value in named.items()
                 if group.startswith(prefix)
             }
-        # Copied into what is there: the memory layout decides how a sum is rounded.
+        # Copied into the present tensors: the memory layout decides how a sum is rounded.
         for name, value in (self.average or {}).items():
             value.copy_(named["average"][name])
         self.best, self.best_epoch = named.get("best"), facts["best_epoch"]
         self.sums = named.get("sums", {}).get("")
-        self.step, self.curve, self.terms, self.summed = (
-            step,
-            facts["curve"],
-            facts["terms"],
-            facts["summed"],
-        )
-        self.seconds, self.waiting, self.memory = (
-            facts["seconds"],
-            facts["waiting"],
-            facts["memory"],
-        )
+        self.step, self.curve, self.terms = step, facts["curve"], facts["terms"]
+        self.summed, self.memory = facts["summed"], facts["memory"]
+        self.seconds, self.waiting = facts["seconds"], facts["waiting"]
 
-    def _parameters(self):
+    def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
 
-    def finish(self, settings) -> History:
-        """Leave the chosen weights in the method."""
+    def finish(self, settings: dict) -> History:
+        """Load the chosen weights into the method and return the history."""
         choice, epoch = "last", len(self.curve)
         if self.best is not None and self.recipe.schedule == "exponential":
             choice, epoch = "best epoch on validation", self.best_epoch
@@ -348,38 +394,37 @@ class _Run:
             self.seconds,
             self.waiting,
             self.memory,
-            evaluation.device_facts(self.place),
+            evaluation.device_facts(self.device),
             settings,
             choice,
             epoch,
         )
 
 
-# Helpers of the loop ------------------------------------------------------------------------------
+# --- Helpers of the loop ------------------------------------------------------
 
 
-def _fabric(place, precision):
-    """Lightning Fabric on one device, without its advice on the screen."""
+def _fabric(device: torch.device, precision: Any) -> "Fabric":
+    """Return Lightning Fabric on one device, its log messages silenced."""
     for name in ("lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    from lightning.fabric import (
-        Fabric,  # here, because it takes seconds and reading records needs none of it
-    )
+    # Imported here because it takes seconds, and reading records does not need it.
+    from lightning.fabric import Fabric
 
-    devices = 1 if place.type == "cpu" else [place.index or 0]
-    return Fabric(accelerator=place.type, devices=devices, precision=precision)
+    devices = 1 if device.type == "cpu" else [device.index or 0]
+    return Fabric(accelerator=device.type, devices=devices, precision=precision)
 
 
 class _Parts:
-    """A batch in equal parts, each computed by a thread of its own that keeps to one core.
+    """A batch in equal parts, each computed by one thread on one core.
 
-    A small network's operations are over before a second core has joined in; a core that does all
-    of them for its own samples never waits. It is what training on several devices does: the batch
-    norms see one part each, the gradients are averaged, and the first part's running statistics are
-    the ones kept. Which thread does what decides no bit of the result.
+    The operations of a small network are too short to be worth sharing between cores; a core that
+    computes all of them for its own samples never waits. The result is that of training on several
+    devices: each batch norm sees one part, the gradients are averaged, and the running statistics
+    of the first part are kept. The order of the threads does not change a bit of the result.
     """
 
-    def __init__(self, method, recipe, fabric):
+    def __init__(self, method: Any, recipe: Any, fabric: "Fabric"):
         if recipe.batch % recipe.parts:
             raise HandPoseError(
                 f"a batch of {recipe.batch} in {recipe.parts} parts: accepted is a number that"
@@ -393,9 +438,10 @@ class _Parts:
             )
         self.methods = [method, *(_twin(method) for _ in range(recipe.parts - 1))]
         self.models = [fabric.setup_module(each) for each in self.methods]
-        self.fabric, self.size, self.pool = fabric, recipe.batch // recipe.parts, None
+        self.fabric, self.size = fabric, recipe.batch // recipe.parts
+        self.pool: ThreadPoolExecutor | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "_Parts":
         if len(self.methods) > 1:
             self.threads = torch.get_num_threads()
             self.pool = ThreadPoolExecutor(
@@ -403,14 +449,15 @@ class _Parts:
             )
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.pool is not None:
             self.pool.shutdown()
-            torch.set_num_threads(self.threads)  # for threads to come
+            torch.set_num_threads(self.threads)  # for later threads
 
-    def backward(self, crops) -> dict[str, torch.Tensor]:
-        """Gradients of the mean loss over the parts; each loss term, and last `error_mm` of the
-        joints.
+    def backward(self, crops: Crops) -> dict[str, torch.Tensor]:
+        """Compute the gradients of the mean loss over the parts.
+
+        Returns each term of the loss and, as the last entry, `error_mm` of the joints.
         """
         rows = [slice(start, start + self.size) for start in range(0, len(crops), self.size)]
         each = (self.pool.map if self.pool else map)(
@@ -423,13 +470,15 @@ class _Parts:
                 for method in self.methods
             )
             for theirs in others:
-                torch._foreach_add_(mine, theirs)
-            torch._foreach_div_(mine, len(self.methods))
+                for gradient, other in zip(mine, theirs, strict=True):
+                    gradient.add_(other)
+            for gradient in mine:
+                gradient.div_(len(self.methods))
             for twin in self.methods[1:]:
                 twin.zero_grad()
         return {name: torch.stack([m[name] for m in measures]).mean(0) for name in measures[0]}
 
-    def _backward(self, model, method, crops):
+    def _backward(self, model: nn.Module, method: Any, crops: Crops) -> dict[str, torch.Tensor]:
         y = model(method.encode(crops))
         losses = method.loss(y, crops)
         self.fabric.backward(losses["total"])
@@ -441,15 +490,15 @@ class _Parts:
         }
 
 
-def _twin(method):
-    """A copy that shares the parameters' memory, with gradients and running statistics of its own."""
+def _twin(method: nn.Module) -> nn.Module:
+    """Return a copy that shares the parameters; gradients and running statistics are its own."""
     twin = copy.deepcopy(method).train()
     for mine, theirs in zip(method.parameters(), twin.parameters(), strict=True):
         theirs.data = mine.data
     return twin
 
 
-def _optimiser(method, recipe):
+def _optimiser(method: Any, recipe: Any) -> torch.optim.Optimizer:
     one_of("optimiser", recipe.optimiser, ("adam", "adamw", "rmsprop"))
     one_of("weight decay mode", recipe.weight_decay_mode, ("coupled", "decoupled"))
     if recipe.optimiser == "rmsprop":
@@ -469,8 +518,8 @@ def _optimiser(method, recipe):
     )
 
 
-def _channels_last(method):
-    """Kernels in the layout in which convolutions are fastest, on the CPU as well."""
+def _channels_last(method: Any) -> Any:
+    """Bring the kernels into the layout in which convolutions are fastest, on the CPU as well."""
     for parameter in method.parameters():
         layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(parameter.ndim)
         if layout:
@@ -478,27 +527,29 @@ def _channels_last(method):
     return method
 
 
-def _batches(source, steps, size, seed, place):
-    """The batches of these steps on the device, ready before they are asked for.
+def _batches(
+    source: Source, steps: Iterable[int], size: int, seed: int, device: torch.device
+) -> Iterator[Crops]:
+    """Yield the batches of these steps on the device.
 
-    What the CPU makes comes from one thread; what the device renders is made where it is used.
+    One thread makes batches on the CPU ahead of their use; a GPU renders its batches itself.
     """
-    if not source.on_host and place.type != "cpu":
+    if not source.on_host and device.type != "cpu":
         for step in steps:
-            yield source.batch(step, size, seed, place)
+            yield source.batch(step, size, seed, device)
         return
-    pin = place.type == "cuda"
+    pin = device.type == "cuda"
 
-    def make(step):
+    def make(step: int) -> Crops:
         crops = source.batch(step, size, seed, "cpu")
         return _pinned(crops) if pin else crops
 
     for crops in in_background(make, steps):
-        yield crops.to(place, non_blocking=pin)
+        yield crops.to(device, non_blocking=pin)
 
 
-def _pinned(crops):
-    """In memory that a GPU fetches from without a halt."""
+def _pinned(crops: Crops) -> Crops:
+    """Return the crops in pinned memory, from which a GPU copies without blocking."""
     tensors = {
         name: value.pin_memory()
         for name, value in vars(crops).items()
@@ -507,8 +558,10 @@ def _pinned(crops):
     return replace(crops, **tensors)
 
 
-def _settings(method, source, recipe, seed, validation) -> dict:
-    """Everything that decides the weights, as plain JSON values; `code` last, by its digest."""
+def _settings(
+    method: Any, source: Source, recipe: Any, seed: int, validation: Frames | None
+) -> dict:
+    """Return all that determines the weights, as plain JSON values; the code by its digest."""
     modules = sorted(
         {
             name
@@ -535,18 +588,21 @@ def _settings(method, source, recipe, seed, validation) -> dict:
 
 
 @cache
-def _code_digest(modules) -> str:
+def _code_digest(modules: tuple[str, ...]) -> str:
     return provenance.digest(provenance.closure(modules))
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return vars(value) if hasattr(value, "__dataclass_fields__") else str(value)
 
 
-def _same_training(old, new) -> bool:
-    """May a checkpoint with settings `old` be continued with `new`?"""
+def _same_training(old: dict, new: dict) -> bool:
+    """Return whether a checkpoint with settings `old` can be resumed with settings `new`.
+
+    Errors: the settings differ in more than the code.
+    """
     for name in new:
         if name != "code" and old.get(name) != new[name]:
             path, before, now = _difference(old.get(name), new[name], name)
@@ -563,8 +619,8 @@ def _same_training(old, new) -> bool:
     return True
 
 
-def _difference(old, new, path):
-    """The first place where two JSON values differ: (dotted path, old value, new value)."""
+def _difference(old: Any, new: Any, path: str) -> tuple[str, Any, Any]:
+    """Return the first difference of two JSON values: (dotted path, old value, new value)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*new, *(n for n in old if n not in new)]:
             if old.get(name) != new.get(name):
@@ -572,10 +628,10 @@ def _difference(old, new, path):
     return path, old, new
 
 
-def _like(value, parameter):
-    """`value` in the memory layout of `parameter`; a counter as it is."""
+def _like(value: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
+    """Return `value` in the memory layout of `parameter`; a counter as it is."""
     return value if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
 
 
-def _snapshot(method):
+def _snapshot(method: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in method.state_dict().items()}

@@ -1,16 +1,20 @@
 """Learning-rate schedules."""
 
 import math
+from typing import Any
 
 from handpose_lib.errors import one_of
 
 
-def learning_rate(recipe, step: int, steps: int, per_epoch: int) -> float:
-    """The rate of update `step` of `steps`.
+def learning_rate(recipe: Any, step: int, steps: int, per_epoch: int) -> float:
+    """Return the learning rate of update `step` of `steps`, counted from 0.
 
-    'exponential': lr · gamma^epoch; 'cosine': down to 0 by half a cosine; both after a linear climb
-    over `warmup` updates. 'onecycle': up to lr by half a cosine over `warmup` updates (30 % of all
-    when it is 0) and down to 0 by another.
+    `recipe`: a `papers.method.Recipe`, whose `schedule` is one of:
+
+    exponential    lr · gamma^epoch after a linear rise over `warmup` updates
+    cosine         half a cosine down to 0 after a linear rise over `warmup` updates
+    onecycle       half a cosine up to lr over `warmup` updates (0 means 30 % of all), then half a
+                   cosine down to 0
     """
     one_of("schedule", recipe.schedule, ("exponential", "cosine", "onecycle"))
     climb = min(
@@ -30,5 +34,5 @@ def learning_rate(recipe, step: int, steps: int, per_epoch: int) -> float:
 
 
 def _half_cosine(x: float) -> float:
-    """From 1 at x = 0 to 0 at x = 1."""
+    """Return half a cosine, which falls from 1 at x = 0 to 0 at x = 1."""
     return 0.5 * (1 + math.cos(math.pi * x))

@@ -1,48 +1,85 @@
 """Where training frames come from: a data set in files, or frames rendered on the fly."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 
 from handpose_lib import prepare
 from handpose_lib.errors import HandPoseError, one_of
-from handpose_lib.frames import Crops
+from handpose_lib.frames import Crops, DepthFrame
 from handpose_lib.io.background import in_background
 from handpose_lib.prepare.crop import MARGIN
 from handpose_lib.training.randomness import generator, mix
-from handpose_lib.training.windows import assemble, cut_window
+from handpose_lib.training.windows import Window, assemble, cut_window
 
 MEMORY = 2 << 30
-"""Bytes of cut windows that a `Stored` source keeps, unless told otherwise: 2 GiB."""
+"""Default size in bytes of the windows that a `Stored` source keeps: 2 GiB."""
+
+
+class Frames(Protocol):
+    """What training needs of a data set: `datasets.Dataset` has it, and so have its subsets."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> Any: ...  # a string, or a cached property that is one
+
+    @property
+    def protocol(self) -> Mapping[str, Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def frames(self, indices: Iterable[int]) -> list[DepthFrame]:
+        """Return the frames of these numbers."""
+        ...
+
+    def joints(self) -> torch.Tensor:
+        """Return the joints of all frames, (N, J, 3) mm."""
+        ...
 
 
 class Stored:
     """Frames of a data set, read and cut on the CPU, and kept as cut windows for the next epoch.
 
-    `cube` mm, or several sides of which each sample draws one; `centre` as in `prepare.batch`,
-    found with the smallest side. A window is kept as 16-bit depth in steps of 1/16 mm about its
-    centre (±2047 mm), trimmed to what is not background, until `memory` bytes are full: frames
-    beyond that are read again each time. Frames pass through the same 16 bits before they are kept,
-    so that the batches do not depend on `memory`.
+    cube      side in mm, or several sides, of which one is drawn per sample
+    centre    as in `prepare.batch`, found with the smallest side
+    memory    bytes of windows that are kept; the frames beyond that are read again in every epoch
+    margin    side of a window in multiples of the largest cube
+
+    A window is kept as 16-bit depth in steps of 1/16 mm about its centre (±2047 mm), without the
+    background around it. Every frame passes through the same 16 bits, so that the batches do not
+    depend on `memory`.
+    Errors: no frames, a side that is not positive; when frames are read, one without joints.
     """
 
     on_host = True
 
-    def __init__(self, dataset, cube, centre="mass", *, memory=MEMORY, margin=MARGIN):
+    def __init__(
+        self,
+        dataset: Frames,
+        cube: float | Sequence[float],
+        centre: str = "mass",
+        *,
+        memory: int = MEMORY,
+        margin: float = MARGIN,
+    ):
         if len(dataset) == 0:
             raise HandPoseError("a training set without frames: at least one is needed")
         self.dataset, self.centre, self.memory, self.margin = dataset, centre, memory, margin
         self.cubes = _sides(cube)
-        self._kept, self._bytes = {}, 0
-        self._orders = {}
+        self._kept: dict[int, Window] = {}
+        self._bytes = 0
+        self._orders: dict[tuple[int, int], list[int]] = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.dataset)
 
     def describe(self) -> dict:
-        """What decides the frames, for checkpoint and record."""
+        """Return what determines the frames, for checkpoint and record."""
         return {
             "kind": "stored",
             "dataset": self.dataset.name,
@@ -52,16 +89,28 @@ class Stored:
             "cube": list(self.cubes),
         }
 
-    def batch(self, step, size, seed=0, device="cpu") -> Crops:
-        """Batch `step`: places step·size … of an endless row of shuffled epochs, no frame left out."""
-        places = range(step * size, (step + 1) * size)
-        crops = self.crops(
-            [self._order(seed, place // len(self))[place % len(self)] for place in places]
-        )
+    def batch(
+        self, step: int, size: int, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> Crops:
+        """Return batch `step` of an endless sequence of epochs, each shuffled anew.
+
+        A batch at the end of an epoch goes on with the next one, so that no frame is left out.
+        """
+        numbers = range(step * size, (step + 1) * size)
+        crops = self.crops([self._order(seed, n // len(self))[n % len(self)] for n in numbers])
         return _draw_cubes(crops, self.cubes, seed, step).to(device)
 
-    def sweep(self, *, cube=None, batch=64, device="cpu"):
-        """Every frame once, in order, seen in a cube of side `cube` (None: the source's smallest)."""
+    def sweep(
+        self,
+        *,
+        cube: float | None = None,
+        batch: int = 64,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[Crops]:
+        """Yield every frame once, in order, in batches of crops.
+
+        `cube`: side of their cube in mm; None: the smallest side of the source.
+        """
         starts = range(0, len(self), batch)
         for crops in in_background(
             lambda start: self.crops(range(start, min(start + batch, len(self)))), starts
@@ -71,7 +120,7 @@ class Stored:
             )
 
     def crops(self, indices: Sequence[int]) -> Crops:
-        """The windows of these frames, from memory where they are kept."""
+        """Return the crops of these frames, from memory where their windows are kept."""
         missing = sorted({i for i in indices if i not in self._kept})
         fresh = dict(zip(missing, self._cut(missing), strict=True)) if missing else {}
         for i, window in fresh.items():
@@ -80,11 +129,10 @@ class Stored:
                 self._bytes += window.depth.nbytes
         return assemble([self._kept.get(i) or fresh[i] for i in indices], min(self.cubes))
 
-    def _cut(self, indices):
+    def _cut(self, indices: Sequence[int]) -> list[Window]:
         frames = self.dataset.frames(indices)
         smallest, largest = min(self.cubes), max(self.cubes)
-        # Windows of a few pixels: only centres and the like are wanted here, pixels come from the
-        # images.
+        # Crops of a few pixels: centres and joints come from here, but the depth from the images.
         crops = prepare.batch(frames, smallest, self.centre, size=8)
         if crops.joints is None:
             raise HandPoseError(
@@ -95,9 +143,10 @@ class Stored:
             for i, frame in enumerate(frames)
         ]
 
-    def _order(self, seed, epoch):
-        """The frames of one epoch in their order; two epochs are remembered, since a batch may span
-        both.
+    def _order(self, seed: int, epoch: int) -> list[int]:
+        """Return the frames of an epoch in their order.
+
+        Two epochs are remembered, because a batch may span both.
         """
         if (seed, epoch) not in self._orders:
             self._orders = {
@@ -110,24 +159,26 @@ class Stored:
 
 
 class OnTheFly:
-    """Synthetic frames, rendered on the device where they are used; none is ever seen twice.
+    """Synthetic frames, rendered on the device that uses them; no frame is used twice.
 
-    `distribution` and `setup` as in `synth.frames`; `frames` make one epoch; `subjects` of the
-    synthetic population; `cube` and `centre` as in `Stored`.
+    distribution    as in `synth.frames`, like `setup`
+    frames          number of frames that count as one epoch
+    subjects        numbers of persons of the synthetic population
+    cube, centre    as in `Stored`
     """
 
     on_host = False
 
     def __init__(
         self,
-        distribution="wide",
+        distribution: Any = "wide",
         *,
-        frames,
-        cube,
-        seed=0,
-        setup="msra",
-        subjects=range(8),
-        centre="mass",
+        frames: int,
+        cube: float | Sequence[float],
+        seed: int = 0,
+        setup: str = "msra",
+        subjects: Iterable[int] = range(8),
+        centre: str = "mass",
     ):
         from handpose_lib import synth
 
@@ -137,11 +188,11 @@ class OnTheFly:
         self.centre = one_of("centre", centre, ("mass", "true", "stored"))
         self.cubes = _sides(cube)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.frames
 
     def describe(self) -> dict:
-        """What decides the frames, for checkpoint and record."""
+        """Return what determines the frames, for checkpoint and record."""
         distribution = (
             self.distribution if isinstance(self.distribution, str) else vars(self.distribution)
         )
@@ -155,21 +206,32 @@ class OnTheFly:
             "cube": list(self.cubes),
         }
 
-    def batch(self, step, size, seed=0, device="cpu") -> Crops:
-        """Batch `step`: the frames step·size … of the endless set that the two seeds name."""
+    def batch(
+        self, step: int, size: int, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> Crops:
+        """Return batch `step` of the endless sequence of frames that the two seeds determine."""
         crops = self.crops(range(step * size, (step + 1) * size), seed, device)
         return _draw_cubes(crops, self.cubes, seed, step)
 
-    def sweep(self, *, cube=None, batch=64, device="cpu"):
-        """The frames of the first epoch, in order, seen in a cube of side `cube`
-        (None: the smallest).
+    def sweep(
+        self,
+        *,
+        cube: float | None = None,
+        batch: int = 64,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[Crops]:
+        """Yield the frames of the first epoch in order, in batches of crops.
+
+        `cube`: side of their cube in mm; None: the smallest side of the source.
         """
         for start in range(0, len(self), batch):
             crops = self.crops(range(start, min(start + batch, len(self))), 0, device)
             yield replace(crops, cube=torch.full_like(crops.cube, cube or min(self.cubes)))
 
-    def crops(self, indices: Sequence[int], seed=0, device="cpu") -> Crops:
-        """These frames, rendered and cut."""
+    def crops(
+        self, indices: Sequence[int], seed: int = 0, device: torch.device | str = "cpu"
+    ) -> Crops:
+        """Render these frames and return their crops."""
         rendered = self._render(
             indices,
             seed=mix(self.seed, "frames", seed) % (1 << 31),
@@ -197,7 +259,7 @@ class OnTheFly:
         )
 
 
-def _sides(cube) -> tuple[float, ...]:
+def _sides(cube: float | Sequence[float]) -> tuple[float, ...]:
     sides = tuple(float(side) for side in (cube if isinstance(cube, Sequence) else (cube,)))
     if not sides or not all(0 < side < math.inf for side in sides):
         raise HandPoseError(
@@ -206,7 +268,7 @@ def _sides(cube) -> tuple[float, ...]:
     return sides
 
 
-def _draw_cubes(crops, sides, seed, step):
-    """`crops`, each in a cube of one of the `sides`, decided by (seed, step)."""
+def _draw_cubes(crops: Crops, sides: Sequence[float], seed: int, step: int) -> Crops:
+    """Return the crops, each in a cube of one of the `sides`, drawn by (seed, step)."""
     drawn = torch.randint(len(sides), (len(crops),), generator=generator(seed, "cube", step))
     return replace(crops, cube=torch.tensor(sides)[drawn].to(crops.cube))

@@ -1,6 +1,7 @@
 """Cut windows as they are kept in memory and in the crop cache: 16-bit depth around the hand."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,13 +9,19 @@ import torch
 from handpose_lib.frames import Crops
 
 EMPTY = -32768
-"""The value of a pixel without a surface."""
+"""The value of a background pixel."""
 STEP_MM = 1 / 16
 """Resolution of the kept depth, mm."""
 
 
 class Window(NamedTuple):
-    """One cut frame as it is kept: depth (h, w) int16 in steps of 1/16 mm from the centre's depth."""
+    """One cut frame as it is kept.
+
+    depth    (h, w) int16, steps of 1/16 mm relative to the depth of the centre
+    origin   (2,) pixel (u, v) of its first element
+
+    The other fields are those of `frames.Crops`, of one frame.
+    """
 
     depth: torch.Tensor
     origin: torch.Tensor
@@ -25,10 +32,14 @@ class Window(NamedTuple):
     id: str
 
 
-def cut_window(depth, crops, row, reach):
-    """What `depth` (H, W) mm shows within `reach` mm of the centre of `crops[row]`, sideways at its
-    depth and behind.
+def cut_window(depth: torch.Tensor, crops: Crops, row: int, reach: float) -> Window:
+    """Return the part of an image within `reach` mm of the centre of row `row` of `crops`.
+
+    `depth`: (H, W) mm. The reach holds sideways, at the depth of the centre, and behind the centre;
+    everything nearer to the camera belongs to the window. Rows and columns at the border without
+    a measured pixel are trimmed off.
     """
+    assert crops.joints is not None  # windows are cut for training
     x, y, z = crops.centre[row].tolist()
     fx, fy, u0, v0 = crops.camera[row].tolist()
     (left, right), (top, bottom) = (
@@ -42,7 +53,7 @@ def cut_window(depth, crops, row, reach):
         )
     )
     image = depth[top:bottom, left:right]
-    measured = (image > 0) & (image <= z + reach)  # all else is background in every view
+    measured = (image > 0) & (image <= z + reach)  # the rest is background in every view
     rows, columns = measured.any(1).nonzero()[:, 0], measured.any(0).nonzero()[:, 0]
     if len(rows):
         (v, below), (u, beyond) = ((int(used[0]), int(used[-1]) + 1) for used in (rows, columns))
@@ -70,8 +81,11 @@ def cut_window(depth, crops, row, reach):
     )
 
 
-def assemble(windows, cube):
-    """`Crops` from kept windows: the inverse of `cut_window`, but for what it took for background."""
+def assemble(windows: Sequence[Window], cube: float) -> Crops:
+    """Return windows as crops in a cube of side `cube` mm: the inverse of `cut_window`.
+
+    What `cut_window` took for background is 0 in the result.
+    """
     size = 8 * math.ceil(max(max(w.depth.shape) for w in windows) / 8)
     steps = torch.full((len(windows), size, size), EMPTY, dtype=torch.int16)
     for row, window in zip(steps, windows, strict=True):

@@ -1,35 +1,35 @@
-"""Turns one knob at a time in front of the book's trained networks, and keeps what becomes of their
-errors.
+"""Measure how the errors of the book's trained networks depend on one factor at a time.
 
-    python pipeline/experiments/stress.py                             # some minutes on one CPU core
-    python pipeline/experiments/stress.py --frames 32 --out stress    # a first look
-    python pipeline/experiments/stress.py --replay                    # does changed code still find
-    the same?
+    python pipeline/experiments/stress.py                             # minutes on one CPU core
+    python pipeline/experiments/stress.py --frames 32 --out stress    # a quick trial
+    python pipeline/experiments/stress.py --replay                    # does changed code agree?
 
-Nothing is trained. The same synthetic frames of a person whom no network has seen are shown again
-and again, and from one setting to the next a single thing changes, so that differences are those of
-pairs. `record.json` holds, for every setting of every knob, the mean error of each frame in mm, and
-for the real frames of an SR305, where they are, what can be measured without labels. The knobs:
+Nothing is trained. All settings use the same synthetic frames of a held-out person, and only one
+factor changes from one setting to the next, so that errors can be compared frame by frame.
+`record.json` holds the mean error of each frame in mm for every setting of every factor. If the
+data folder has real frames of an SR305, it also holds what can be measured there without labels.
+The factors are:
 
-place      degrees between the optical axis and the way to the hand, which keeps its pose, its depth
-           and its direction
-turned     the same, but the hand is turned with the way: it shows the same side, and only the
-           picture of it is distorted
-light      strength of a sensor with structured light: shadows, lost borders, ragged edges, coarse
-           steps
+place      degrees between the optical axis and the direction to the hand, which keeps its pose,
+           depth and orientation
+turned     the same, but the hand is rotated about the camera, so that the camera sees the same side
+           of it and only its image is distorted
+light      strength of a structured-light sensor: shadows, lost borders, ragged edges, coarse steps
 holes      share of the image without measurement
-centre     who finds the middle of the crop
-offset     mm by which the crop is beside the middle of the joints, in a direction of each frame's
-           own
+centre     the method that finds the centre of the crop
+offset     distance in mm of the crop from the mean of the joints, in a direction drawn per frame
 """
 
 import argparse
 import hashlib
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from handpose_lib import datasets, evaluation, paths, prepare, synth
@@ -38,15 +38,18 @@ from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import label_free, plausibility
 from handpose_lib.frames import Crops
 from handpose_lib.hand_detection import trained
+from handpose_lib.hand_detection.centre_refiner import Refine
 from handpose_lib.results import pretrained, records
+from handpose_lib.results.pretrained import Pretrained
 from handpose_lib.synth import hashing
+from handpose_lib.synth.hands.hand import Hand
 from handpose_lib.synth.scene import raycast, sensors
 
 SUBJECT, SEED, SETUP = 8, 21, "msra"
 CLEAN = replace(synth.DISTRIBUTIONS["wide_view"], sensors={"ideal": 1.0}, holes=0.0)
 SENSOR = 0.5
-"""Strength of the time-of-flight sensor wherever the sensor is not the knob."""
-KNOBS = {
+"""Strength of the time-of-flight sensor, if the sensor is not the factor."""
+KNOBS: dict[str, tuple[Any, ...]] = {
     "place": (0.0, 8.0, 16.0),
     "turned": (0.0, 8.0, 16.0),
     "light": (0.0, 0.5, 1.0, 2.0, 3.0),
@@ -54,17 +57,21 @@ KNOBS = {
     "centre": ("true", "stored", "mass", "refined"),
     "offset": (0.0, 5.0, 10.0, 20.0, 40.0),
 }
+"""Factor → its settings."""
 ROOM = 8
-"""Pixels that every joint keeps to the border of the image, wherever a frame's hand is put."""
+"""Smallest distance in pixels of a joint from the border of the image."""
 
 
 class Scene:
-    """`count` frames of the held-out person, hands whose joints stay in the image wherever `place`
-    and `turned` put them.
+    """`count` frames of the held-out person.
+
+    All joints stay in the image in every setting of `place` and `turned`.
     """
 
     def __init__(self, count: int):
-        self.camera, chosen, first = synth.SETUPS[SETUP].camera, [], 0
+        self.camera = synth.SETUPS[SETUP].camera
+        chosen: list[int] = []
+        first = 0
         farthest = max(KNOBS["place"])
         while len(chosen) < count:
             indices = range(first, first + 32)
@@ -80,16 +87,23 @@ class Scene:
             first += 32
         self.indices = chosen[:count]
 
-    def batches(self, size: int = 32):
-        """(indices, frames as rendered) of the scene, cut into batches."""
+    def batches(self, size: int = 32) -> Iterator[tuple[list[int], synth.Rendered]]:
+        """Yield the frames in batches: their indices, and the frames as rendered."""
         for start in range(0, len(self.indices), size):
             indices = self.indices[start : start + size]
             yield indices, synth.frames(indices, SEED, SETUP, CLEAN, subjects=[SUBJECT])
 
-    def crops(self, knob: str, indices, given, cube: float, refine) -> dict[str | float, Crops]:
-        """What the networks see of these frames, setting by setting."""
+    def crops(
+        self,
+        knob: str,
+        indices: Sequence[int],
+        given: synth.Rendered,
+        cube: float,
+        refine: Refine,
+    ) -> dict[Any, Crops]:
+        """Return the crops of these frames in each setting of a factor."""
         key, true = hashing.keys(SEED, indices), given.joints.mean(1)
-        aside = given.centre - true  # by how much the stored centre misses, everywhere
+        aside = given.centre - true  # error of the stored centre, the same in every setting
         if knob in ("place", "turned"):
             ahead = _shifted(given.posed, _ahead(given.joints) - true)
             hands = {
@@ -134,14 +148,16 @@ class Scene:
             value: self._cut(depth, given.joints, centre, cube) for value, centre in found.items()
         }
 
-    def _sensed(self, depth, key):
+    def _sensed(self, depth: torch.Tensor, key: np.ndarray) -> torch.Tensor:
         return sensors.time_of_flight(depth, self.camera, key, SENSOR)
 
-    def _cut(self, depth, joints, centre, cube) -> Crops:
+    def _cut(
+        self, depth: torch.Tensor, joints: torch.Tensor, centre: torch.Tensor, cube: float
+    ) -> Crops:
         return prepare.crop(depth, self.camera, centre, cube, joints)
 
-    def _inside(self, joints):
-        """(B,) whether every joint keeps `ROOM` to the border."""
+    def _inside(self, joints: torch.Tensor) -> torch.Tensor:
+        """Return (B,), whether every joint is at least `ROOM` away from the border."""
         u, v = xyz_to_uvd(joints, self.camera)[..., :2].unbind(-1)
         return (
             (u > ROOM)
@@ -151,10 +167,11 @@ class Scene:
         ).all(1)
 
 
-def moved(hand, indices, degrees: float, turned: bool):
-    """A hand straight ahead, put `degrees` to the left (even index) or right: at the same depth and
-    in the same direction, or, `turned` about the camera, at the same distance and with the same
-    side towards it.
+def moved(hand: Hand, indices: Sequence[int], degrees: float, turned: bool) -> Hand:
+    """Return hands from the optical axis moved by `degrees` to the left (even index) or right.
+
+    A hand keeps its depth and orientation. If `turned`, it is rotated about the camera instead, and
+    keeps its distance and the side that the camera sees.
     """
     side = torch.tensor([-1.0 if index % 2 == 0 else 1.0 for index in indices])
     angle = side * torch.tensor(degrees).deg2rad()
@@ -164,22 +181,19 @@ def moved(hand, indices, degrees: float, turned: bool):
         shift[:, 0] = middle[:, 2] * angle.tan()
         return _shifted(hand, shift)
     cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    about = torch.stack(
-        (cosine, zero, sine, zero, zero + 1, zero, -sine, zero, cosine), -1
-    ).reshape(-1, 3, 3)  # about y
+    about_y = (cosine, zero, sine, zero, zero + 1, zero, -sine, zero, cosine)
+    about = torch.stack(about_y, -1).reshape(-1, 3, 3)
     spheres = torch.cat((hand.spheres[..., :3] @ about.mT, hand.spheres[..., 3:]), -1)
     return replace(hand, spheres=spheres, keypoints=hand.keypoints @ about.mT)
 
 
-def _ahead(joints):
-    """(B, 3) the place on the optical axis at the depth of the hand."""
-    middle = joints.mean(1)
-    return torch.stack(
-        (torch.zeros_like(middle[:, 0]), torch.zeros_like(middle[:, 0]), middle[:, 2]), -1
-    )
+def _ahead(joints: torch.Tensor) -> torch.Tensor:
+    """Return the points (B, 3) on the optical axis at the depth of the hands."""
+    depth = joints.mean(1)[:, 2]
+    return torch.stack((torch.zeros_like(depth), torch.zeros_like(depth), depth), -1)
 
 
-def _shifted(hand, shift):
+def _shifted(hand: Hand, shift: torch.Tensor) -> Hand:
     return replace(
         hand,
         spheres=torch.cat((hand.spheres[..., :3] + shift[:, None], hand.spheres[..., 3:]), -1),
@@ -188,9 +202,11 @@ def _shifted(hand, shift):
 
 
 @torch.inference_mode()
-def errors(networks, scene: Scene, refine) -> dict:
-    """knob → setting → network → (N,) mean error of each frame in mm."""
-    found = {
+def errors(
+    networks: Mapping[str, Pretrained], scene: Scene, refine: Refine
+) -> dict[str, dict[str, dict[str, torch.Tensor]]]:
+    """Return the mean error (N,) of each frame in mm: factor → setting → network → errors."""
+    found: dict[str, dict[str, dict[str, list[torch.Tensor]]]] = {
         knob: {str(value): {name: [] for name in networks} for value in values}
         for knob, values in KNOBS.items()
     }
@@ -203,6 +219,7 @@ def errors(networks, scene: Scene, refine) -> dict:
             }
             for knob in KNOBS:
                 for value, crops in scene.crops(knob, indices, given, cube, refine).items():
+                    assert crops.joints is not None
                     for name, network in fitting.items():
                         joints = network.decode(network(network.encode(crops)), crops)
                         found[knob][str(value)][name].append(
@@ -217,15 +234,15 @@ def errors(networks, scene: Scene, refine) -> dict:
     }
 
 
-def real(networks) -> dict | None:
-    """What the SR305 frames of the data folder say about each network; None where they are not."""
+def real(networks: Mapping[str, Pretrained]) -> dict | None:
+    """Return the measures of each network on the SR305 frames of the data folder, None without them."""
     if not (paths.data() / "real_frames" / "sr305").exists():
         return None
     data = datasets.open("sr305")
     frames, found = data.frames(range(len(data))), {}
     for name, known in networks.items():
         cube = known.record["protocol"]["cube"]
-        joints, centre = label_free.look(known.network, frames, cube)
+        joints, centre = label_free.predict(known.network, frames, cube)
         seen = label_free.measures(joints, frames, centre, cube, known.network.skeleton)
         lengths = plausibility.bone_lengths(joints, known.network.skeleton)
         found[name] = {
@@ -242,11 +259,9 @@ def real(networks) -> dict | None:
 
 
 def replay(record: records.Record, frames: int = 8) -> None:
-    """Give a record the digest of the present code, if that finds the same errors on the first of
-    its frames.
+    """Give a record the digest of the present code, if the errors of its first frames are the same.
 
-    Errors: networks with other weights than those of the record, an error that is not the same to
-    its last digit.
+    Errors: networks with other weights than those of the record, an error that differs.
     """
     networks = {name: pretrained.load(name) for name in record["networks"]}
     for name, known in networks.items():
@@ -261,9 +276,8 @@ def replay(record: records.Record, frames: int = 8) -> None:
                 then = torch.tensor(
                     [float(e) for e in record["errors_mm"][knob][value][name].split()[:frames]]
                 )
-                if (
-                    found - then
-                ).abs().max() > 0.06:  # half of the last digit, and what is left of float32
+                # Half of the last digit, and the rounding of float32.
+                if (found - then).abs().max() > 0.06:
                     raise HandPoseError(
                         f"{name}, {knob} {value}: the errors are no longer those of the record:"
                         " evaluate it again"
@@ -275,8 +289,8 @@ def _weights(folder: Path) -> str:
     return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
 
 
-def _text(values, decimals: int = 1) -> str:
-    """One number per frame, in one line."""
+def _text(values: torch.Tensor, decimals: int = 1) -> str:
+    """Return one number per frame, in one line."""
     return " ".join(f"{value:.{decimals}f}" for value in values.tolist())
 
 
@@ -291,13 +305,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--methods",
         nargs="+",
         default=pretrained.names(),
-        help="networks; all that come with the book without it",
+        help="networks; default: all that come with the book",
     )
-    parser.add_argument("--out", type=Path, help="folder; the book's records without it")
+    parser.add_argument("--out", type=Path, help="folder; default: the book's records")
     parser.add_argument(
         "--replay",
         action="store_true",
-        help="only look whether the present code finds the same as the record",
+        help="check that the present code computes what the record states",
     )
     chosen = parser.parse_args(arguments)
     out = chosen.out or paths.records() / "stress"
@@ -350,8 +364,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _dimensions(known) -> int:
-    """3 for a network whose input is a volume of voxels, 2 for an image."""
+def _dimensions(known: Pretrained) -> int:
+    """Return 3 for a network whose input is a volume of voxels, 2 for an image."""
     blank = torch.zeros(1, 8, 8)
     crops = prepare.crop(
         blank,

@@ -1,31 +1,29 @@
-"""Trains one small network again and again, with one switch of the synthetic hand turned at a time:
-what closes the gap to real frames?
+"""Train one small network with one property of the synthetic frames changed at a time.
 
-    python pipeline/experiments/transfer.py                            # all that is missing; about
-    two minutes of one CPU core for each training
-    python pipeline/experiments/transfer.py --only views no_forearm    # some of them; the record is
-    written once none is missing
-    python pipeline/experiments/transfer.py --frames 320 --work trial --out trial      # a first
-    look
-    python pipeline/experiments/transfer.py --replay                   # does changed code still
-    find the same?
+The question is which property of the training frames narrows the gap to real frames.
 
-Every training has the same network, recipe and number of frames, all rendered where they are used,
-and is judged on frames of an SR305 that nobody has labelled (`handpose_lib.evaluation.label_free`),
-and on rendered frames of a person who is held out. The base sees what the book's other networks
-have seen, WIDE_VIEW, with three seeds: their spread is the measure of everything else. `SWITCHES`
-turn fields of its distribution to what they are in WIDE, or off, or change the crops or the
-augmentation.
+    python pipeline/experiments/transfer.py                            # all missing trainings
+    python pipeline/experiments/transfer.py --only views no_forearm    # some of them
+    python pipeline/experiments/transfer.py --frames 320 --work trial --out trial   # a quick trial
+    python pipeline/experiments/transfer.py --replay                   # does changed code agree?
 
-A switch **promises** something if by at least one of the three measures its mean over the frames is
-better than the base's by more than the base's seeds are apart, and by none worse by so much. Of so
-many switches some are lucky: what promises something is trained again with other seeds, and
-**helps** if the mean of these passes the same test; the training that chose it has no vote.
-`together` turns all that help, the best one of each knob; `wide` is all of WIDE. Of what helps
-most, the weights are kept.
+A training takes about two minutes on one CPU core. The record is written once none is missing.
 
-A finished training is not made again; one that was interrupted goes on. Both lie in the work
-folder, not in the record's.
+All trainings have the same network, recipe and number of frames, which are rendered during the
+training. They are measured on unlabelled frames of an SR305 (`handpose_lib.evaluation.label_free`)
+and on rendered frames of a held-out person. The base is trained on WIDE_VIEW, as the other networks
+of the book, with three seeds; their spread is the unit of all differences. `SWITCHES` set fields of
+the distribution to their values in WIDE, or to zero, or change the crops or the augmentation.
+
+A switch **promises** something if it is better than the base in at least one of the three measures
+by more than the spread of the base's seeds, and in none worse by as much. Among so many switches,
+some pass by chance. A switch that passes is therefore trained again with other seeds. It **helps**
+if the mean of these trainings passes the same test; the first training does not count here.
+`together` combines all switches that help, the best one of each knob; `wide` is all of WIDE. The
+weights of the setting that helps most are kept.
+
+A finished training is not repeated, and an interrupted one is resumed. Both are in the work folder,
+not in that of the record.
 """
 
 import argparse
@@ -35,38 +33,46 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from handpose_lib import datasets, papers, paths, prepare, skeleton, synth, training
 from handpose_lib.errors import HandPoseError, one_of
+from handpose_lib.datasets.base import Dataset
 from handpose_lib.evaluation import label_free, plausibility
+from handpose_lib.frames import DepthFrame
 from handpose_lib.io import provenance, storage
+from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.results import pretrained, records
 
 SCRIPT = "pipeline/experiments/transfer.py"
 METHOD, VARIANT, JOINTS, SETUP = "jgr_p2o", "small", "msra21", "msra"
 BASE, WIDE = synth.WIDE_VIEW, synth.WIDE
 FRAMES, EPOCHS, BATCH, SIZE = 7_200, 10, 8, 48
-"""Of a training: frames in all, parts whose mean error is kept, frames of an update, pixels of a
-crop's side.
-"""
+"""Of a training: number of frames, of epochs and of frames per update; side of a crop in pixels."""
 SUBJECT, SEED, HELD_OUT = 8, 21, 96
-"""Whom the frames show that judge a network at home, and how many of each distribution."""
+"""Person, seed and number per distribution of the rendered frames for the test."""
 AGAIN = (1, 2)
-"""Seeds with which a switch is trained again that promises something."""
+"""Seeds with which a switch that promises something is trained again."""
 MEASURES = {"on_hand": 1, "median_to_surface_mm": -1, "covered": 1}
-"""What real frames tell, and whether more (1) or less (−1) of it is better."""
+"""Measures on real frames; 1 if larger is better, −1 if smaller is better."""
 DECIMALS = {"on_hand": 3, "median_to_surface_mm": 1, "covered": 3}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a training differs from the base: `fields` of the distribution, arguments of
-    `training.OnTheFly`, augmentation, seed.
+    """How a training differs from the base.
+
+    fields          of the distribution
+    source          arguments of `training.OnTheFly`
+    augmentation    arguments of `prepare.augment`
+
+    At most one setting of each `knob` becomes part of `together`.
     """
 
     knob: str
@@ -78,11 +84,12 @@ class Setting:
 
     @property
     def distribution(self) -> synth.Distribution:
+        """The distribution of the training frames."""
         return replace(BASE, **self.fields)
 
 
-def of_wide(*names) -> dict:
-    """Fields of the distribution, with their values in WIDE."""
+def of_wide(*names: str) -> dict[str, Any]:
+    """Return fields of the distribution with their values in WIDE."""
     return {name: getattr(WIDE, name) for name in names}
 
 
@@ -139,23 +146,22 @@ WHOLE = Setting(
 TOGETHER = "together"
 
 
-def settings(said: dict | None = None) -> dict[str, Setting]:
-    """Every training by its name. What `summary` says of those that there are may ask for more:
-    further seeds of what promises something, and `together` of two or more switches that help.
+def settings(said: dict[str, Any] | None = None) -> dict[str, Setting]:
+    """Return all trainings by name.
+
+    `said`: what `summary` returned for those so far. It may require more: further seeds of the
+    switches that promise something, and `together` if two or more help.
     """
     every = {**BASES, **SWITCHES, "wide": WHOLE}
     if not said:
         return every
     if len(said["together"]) > 1:
         parts = [SWITCHES[name] for name in said["together"]]
-        every[TOGETHER] = Setting(
-            TOGETHER,
-            "all that help",
-            *(
-                {name: value for part in parts for name, value in getattr(part, kind).items()}
-                for kind in ("fields", "source", "augmentation")
-            ),
+        fields, source, augmentation = (
+            {name: value for part in parts for name, value in getattr(part, kind).items()}
+            for kind in ("fields", "source", "augmentation")
         )
+        every[TOGETHER] = Setting(TOGETHER, "all that help", fields, source, augmentation)
     return every | {
         name: replace(every[first], seed=seed)
         for first in said["promises"]
@@ -164,15 +170,15 @@ def settings(said: dict | None = None) -> dict[str, Setting]:
 
 
 def further(name: str) -> list[str]:
-    """The names of a setting's trainings with further seeds."""
+    """Return the names of a setting's trainings with further seeds."""
     return [f"{name}_{seed}" for seed in AGAIN]
 
 
 # --- One training -------------------------------------------------------------
 
 
-def recipe(setting: Setting, frames: int):
-    """That of the paper's small network for a laptop, with fewer and coarser frames."""
+def recipe(setting: Setting, frames: int) -> Recipe:
+    """Return the laptop recipe of the paper's small network, with fewer and smaller crops."""
     known = papers.recipe(METHOD, "synthetic", "laptop", VARIANT)
     return replace(
         known,
@@ -185,27 +191,25 @@ def recipe(setting: Setting, frames: int):
     )
 
 
-def start(setting: Setting, frames: int):
-    """A network that has seen nothing, what it is going to see, and its recipe."""
+def start(setting: Setting, frames: int) -> tuple[Method, training.OnTheFly, Recipe]:
+    """Return an untrained network, its source of frames, and its recipe."""
     chosen = recipe(setting, frames)
     torch.manual_seed(setting.seed)
     network = papers.create(METHOD, JOINTS, VARIANT, **chosen.network)
-    return (
-        network,
-        training.OnTheFly(
-            setting.distribution,
-            frames=frames,
-            cube=chosen.cube_train,
-            setup=SETUP,
-            **{"centre": "stored", **setting.source},
-        ),
-        chosen,
+    source = training.OnTheFly(
+        setting.distribution,
+        frames=frames,
+        cube=chosen.cube_train,
+        setup=SETUP,
+        **{"centre": "stored", **setting.source},
     )
+    return network, source, chosen
 
 
-def decided_by(setting: Setting, frames: int, real) -> dict:
-    """All that decides a result, as plain JSON values. `real` is the data set of frames without
-    labels.
+def decided_by(setting: Setting, frames: int, real: Dataset) -> dict[str, Any]:
+    """Return all that determines a result, as plain JSON values.
+
+    `real`: the data set of unlabelled frames.
     """
     known = {
         "fields": setting.fields,
@@ -221,21 +225,22 @@ def decided_by(setting: Setting, frames: int, real) -> dict:
 
 
 def code() -> str:
-    """Digest of what a training uses."""
+    """Return a digest of the code that a training uses."""
     return provenance.digest(
         provenance.closure([f"handpose_lib.papers.{METHOD}", "handpose_lib.training"])
     )
 
 
-def trained(name: str, setting: Setting, frames: int, work: Path, real) -> dict:
-    """The result of a training: the one that lies in `work`/`name`, or else it is made. One that an
-    earlier version of this script has judged is judged again.
+def trained(name: str, setting: Setting, frames: int, work: Path, real: Dataset) -> dict[str, Any]:
+    """Return the result of a training, from the folder `work`/`name` if it is there.
+
+    If the result was measured by an earlier version of this script, the measures are renewed.
     """
     folder = work / name
-    place, weights = folder / "result.json", folder / "weights.safetensors"
+    path, weights = folder / "result.json", folder / "weights.safetensors"
     network, source, chosen = start(setting, frames)
     if finished(name, setting, frames, work, real):
-        result = storage.read_json(place)
+        result = storage.read_json(path)
         if result["judged_by"] == records.code_digest([SCRIPT]):
             return result
         network.eval().load_state_dict(storage.read_tensors(weights))
@@ -257,30 +262,31 @@ def trained(name: str, setting: Setting, frames: int, work: Path, real) -> dict:
         "real": judged(network, real, chosen.cube_test),
         "synthetic": at_home(network, chosen.cube_test),
     }
-    storage.write_json(place, result)
-    return storage.read_json(place)
+    storage.write_json(path, result)
+    return storage.read_json(path)
 
 
-def finished(name: str, setting: Setting, frames: int, work: Path, real) -> bool:
-    """Has this very training been made?"""
-    place = work / name / "result.json"
-    return place.exists() and storage.read_json(place)["decided_by"] == decided_by(
-        setting, frames, real
-    )
+def finished(name: str, setting: Setting, frames: int, work: Path, real: Dataset) -> bool:
+    """Return whether this training is finished, with these settings and the present code."""
+    path = work / name / "result.json"
+    wanted = decided_by(setting, frames, real)
+    return path.exists() and storage.read_json(path)["decided_by"] == wanted
 
 
-# --- Its judgement ------------------------------------------------------------
+# --- Its measures -------------------------------------------------------------
 
 
-def judged(network, real, cube: float) -> dict:
-    """What a network finds on real frames, and what can be measured of it."""
+def judged(network: Method, real: Dataset, cube: float) -> dict[str, Any]:
+    """Return the joints that a network predicts on real frames, and their measures."""
     frames = real.frames(range(len(real)))
-    joints, centre = label_free.look(network, frames, cube)
+    joints, centre = label_free.predict(network, frames, cube)
     return measured(joints, frames, centre, cube)
 
 
-def measured(joints, frames, centre, cube: float) -> dict:
-    """Joints (N, J, 3) mm as they are kept, to 0.1 mm, and the measures of these."""
+def measured(
+    joints: torch.Tensor, frames: Sequence[DepthFrame], centre: torch.Tensor, cube: float
+) -> dict[str, Any]:
+    """Return joints (N, J, 3) mm as they are recorded, rounded to 0.1 mm, and their measures."""
     kept = [text(hand.flatten(), 1) for hand in joints]
     joints = hands(kept)
     seen = label_free.measures(joints, frames, centre, cube, skeleton.get(JOINTS))
@@ -292,7 +298,7 @@ def measured(joints, frames, centre, cube: float) -> dict:
     }
 
 
-def _measures(seen) -> dict[str, str]:
+def _measures(seen: Mapping[str, torch.Tensor]) -> dict[str, str]:
     values = {
         "on_hand": seen["on_hand"],
         "median_to_surface_mm": seen["to_surface"].median(1).values,
@@ -301,14 +307,15 @@ def _measures(seen) -> dict[str, str]:
     return {name: text(value, DECIMALS[name]) for name, value in values.items()}
 
 
-def at_home(network, cube: float) -> dict:
-    """distribution → error and measures on rendered frames of a person who was held out, in crops
-    around their reference points.
+def at_home(network: Method, cube: float) -> dict[str, dict[str, str]]:
+    """Return error and measures on rendered frames of the held-out person, by distribution.
+
+    The crops are centred at the reference points of the frames.
     """
     found = {}
     for name in ("wide_view", "wide"):
         rendered, frames = held_out(name)
-        joints, centre = label_free.look(network, frames, cube, "stored", 1)
+        joints, centre = label_free.predict(network, frames, cube, "stored", 1)
         found[name] = {
             "error_mm": text((joints - rendered.joints).norm(dim=-1).mean(1), 1),
             **_measures(label_free.measures(joints, frames, centre, cube, skeleton.get(JOINTS))),
@@ -317,21 +324,22 @@ def at_home(network, cube: float) -> dict:
 
 
 @cache
-def held_out(name: str):
-    """Rendered frames by which a network is judged at home, whole and one by one."""
+def held_out(name: str) -> tuple[synth.Rendered, list[DepthFrame]]:
+    """Return the rendered frames for the test, in one batch and one by one."""
     rendered = synth.frames(range(HELD_OUT), SEED, SETUP, name, subjects=[SUBJECT])
     return rendered, [rendered.frame(row) for row in range(len(rendered))]
 
 
-def references(base: dict, real, cube: float) -> dict:
-    """What the measures say of other answers. `true`: the held-out frames' own joints, by
-    distribution. Of the real frames,
-    `mean_pose`: the mean of the training poses where the outline finds the hand; `another_frame`:
-    the base's answer of a frame from the other half, moved to where it found this one; `kept`: the
-    best of the paper's networks that come with the book.
+def references(base: Mapping[str, Any], real: Dataset, cube: float) -> dict[str, Any]:
+    """Return the measures of other joints, for comparison.
+
+    true             the true joints of the rendered frames, by distribution
+    mean_pose        the mean of the training poses, at the hand that the outline finds
+    another_frame    the base's prediction of another real frame, moved to this one
+    kept             predictions of the best of the paper's networks that come with the book
     """
     known = pretrained.load(METHOD)
-    found = {
+    found: dict[str, Any] = {
         "true": {},
         "kept": {
             "record": known.record.key,
@@ -360,27 +368,30 @@ def references(base: dict, real, cube: float) -> dict:
     return found
 
 
-def outlines(frames, cube: float):
-    """(N, 3) mm where the outline finds each hand."""
+def outlines(frames: list[DepthFrame], cube: float) -> torch.Tensor:
+    """Return the centre (N, 3) mm of the hand in each frame, found by its outline."""
     return prepare.batch(frames, cube, "outline").centre
 
 
 # --- What follows from all of them --------------------------------------------
 
 
-def summary(results: dict[str, dict]) -> dict:
-    """Means, steps and what helps, from the numbers of each frame.
+def summary(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return means, steps and the settings that help, from the measures of each frame.
 
-    `apart`: by how much the base's seeds differ, largest minus smallest, at least one joint of one
-    frame or the last digit that is kept. `votes`: by which trainings a setting is judged, the
-    further ones where there are any. `steps`: by how many lengths `apart` they are better, on
-    average, than the base's mean; `first_steps`: the same of the first training alone.
+    apart          spread of the base's seeds, largest minus smallest; at least one joint of one
+                   frame, or the last recorded digit
+    votes          the trainings that count for a setting: those with further seeds, if there are
+                   any
+    steps          by how many multiples of `apart` their mean is better than that of the base
+    first_steps    the same for the first training alone
     """
     means = {
         name: {measure: numbers(result["real"][measure]).mean().item() for measure in MEASURES}
         for name, result in results.items()
     }
-    base, apart = {}, {}
+    base: dict[str, float] = {}
+    apart: dict[str, float] = {}
     for measure in MEASURES:
         seeds = [means[name][measure] for name in BASES]
         smallest = (
@@ -390,7 +401,7 @@ def summary(results: dict[str, dict]) -> dict:
         )
         base[measure], apart[measure] = mean(seeds), max(max(seeds) - min(seeds), smallest)
 
-    def steps(trainings):
+    def steps(trainings: list[str]) -> dict[str, float]:
         return {
             measure: (
                 sign
@@ -408,14 +419,12 @@ def summary(results: dict[str, dict]) -> dict:
     votes = {
         name: [other for other in further(name) if other in results] or [name] for name in firsts
     }
-    first_steps, voted = (
-        {name: steps([name]) for name in firsts},
-        {name: steps(votes[name]) for name in firsts},
-    )
+    first_steps = {name: steps([name]) for name in firsts}
+    voted = {name: steps(votes[name]) for name in firsts}
     promises = [name for name in firsts if passes(first_steps[name])]
     helps = [name for name in promises if votes[name] == further(name) and passes(voted[name])]
     most = sorted(helps, key=lambda name: -sum(voted[name].values()))
-    knobs = {}
+    knobs: dict[str, str] = {}
     for name in most:
         if name in SWITCHES:
             knobs.setdefault(SWITCHES[name].knob, name)
@@ -433,19 +442,23 @@ def summary(results: dict[str, dict]) -> dict:
     }
 
 
-def passes(steps: dict[str, float]) -> bool:
-    """Better by one measure at least, and worse by none, each time by more than the base's seeds
-    are apart.
-    """
+def passes(steps: Mapping[str, float]) -> bool:
+    """Return whether at least one measure is better and none worse, by more than the spread."""
     return max(steps.values()) > 1 and min(steps.values()) >= -1
 
 
-def mean(values: list[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of some numbers."""
     return sum(values) / len(values)
 
 
-def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> records.Record:
-    """The record."""
+def assembled(
+    results: Mapping[str, Mapping[str, Any]],
+    frames: int,
+    real: Dataset,
+    digests: Mapping[str, str],
+) -> records.Record:
+    """Return the record of all trainings, not yet written."""
     chosen = recipe(BASES["base"], frames)
     first = results["base"]
     return records.create(
@@ -488,12 +501,11 @@ def assembled(results: dict[str, dict], frames: int, real, digests: dict) -> rec
 
 
 def replay(record: records.Record) -> None:
-    """Give a record the digest of the present code, if that finds the same: the losses of the
-    base's first part, every measure of every answer on real frames, the answers of the weights that
-    are kept, and what follows from all of them.
+    """Give a record the digest of the present code, if that computes the same.
 
-    Errors: anything that is not the same, to its last digit. Bits only agree on a machine like that
-    of the trainings.
+    Compared are the losses of the base's first epoch, all measures on real frames, the predictions
+    of the kept weights, and the summary.
+    Errors: anything that differs. The losses agree only on a machine like that of the trainings.
     """
     real = datasets.open("sr305")
     same("frames", real.fingerprint, record["real"]["fingerprint"])
@@ -531,27 +543,29 @@ def replay(record: records.Record) -> None:
     records.restamp(record, epochs=1)
 
 
-def same(what: str, now, recorded) -> None:
+def same(what: str, now: object, recorded: object) -> None:
+    """Errors: `HandPoseError` if the two differ."""
     if now != recorded:
         raise HandPoseError(f"{what}: no longer those of the record: train again")
 
 
 def sha(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexrecords.code_digest([SCRIPT])
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def text(values, decimals: int) -> str:
-    """Numbers in one line."""
+def text(values: torch.Tensor, decimals: int) -> str:
+    """Return numbers in one line."""
     return " ".join(f"{value:.{decimals}f}" for value in values.tolist())
 
 
 def numbers(line: str) -> torch.Tensor:
-    """What such a line says."""
+    """Return the numbers in such a line."""
     return torch.tensor([float(value) for value in line.split()], dtype=torch.float64)
 
 
 def hands(lines: list[str]) -> torch.Tensor:
-    """(N, J, 3) mm from a line of joints for each frame."""
+    """Return joints (N, J, 3) mm from one line per frame."""
     return torch.stack([numbers(line).float().unflatten(0, (-1, 3)) for line in lines])
 
 
@@ -563,25 +577,23 @@ def main(arguments: list[str] | None = None) -> int:
         "--only",
         nargs="+",
         metavar="NAME",
-        help=f"of the first trainings these alone: {', '.join(settings())}",
+        help=f"only these of the first trainings: {', '.join(settings())}",
     )
     parser.add_argument("--frames", type=int, default=FRAMES, help="rendered frames of a training")
     parser.add_argument(
-        "--work", type=Path, help="folder of the trainings; one below the build folder without it"
+        "--work", type=Path, help="folder of the trainings; default: below the build folder"
     )
     parser.add_argument(
-        "--out", type=Path, help="folder of the record; the book's records without it"
+        "--out", type=Path, help="folder of the record; default: the book's records"
     )
     parser.add_argument(
         "--replay",
         action="store_true",
-        help="only look whether the present code finds the same as the record",
+        help="check that the present code computes what the record states",
     )
     chosen = parser.parse_args(arguments)
-    out, work = (
-        chosen.out or paths.records() / "transfer",
-        chosen.work or paths.build() / "transfer",
-    )
+    out = chosen.out or paths.records() / "transfer"
+    work = chosen.work or paths.build() / "transfer"
     if chosen.frames < EPOCHS * BATCH:
         raise HandPoseError(f"{chosen.frames} frames: accepted are at least {EPOCHS * BATCH}")
     if chosen.replay:
@@ -592,7 +604,7 @@ def main(arguments: list[str] | None = None) -> int:
         one_of("setting", name, settings())
     real = datasets.open("sr305")
 
-    def result(name, setting):
+    def result(name: str, setting: Setting) -> dict[str, Any]:
         found = trained(name, setting, chosen.frames, work, real)
         print(
             f"{name}: {numbers(found['real']['on_hand']).mean():.3f} on the hand,"
@@ -610,12 +622,12 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.only and missing:
         print(f"no record yet: {', '.join(missing)} missing")
         return 0
-    results, said = {}, None
-    while wanted := {
-        name: setting for name, setting in settings(said).items() if name not in results
-    }:
+    results: dict[str, dict[str, Any]] = {}
+    wanted, said = settings(), {}
+    while wanted:
         results |= {name: result(name, setting) for name, setting in wanted.items()}
         said = summary(results)
+        wanted = {name: each for name, each in settings(said).items() if name not in results}
     digests = {}
     (out / "weights.safetensors").unlink(missing_ok=True)
     if said["best"]:

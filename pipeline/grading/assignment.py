@@ -1,12 +1,11 @@
-"""Student versions of chapters: the text as it is, solutions taken out, checks locked, with
-nbgrader.
+"""Makes student versions of chapters with nbgrader: without solutions, and with locked checks.
 
     python pipeline/grading/assignment.py depth_cameras the_hand --out handout
-    python pipeline/grading/assignment.py --out handout                          every chapter that
-    has exercises
+    python pipeline/grading/assignment.py --out handout     # every chapter that has exercises
 
-FOLDER gets one notebook per chapter and nothing else, so that it can be handed out as it is. A cell
-keeps its id; the cell to fill in raises until it is filled in, and the check after it says so.
+The folder receives one notebook per chapter and nothing else, so it can be handed out as it is.
+Every cell keeps its id. A cell to fill in raises an error until it is filled in, and the check
+below it says so.
 """
 
 import argparse
@@ -16,6 +15,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -28,12 +28,13 @@ from handpose_lib import errors
 from handpose_lib.io import storage
 from handpose_lib.teaching import exercises
 
-COURSE = "handpose"  # nbgrader wants a name for the course
+COURSE = "handpose"  # nbgrader needs a name for the course
 ASKS = "put your code here, in place of this line"
 HOW = """```{{note}}
-This is an assignment of {points:g} points. Write your code where it says `YOUR CODE HERE`, and run the cell below it: it tells whether
-the answer is right, or else which law is broken. Cells that are locked are needed for the grading; cells of your own may be added anywhere.
-An answer is judged by itself: it may use what the chapter imports and the functions that you define, but no variable of another cell.
+This assignment is worth {points:g} points. Write your code at `YOUR CODE HERE`, and run the cell
+below it: it says whether the answer is right, or which law is broken. The grading needs the locked
+cells; you may add your own cells anywhere. Each answer is judged by itself: it may use what the
+chapter imports and the functions that you define, but no variable of another cell.
 ```"""
 
 
@@ -45,9 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
         "chapters",
         nargs="*",
         metavar="CHAPTER",
-        help="as in the table of contents, or its last word; default: all",
+        help="name in the table of contents, or its last word (default: all with exercises)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder to write the notebooks to"
+    )
     options = parser.parse_args(arguments)
     try:
         chapters = [exercises.chapter(name) for name in options.chapters or exercises.chapters()]
@@ -64,10 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def release(chapters: list[exercises.Chapter], course: Path, gradebook: bool = False) -> list[Path]:
-    """Run nbgrader's `generate_assignment` on chapters: the student versions, below `course`.
+    """Run nbgrader's `generate_assignment` on chapters; return the paths of the student versions.
 
-    `course` also gets the versions with solutions, and nbgrader's gradebook if it is wanted: it is
-    for the instructor alone.
+    The folder `course` also receives the versions with solutions and, with `gradebook`, nbgrader's
+    gradebook. It is for the instructor only.
     """
     converted = []
     for chapter in chapters:
@@ -81,14 +84,15 @@ def release(chapters: list[exercises.Chapter], course: Path, gradebook: bool = F
     return converted
 
 
-def run(converter: type, config, **traits) -> None:
-    """Run one of nbgrader's converters; what it logs as an error is raised as one."""
+def run(converter: type, config: traitlets.config.Config, **traits: object) -> None:
+    """Run one of nbgrader's converters. Errors: `HandPoseError` with what it logs as errors."""
     said: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: said.append(record.getMessage())
     log = traitlets.log.get_logger()
+    log = log.logger if isinstance(log, logging.LoggerAdapter) else log
     log.addHandler(handler)
-    # nbgrader calls alembic by name: find it beside this Python, activated or not
+    # nbgrader starts alembic by its name, which is beside this Python even if it is not activated.
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     )
@@ -106,8 +110,8 @@ def run(converter: type, config, **traits) -> None:
         log.removeHandler(handler)
 
 
-def configuration(course: Path, assignment: str):
-    """nbgrader's settings for one assignment of a course in the folder `course`."""
+def configuration(course: Path, assignment: str) -> traitlets.config.Config:
+    """Return nbgrader's settings for one assignment of a course in the folder `course`."""
     config = traitlets.config.Config()
     config.CourseDirectory.root = str(course.resolve())
     config.CourseDirectory.course_id = COURSE
@@ -119,8 +123,9 @@ def configuration(course: Path, assignment: str):
 
 
 def instructor_version(chapter: exercises.Chapter) -> nbformat.NotebookNode:
-    """The chapter as nbgrader wants it: solutions in the cells to fill in, between its marks, and
-    checks in cells of their own.
+    """Return the chapter in the form that nbgrader reads.
+
+    Solutions are in the cells to fill in, between nbgrader's marks; checks have cells of their own.
     """
     notebook = nbformat.reads(json.dumps(chapter.notebook), as_version=4)
     notebook.metadata["handpose_book"] = {"chapter": chapter.name}
@@ -145,9 +150,8 @@ def instructor_version(chapter: exercises.Chapter) -> nbformat.NotebookNode:
                         points=asked[cell.id].points,
                     )
                 )
-        elif (
-            cell.cell_type == "code" and "handpose_lib.teaching.checks import" in cell.source
-        ):  # what the chapter imports: the checks need it
+        elif cell.cell_type == "code" and "handpose_lib.teaching.checks import" in cell.source:
+            # The imports of the chapter, which the checks need.
             cells.append(mark(cell, locked=True))
         else:
             cells.append(cell)
@@ -160,7 +164,7 @@ def instructor_version(chapter: exercises.Chapter) -> nbformat.NotebookNode:
 def filled_in(
     cell: nbformat.NotebookNode, exercise: exercises.Exercise
 ) -> list[nbformat.NotebookNode]:
-    """The cell to fill in, with the solution, and the cell with its check, worth the points."""
+    """Return the cell to fill in, with the solution, and the cell of its check, with the points."""
     cell.source = exercise.solved
     check = nbformat.v4.new_code_cell(
         f"verdict = {exercise.check}\nassert verdict, verdict\nprint(verdict)",
@@ -170,6 +174,7 @@ def filled_in(
 
 
 def check_id(exercise: exercises.Exercise) -> str:
+    """Return the id of the cell that checks an exercise."""
     return f"{exercise.answer}-check"
 
 
@@ -179,8 +184,8 @@ def mark(
     solution: bool = False,
     locked: bool = False,
     points: float | None = None,
-):
-    """Tell nbgrader what the cell is."""
+) -> nbformat.NotebookNode:
+    """Add nbgrader's metadata to a cell, and return the cell."""
     cell.metadata["nbgrader"] = {
         "schema_version": 3,
         "grade_id": cell.id,
@@ -194,8 +199,8 @@ def mark(
     return cell
 
 
-def outside_solutions(cells):
-    """The cells without the solutions; text before or after one in the same cell stays."""
+def outside_solutions(cells: Iterable[nbformat.NotebookNode]) -> Iterator[nbformat.NotebookNode]:
+    """Yield the cells without the solutions; other text in a cell of a solution stays."""
     inside = False
     for cell in cells:
         rest = cell.source
@@ -203,11 +208,11 @@ def outside_solutions(cells):
             if found := re.search(r"^`{3,}\{solution-start\}", rest, re.MULTILINE):
                 inside, rest = True, rest[: found.start()]
                 if rest.strip():
-                    yield nbformat.from_dict({**cell, "source": rest.rstrip()})
+                    yield nbformat.NotebookNode({**cell, "source": rest.rstrip()})
             elif found := re.search(r"^(`{3,})\{solution-end\}\n\1", rest, re.MULTILINE):
                 inside, rest = False, rest[found.end() :]
                 if rest.strip():
-                    yield nbformat.from_dict({**cell, "source": rest.lstrip()})
+                    yield nbformat.NotebookNode({**cell, "source": rest.lstrip()})
             elif not inside:
                 yield cell
         elif not inside:

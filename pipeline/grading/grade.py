@@ -1,20 +1,20 @@
-"""Grades a folder of submissions: points in a CSV, feedback to every student as HTML.
+"""Grades a folder of submissions: points as CSV, feedback for every student as HTML.
 
     python pipeline/grading/grade.py submissions --out grades
     python pipeline/grading/grade.py submissions --out grades --chapters depth_cameras --seconds 30
 
 `submissions` holds a folder per student, or a file per student and chapter such as
-`ada_depth_cameras.ipynb`. A notebook is recognised by what is in it, whatever its name. `grades`
-gets
+`ada_depth_cameras.ipynb`. A notebook is recognised by its content, whatever its name. `grades`
+receives
 
     grades.csv       one line per student and chapter: points, status, remarks
-    exercises.csv    one line per exercise: points, status, and the line that the check answered
+    exercises.csv    one line per exercise: points, status, answer of the check
     feedback/        <student>/<chapter>.html
-    course/          a course folder of nbgrader, with solutions: for the instructor, to mark
-                     answers in words
+    course/          a course folder of nbgrader with solutions: the instructor marks answers in
+                     words there
 
-From a submission only the answers are taken and put into a fresh copy of the assignment; each is
-judged in a process of its own (see answer_process.py), so that no submission concerns another.
+Only the answers of a submission are used: they are put into a fresh copy of the assignment. Each is
+judged in a process of its own (see answer_process.py), so no submission can affect another.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from handpose_lib.teaching import checks, exercises
 from pipeline.grading import answer_process, assignment
 
 LARGEST = 50 * 2**20  # bytes of a submitted notebook
-FINE = ("right", "wrong", "empty", "in words")  # what needs no word in the status of a submission
+FINE = ("right", "wrong", "empty", "in words")  # not mentioned in the status of a submission
 
 
 @dataclass
@@ -58,7 +58,10 @@ class Answer:
 
 @dataclass
 class Submission:
-    """What a student handed in for one chapter."""
+    """What a student handed in for one chapter.
+
+    A submission with cells has a chapter; only one that was not handed in has no file.
+    """
 
     student: str
     chapter: exercises.Chapter | None
@@ -68,30 +71,42 @@ class Submission:
     answers: list[Answer] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def exercises(self) -> tuple[exercises.Exercise, ...]:
+        """The exercises of its chapter; none if the chapter is unknown."""
+        return self.chapter.exercises if self.chapter else ()
+
+    @property
+    def assignment(self) -> str:
+        """The name of its assignment; empty if the chapter is unknown."""
+        return self.chapter.assignment if self.chapter else ""
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("submissions", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("submissions", type=Path, help="folder of the submissions")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="empty folder for the results"
+    )
     parser.add_argument(
         "--chapters",
         nargs="+",
         metavar="CHAPTER",
-        help="what was set; default: every chapter that anybody handed in",
+        help="chapters that were assigned (default: all that were handed in)",
     )
     parser.add_argument(
         "--seconds",
         type=float,
         default=answer_process.Limits.seconds,
-        help="of computing for one exercise (default: %(default)s)",
+        help="computing time for one exercise (default: %(default)s)",
     )
     parser.add_argument(
         "--memory",
         type=float,
         default=answer_process.Limits.memory,
-        help="GB for one exercise (default: %(default)s)",
+        help="memory for one exercise, in GB (default: %(default)s)",
     )
     parser.add_argument(
         "--jobs",
@@ -128,10 +143,10 @@ def grade(
     memory: float = 2.0,
     jobs: int | None = None,
 ) -> list[dict]:
-    """Grade every submission in `folder`; the lines of grades.csv.
+    """Grade every submission in `folder`, write the results to `out`, return grades.csv by rows.
 
-    Errors: no such folder, nothing in it, an `out` that holds something, a chapter without
-    exercises.
+    Errors: `HandPoseError` if `folder` does not exist or is empty, if `out` is not empty, or for a
+    chapter without exercises.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         raise errors.DataError(
@@ -139,8 +154,7 @@ def grade(
         )
     if out.exists() and any(out.iterdir()):
         raise errors.DataError(
-            f"{out} is not empty: an earlier grading may carry marks given by hand, so choose a new"
-            " folder"
+            f"{out} is not empty: it may hold marks that were given by hand, so choose a new folder"
         )
     known = [exercises.chapter(name) for name in chapters or exercises.chapters()]
     submissions = collected(folder, known, complete=bool(chapters))
@@ -165,7 +179,7 @@ def grade(
             for chapter, file in zip(graded, assignment.release(graded, course, gradebook=True))
         }
         for submission in submissions:
-            if submission.cells:
+            if submission.cells and submission.chapter:
                 take_answers(submission, released[submission.chapter.name])
         judge_all(
             [answer for submission in submissions for answer in submission.answers if answer.cells],
@@ -177,7 +191,7 @@ def grade(
             [submission for submission in submissions if submission.cells], course, out / "feedback"
         )
         return write_tables(submissions, points, out)
-    except BaseException:  # half a grading is none
+    except BaseException:  # leave no incomplete results
         shutil.rmtree(out, ignore_errors=True)
         raise
 
@@ -186,10 +200,12 @@ def grade(
 
 
 def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> list[Submission]:
-    """The submissions, one for each student and chapter; with `complete` also those that are
-    missing.
+    """Return the submissions, one for each student and chapter, sorted.
+
+    With `complete`, each chapter of `known` that a student did not hand in is a submission with a
+    problem; otherwise only a student who handed in nothing is one.
     """
-    found: dict[tuple, list[Submission]] = {}
+    found: dict[tuple[str, str | None], list[Submission]] = {}
     students = {
         path.name
         for path in folder.iterdir()
@@ -206,18 +222,20 @@ def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> l
         chapter, cells, problem = read(file, known)
         student = inside.parts[0] if len(inside.parts) > 1 else student_of(file, chapter)
         students.add(student)
-        found.setdefault((student, chapter and chapter.name), []).append(
+        found.setdefault((student, chapter.name if chapter else None), []).append(
             Submission(student, chapter, file, cells, problem)
         )
     submissions = [chosen(several) for several in found.values()]
     for student in sorted(students):
         mine = [submission for submission in submissions if submission.student == student]
-        wanted = known if complete else [] if mine else [None]
         there = {submission.chapter.name for submission in mine if submission.chapter}
+        missing: list[exercises.Chapter | None] = []
+        if complete:
+            missing += [chapter for chapter in known if chapter.name not in there]
+        elif not mine:
+            missing.append(None)
         submissions += [
-            Submission(student, chapter, problem="not handed in")
-            for chapter in wanted
-            if chapter is None or chapter.name not in there
+            Submission(student, chapter, problem="not handed in") for chapter in missing
         ]
     return sorted(
         submissions,
@@ -231,7 +249,11 @@ def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> l
 def read(
     file: Path, known: list[exercises.Chapter]
 ) -> tuple[exercises.Chapter | None, list[dict], str]:
-    """The chapter that a notebook belongs to and its cells; or what is wrong with it."""
+    """Return the chapter that a notebook belongs to, its cells, and what is wrong with it, or ''.
+
+    Only a notebook without a problem has cells. Its chapter is in its metadata; if they were lost,
+    it is the chapter with most of its cells and functions.
+    """
     try:
         if file.stat().st_size > LARGEST:
             return guess(file, known), [], "unreadable"
@@ -253,10 +275,8 @@ def read(
     for chapter in known:
         if chapter.name == said:
             return chapter, cells, "" if cells else "unreadable"
-    ids, text = (
-        {cell["id"] for cell in cells},
-        "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code"),
-    )
+    ids = {cell["id"] for cell in cells}
+    text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
     alike = {
         chapter.name: sum(
             (exercise.answer in ids)
@@ -271,29 +291,28 @@ def read(
 
 
 def guess(file: Path, known: list[exercises.Chapter]) -> exercises.Chapter | None:
-    """From the name of the file alone."""
+    """Return the chapter that the name of a file contains, or None."""
     return next((chapter for chapter in known if chapter.assignment in file.stem), None)
 
 
 def student_of(file: Path, chapter: exercises.Chapter | None) -> str:
-    """`ada` for ada_depth_cameras.ipynb."""
+    """Return the student in the name of a file: `ada` for ada_depth_cameras.ipynb."""
     rest = file.stem.replace(chapter.assignment, "") if chapter else file.stem
     return rest.strip(" _-.()") or file.stem
 
 
 def chosen(several: list[Submission]) -> Submission:
-    """Of several notebooks for one chapter: a readable one, the one with the right name, the
-    latest.
+    """Return one of several notebooks for one chapter.
+
+    One that can be read comes first, then one with the name of the assignment, then the latest.
     """
-    best = max(
-        several,
-        key=lambda one: (
-            bool(one.cells),
-            one.chapter is not None and one.file.stem == one.chapter.assignment,
-            one.file.stat().st_mtime,
-        ),
-    )
-    if len(several) > 1:
+
+    def rank(one: Submission) -> tuple[bool, bool, float]:
+        assert one.file is not None, "it was handed in"
+        return bool(one.cells), one.file.stem == one.assignment, one.file.stat().st_mtime
+
+    best = max(several, key=rank)
+    if len(several) > 1 and best.file:
         best.remarks.append(
             f"{len(several)} notebooks were handed in for this chapter; {best.file.name} was graded"
         )
@@ -304,12 +323,15 @@ def chosen(several: list[Submission]) -> Submission:
 
 
 def take_answers(submission: Submission, released: list[dict]) -> None:
-    """Find the answer to each exercise, by the id of its cell or by the name of its function."""
+    """Find the answer to each exercise, by the id of its cell or by the name of its function.
+
+    `released`: the cells of the student version. Answers and remarks are added to the submission.
+    """
     fresh = {cell["id"]: "".join(cell["source"]) for cell in released}
     code = [cell for cell in submission.cells if cell["cell_type"] == "code"]
     known = {source.strip() for source in fresh.values()}  # even where the ids were lost
-    answer_ids = {exercise.answer for exercise in submission.chapter.exercises}
-    for exercise in submission.chapter.exercises:
+    answer_ids = {exercise.answer for exercise in submission.exercises}
+    for exercise in submission.exercises:
         if not exercise.name:
             words = next(
                 (
@@ -370,7 +392,7 @@ def take_answers(submission: Submission, released: list[dict]) -> None:
                 cells=[*around, answer_process.Cell(last["source"], "everything")],
             )
         )
-    for exercise in submission.chapter.exercises:
+    for exercise in submission.exercises:
         name = assignment.check_id(exercise)
         if exercise.name and any(
             cell["id"] == name and cell["source"].strip() != fresh[name].strip()
@@ -382,11 +404,12 @@ def take_answers(submission: Submission, released: list[dict]) -> None:
 
 
 def is_code(cells: list[dict], id: str) -> bool:
+    """Return whether the cell with this id is a code cell."""
     return any(cell["id"] == id and cell["cell_type"] == "code" for cell in cells)
 
 
 def defines(source: str, name: str) -> bool:
-    """Does code define a function of this name, even if it cannot be parsed?"""
+    """Return whether code defines a function of this name, even if it cannot be parsed."""
     try:
         return any(
             isinstance(node, ast.FunctionDef) and node.name == name
@@ -402,23 +425,21 @@ def judge_all(
     limits: answer_process.Limits,
     jobs: int | None,
 ) -> None:
-    """Give every answer its outcome, some at a time."""
+    """Judge every answer, `jobs` at a time, and store its outcome."""
     answer_process.prepare(sorted({module for chapter in chapters for module in imported(chapter)}))
     for chapter in chapters:
         checks.load(chapter.assignment)
 
     def judged(answer: Answer) -> None:
-        answer.outcome = answer_process.judge(
-            answer.exercise.name, answer.exercise.name, answer.cells, limits
-        )
+        answer.outcome = answer_process.judge(answer.exercise.name, answer.cells, limits)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(judged, answers))
 
 
 def imported(chapter: exercises.Chapter) -> set[str]:
-    """The modules that a chapter's cells import."""
-    modules = set()
+    """Return the names of the modules that a chapter's cells import."""
+    modules: set[str] = set()
     for cell in chapter.notebook["cells"]:
         if cell["cell_type"] == "code" and "import" in (source := "".join(cell["source"])):
             for node in ast.walk(
@@ -426,7 +447,7 @@ def imported(chapter: exercises.Chapter) -> set[str]:
             ):
                 if isinstance(node, ast.Import):
                     modules |= {alias.name for alias in node.names}
-                elif isinstance(node, ast.ImportFrom) and not node.level:
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     modules.add(node.module)
     return modules
 
@@ -437,38 +458,34 @@ def imported(chapter: exercises.Chapter) -> set[str]:
 def with_nbgrader(
     submissions: list[Submission], course: Path, feedback: Path
 ) -> dict[tuple, tuple[float, float]]:
-    """Autograde fresh copies of the assignments that hold the answers;
-    {(submission, exercise's label): (points, of)}.
+    """Autograde fresh copies of the assignments with the answers in them.
+
+    Returns (points, points of a right answer) by (`id` of the submission, id of the graded cell).
     """
     names = safe_names({submission.student for submission in submissions})
     copies = {}
     for submission in submissions:
-        copies[names[submission.student], submission.chapter.assignment] = submission
-        file = (
-            course
-            / "submitted"
-            / names[submission.student]
-            / submission.chapter.assignment
-            / f"{submission.chapter.assignment}.ipynb"
-        )
+        student, chapter = names[submission.student], submission.assignment
+        copies[student, chapter] = submission
+        file = course / "submitted" / student / chapter / f"{chapter}.ipynb"
         file.parent.mkdir(parents=True)
         nbformat.write(fresh_copy(submission, course), file)
 
-    def run(notebook, resources):
-        """In place of a kernel: what the isolated processes said."""
+    def run(notebook: nbformat.NotebookNode, resources: dict) -> tuple:
+        """Instead of a kernel, write the outcomes of the workers into the notebook."""
         say_outcomes(
             notebook, copies[resources["nbgrader"]["student"], resources["nbgrader"]["assignment"]]
         )
         return notebook, resources
 
-    for chapter in {submission.chapter.assignment for submission in submissions}:
+    for chapter in {submission.assignment for submission in submissions}:
         config = assignment.configuration(course, chapter)
         try:
             assignment.run(
                 Autograde, config, autograde_preprocessors=[run, SaveAutoGrades, CheckCellMetadata]
             )
             assignment.run(GenerateFeedback, config)
-        except errors.HandPoseError as error:  # the others are done: this names who is missing
+        except errors.HandPoseError as error:  # it names the failures; the others are graded
             print(error, file=sys.stderr)
 
     points = {}
@@ -486,7 +503,7 @@ def with_nbgrader(
 
 
 def safe_names(students: set[str]) -> dict[str, str]:
-    """Names that are fit for folders and for nbgrader, one for each student."""
+    """Return, for each student, a unique name that is valid for folders and for nbgrader."""
     safe: dict[str, str] = {}
     for student in sorted(students):
         name = re.sub(r"[^\w.-]", "_", student)
@@ -497,11 +514,9 @@ def safe_names(students: set[str]) -> dict[str, str]:
 
 
 def fresh_copy(submission: Submission, course: Path) -> nbformat.NotebookNode:
-    """The exercises of the assignment with the student's answers in them; remarks stand at the top."""
-    chapter = submission.chapter
-    notebook = nbformat.read(
-        course / "release" / chapter.assignment / f"{chapter.assignment}.ipynb", as_version=4
-    )
+    """Return the exercises of the assignment with the student's answers, and remarks at the top."""
+    chapter = submission.assignment
+    notebook = nbformat.read(course / "release" / chapter / f"{chapter}.ipynb", as_version=4)
     sources = {
         (answer.exercise.answer or f"{answer.exercise.cell}-words"): answer.source
         for answer in submission.answers
@@ -525,7 +540,7 @@ def fresh_copy(submission: Submission, course: Path) -> nbformat.NotebookNode:
 
 
 def say_outcomes(notebook: nbformat.NotebookNode, submission: Submission) -> None:
-    """Write what was printed below the answers, and the verdicts below the checks."""
+    """Write the printed output below the answers, and the verdicts below the checks."""
     answers = {
         answer.exercise.answer: answer for answer in submission.answers if answer.exercise.name
     }
@@ -547,15 +562,10 @@ def say_outcomes(notebook: nbformat.NotebookNode, submission: Submission) -> Non
 
 
 def verdict(answer: Answer) -> tuple[str, bool]:
+    """Return the line that the check prints for an answer, and whether the answer is right."""
     if answer.outcome is None:
-        return (
-            f"✘ {answer.exercise.name}: "
-            + {
-                "missing": "the cell was not handed in.",
-                "empty": "not answered.",
-            }[answer.status],
-            False,
-        )
+        why = {"missing": "the cell was not handed in.", "empty": "not answered."}[answer.status]
+        return f"✘ {answer.exercise.name}: {why}", False
     return answer.outcome.line, answer.outcome.status == "right"
 
 
@@ -563,15 +573,13 @@ def verdict(answer: Answer) -> tuple[str, bool]:
 
 
 def write_tables(submissions: list[Submission], points: dict, out: Path) -> list[dict]:
-    """grades.csv and exercises.csv; the lines of the first."""
+    """Write grades.csv and exercises.csv; return the rows of the first."""
     per_chapter, per_exercise = [], []
     for submission in submissions:
-        chapter = submission.chapter.assignment if submission.chapter else ""
         total = worth = 0.0
         states = [submission.problem] if submission.problem else []
         for answer in submission.answers or [
-            Answer(exercise, status="missing")
-            for exercise in (submission.chapter.exercises if submission.chapter else ())
+            Answer(exercise, status="missing") for exercise in submission.exercises
         ]:
             exercise = answer.exercise
             mark = assignment.check_id(exercise) if exercise.name else f"{exercise.cell}-words"
@@ -588,7 +596,7 @@ def write_tables(submissions: list[Submission], points: dict, out: Path) -> list
             per_exercise.append(
                 {
                     "student": submission.student,
-                    "chapter": chapter,
+                    "chapter": submission.assignment,
                     "exercise": exercise.label,
                     "function": exercise.name,
                     "points": score,
@@ -600,7 +608,7 @@ def write_tables(submissions: list[Submission], points: dict, out: Path) -> list
         per_chapter.append(
             {
                 "student": submission.student,
-                "chapter": chapter,
+                "chapter": submission.assignment,
                 "points": total,
                 "of": worth,
                 "status": ", ".join(dict.fromkeys(states)) or "graded",

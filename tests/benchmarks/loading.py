@@ -1,19 +1,18 @@
-"""How fast do crops come to training, from a data set's own files and from the packed cache? Ratios
-in one run.
+"""How many crops per second does training receive from a data set's own files and from the cache?
 
     python tests/benchmarks/loading.py                   # a minute on two CPU cores
 
-Prints a table and the same as JSON. The frames are synthetic ones in MSRA's format. Three sources
-give the same
-batches: `files`, read and cut each time; `packed`, from the cache; `kept`, windows in memory. They
-take turns, and the median of the rounds counts. `computed` counts the seconds that the process
-computed in all its threads, so that a busy machine hides nothing; `clock` those on the wall, with
-as many threads as the machine has cores.
+Prints a table and the same as JSON. The frames are synthetic, in MSRA's format. Three sources give
+the same batches: `files`, read and cut each time; `packed`, from the cache; `kept`, windows in
+memory. They take turns, and the median of the rounds counts. `computed` counts the seconds that the
+process computed in all its threads, so that a busy machine hides nothing; `clock` those on the
+wall, with as many threads as the machine has cores.
 
 Stated: the packed cache feeds at least 2,000 crops per second on two cores.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -26,7 +25,8 @@ from statistics import median
 
 import torch
 
-from handpose_lib import datasets, synth, training
+from data_scripts import make_synthetic
+from handpose_lib import datasets, training
 from handpose_lib.datasets import msra
 from handpose_lib.training import crop_cache
 
@@ -111,20 +111,11 @@ def workers() -> int:
     return min(2, os.cpu_count() or 1)
 
 
-def stored_frames(root: Path, count: int):
-    """`count` or a few more frames in MSRA's format, as `make_synthetic.py` draws them by default."""
+def stored_frames(root: Path, count: int) -> datasets.Dataset:
+    """`count` or a few more training frames in MSRA's format."""
     each = -(-count // (8 * len(msra.GESTURES)))
-    for number, (subject, gesture) in enumerate(
-        (s, g) for s in msra.SUBJECTS for g in msra.GESTURES
-    ):
-        place = root / f"P{subject}" / gesture
-        place.mkdir(parents=True)
-        rendered = synth.frames(
-            range(number * each, (number + 1) * each), setup="msra", distribution=synth.WIDE_VIEW
-        )
-        for i, depth in enumerate(rendered.depth):
-            msra.write_frame(place / msra.frame_name(i), depth.numpy())
-        msra.write_joints(place / "joint.txt", rendered.joints.numpy())
+    with contextlib.redirect_stdout(sys.stderr):
+        make_synthetic.main(["--frames", str(each), "--out", str(root)])
     return datasets.open("msra", root)
 
 

@@ -20,7 +20,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from sklearn.cluster import MeanShift
+from sklearn.cluster import MeanShift  # pyright: ignore[reportMissingImports]  # extra "bench"
 
 from handpose_lib import evaluation
 from handpose_lib.nets.mean_shift import densest, log_weights, mean_shift

@@ -8,14 +8,13 @@ the rounds counts. On a CPU the seconds are those that this process computed, in
 that neither a busy machine nor a second core hides a cost; with a GPU they are those of the clock.
 
 preparation   crop + augment + encode of a batch, against the same per frame in NumPy and OpenCV
-training      a step of the paper's network, frames in memory, read from disk, and kept after
-              reading
-inference     per frame in batches of 1 and 32; the paper states 9 ms (2.0 reading and preparing +
-              7.0
-              network) on its GTX 1080 Ti
+training      a step of the paper's network: frames in memory, read from disk, kept after reading
+inference     per frame in batches of 1 and 32; the paper states 9 ms on its GTX 1080 Ti (2.0 for
+              reading and preparing, 7.0 for the network)
 """
 
 import argparse
+import contextlib
 import json
 import math
 import shutil
@@ -25,10 +24,11 @@ import time
 from pathlib import Path
 from statistics import median
 
-import cv2
+import cv2  # pyright: ignore[reportMissingImports]  # extra "bench"
 import numpy as np
 import torch
 
+from data_scripts import make_synthetic
 from handpose_lib import datasets, evaluation, papers, prepare, synth, training
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.datasets import msra
@@ -112,12 +112,10 @@ def one_frame(image, camera, centre, cube, rotation):
     (as DeepPrior++ does).
     """
     (u, v, z), half = xyz_to_uvd(torch.tensor(centre), camera).tolist(), cube / 2
-    turn = np.array(
-        [[np.cos(rotation), np.sin(rotation)], [-np.sin(rotation), np.cos(rotation)]]
-    )  # view → window
-    scale = (
-        np.array([camera.fx, camera.fy]) * half / z * 2 / SIZE
-    )  # window pixels per pixel of the view
+    # From the view to the window.
+    turn = np.array([[np.cos(rotation), np.sin(rotation)], [-np.sin(rotation), np.cos(rotation)]])
+    # Pixels of the window per pixel of the view.
+    scale = np.array([camera.fx, camera.fy]) * half / z * 2 / SIZE
     matrix = np.zeros((2, 3))
     matrix[:, :2] = scale[:, None] * turn
     matrix[:, 2] = (u, v) - matrix[:, :2] @ np.full(2, SIZE / 2 - 0.5)
@@ -139,7 +137,7 @@ def training_step(device, steps) -> dict:
     recipe = papers.recipe("jgr_p2o", profile="laptop")
     folder = Path(tempfile.mkdtemp())
     try:
-        data = stored_frames(folder, 2 * steps * BATCH)
+        data = stored_frames(folder / "msra", 2 * steps * BATCH)
         read, kept = (
             training.Stored(data, recipe.cube_train, memory=memory)
             for memory in (0, training.MEMORY)
@@ -194,19 +192,10 @@ def trainer(recipe, device):
 
 
 def stored_frames(root, count):
-    """`count` or a few more frames of wide synthetic views in MSRA's format."""
+    """`count` or a few more training frames in MSRA's format."""
     each = -(-count // (8 * len(msra.GESTURES)))
-    for number, (subject, gesture) in enumerate(
-        (s, g) for s in msra.SUBJECTS for g in msra.GESTURES
-    ):
-        place = root / f"P{subject}" / gesture
-        place.mkdir(parents=True)
-        rendered = synth.frames(
-            range(number * each, (number + 1) * each), setup="msra", distribution=synth.WIDE
-        )
-        for i, depth in enumerate(rendered.depth):
-            msra.write_frame(place / msra.frame_name(i), depth.numpy())
-        msra.write_joints(place / "joint.txt", rendered.joints.numpy())
+    with contextlib.redirect_stdout(sys.stderr):
+        make_synthetic.main(["--frames", str(each), "--distribution", "wide", "--out", str(root)])
     return datasets.open("msra", root)
 
 

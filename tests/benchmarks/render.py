@@ -2,8 +2,7 @@
 mesh.
 
     python tests/benchmarks/render.py                  # a minute on two CPU cores
-    python tests/benchmarks/render.py --device cuda    # the ray caster on a GPU, the mesh on the
-                                                       CPU
+    python tests/benchmarks/render.py --device cuda    # ray caster on a GPU, mesh on the CPU
 
 Prints a table and the same as JSON. Both sides pose the hands, build the scenes and cast 320 x 240
 rays through the camera of MSRA; the mesh goes through Open3D's RaycastingScene (Embree). What is
@@ -109,6 +108,7 @@ class Hands:
         place = u[:, :3] * u.new_tensor([80.0, 60.0, 160.0]) + u.new_tensor([0.0, 40.0, 400.0])
         self.pose = poses.assemble(angles, place, 4 * u[:, 3], 2 * u[:, 4], 6 * u[:, 5])
         solids = self.solids(slice(0, 1))
+        assert solids.triangles is not None
         self.primitives = {
             "round cones": solids.cones.shape[1],
             "triangles": solids.triangles.shape[1],
@@ -127,7 +127,7 @@ class Mesh:
     """
 
     def __init__(self, hands: Hands, around: int, rings: int):
-        import open3d
+        import open3d  # pyright: ignore[reportMissingImports]  # extra "bench"
 
         self.open3d, self.hands, self.around, self.rings = open3d, hands, around, rings
         uv = pixel_grid(CAMERA.height, CAMERA.width, torch.zeros(1))
@@ -152,6 +152,7 @@ class Mesh:
 
     def mesh(self, solids: raycast.Solids) -> tuple[torch.Tensor, torch.Tensor]:
         """Corners (V, 3) and faces (F, 3) of one scene."""
+        assert solids.triangles is not None
         cones, flats = solids.cones[0].cpu(), solids.triangles[0].cpu().reshape(-1, 3)
         a, ra, b, rb = cones[:, None, None].split([3, 1, 3, 1], dim=-1)
         length = (b - a).norm(dim=-1, keepdim=True).clamp_min(1e-6)
@@ -226,15 +227,15 @@ def table(found: dict) -> str:
         f"{found['device']}, {CAMERA.width} x {CAMERA.height} pixels, "
         + " and ".join(f"{n} {kind}" for kind, n in found["primitives"].items()),
         f"{'':34}{'frames/s':>10}{'error mm':>10}{'ratio':>8}",
-        (
-            f"{'ray caster, batches of 64':34}{ours['frames_per_second_batch_64']:10.0f}{0:10.3f}{1:8.1f}"
-        ),
+        f"{'ray caster, batches of 64':34}{ours['frames_per_second_batch_64']:10.0f}"
+        f"{0:10.3f}{1:8.1f}",
         f"{'ray caster, one at a time':34}{ours['frames_per_second_single']:10.0f}{0:10.3f}",
     ]
     for name, mesh in found["mesh"].items():
         title = f"mesh, {name}, {mesh['triangles']} triangles"
         lines.append(
-            f"{title:34}{mesh['frames_per_second']:10.0f}{mesh['mean_error_mm']:10.3f}{mesh['ratio']:8.1f}"
+            f"{title:34}{mesh['frames_per_second']:10.0f}{mesh['mean_error_mm']:10.3f}"
+            f"{mesh['ratio']:8.1f}"
         )
     lines += [
         f"{'frames(), clean (msra_like)':34}{whole['msra_like']:10.0f}",

@@ -1,4 +1,4 @@
-"""How fast is a prediction file read, scored, and asked what smells?
+"""How fast is a prediction file read, scored and checked for signs of a mistake?
 
     python tests/benchmarks/scoring.py
 

@@ -5,7 +5,8 @@ joint after the other.
     python tests/benchmarks/voxels.py --device cuda    # ours on a GPU, the others on the CPU
 
 Prints a table and the same as JSON. Sixteen synthetic hands, each seen in a view of its own, in 88³
-voxels, against NumPy frame by frame; the 21 Gaussian maps at 44³ of a frame, against NumPy joint by joint.
+voxels, against NumPy frame by frame; the 21 Gaussian maps at 44³ of a frame, against NumPy joint by
+joint.
 One training step of V2V-PoseNet at 88³ with the paper's optimiser and one frame (eight on a GPU),
 its peak memory, and the share of it that input and targets take; against the same network in the
 layout that PyTorch starts from, fed by the two loops. What is compared runs in turns, a few rounds,
@@ -24,15 +25,17 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
 
-from handpose_lib import evaluation, papers, prepare, synth, training
+from handpose_lib import evaluation, papers, prepare, synth
 from handpose_lib.nets.likelihood import gaussian_maps
 from handpose_lib.papers.v2v_posenet import to_output_voxels
 from handpose_lib.prepare.voxels import occupancy
+from handpose_lib.training import loop
 
 FRAMES, SIZE, CUBE, SIGMA, ROUNDS = 16, 88, 250.0, 1.7, 5
 STATED = {"filling": 3, "drawing": 5, "step": 1}
@@ -49,7 +52,7 @@ def main() -> int:
 
     crops = hands()
     here = crops.to(device)
-    places = to_output_voxels(prepare.xyz_to_cube(crops.joints, crops), SIZE, "authors")
+    places = places_of(crops)
     on_device = places.to(device)
     check(
         occupancy(here, SIZE).cpu(),
@@ -57,7 +60,7 @@ def main() -> int:
         gaussian_maps(on_device, SIZE // 2, SIGMA).cpu(),
         drawn_one_by_one(places),
     )
-    jobs = {
+    jobs: dict[str, tuple[int, Callable[[], object]]] = {
         "filling": (FRAMES, lambda: occupancy(here, SIZE)),
         "filling, loop": (FRAMES, lambda: filled_one_by_one(crops)),
         "drawing": (1, lambda: gaussian_maps(on_device[:1], SIZE // 2, SIGMA)),
@@ -115,6 +118,12 @@ def hands():
     )
 
 
+def places_of(crops) -> torch.Tensor:
+    """The joints (N, 21, 3) in voxels of the output."""
+    assert crops.joints is not None
+    return to_output_voxels(prepare.xyz_to_cube(crops.joints, crops), SIZE, "authors")
+
+
 def filled_one_by_one(crops) -> torch.Tensor:
     """Occupancy, frame by frame, from the definition: the measured pixels, back-projected, turned,
     and put into voxels.
@@ -169,7 +178,7 @@ class Step:
         torch.manual_seed(0)
         self.recipe = papers.recipe("v2v_posenet", profile="paper")
         self.method = papers.create("v2v_posenet", "msra21").to(device)
-        self.optimiser = training._optimiser(self.method, self.recipe)
+        self.optimiser = loop._optimiser(self.method, self.recipe)
 
     def __call__(self, crops) -> None:
         self.update(self.loss(crops))
@@ -192,7 +201,7 @@ class Plain(Step):
             parameter.data = parameter.data.contiguous(memory_format=torch.contiguous_format)
 
     def loss(self, crops) -> torch.Tensor:
-        places = to_output_voxels(prepare.xyz_to_cube(crops.joints, crops), SIZE, "authors")
+        places = places_of(crops)
         volume = self.method(filled_one_by_one(crops))[-1].likelihood
         return torch.nn.functional.mse_loss(volume, drawn_one_by_one(places).to(volume.dtype))
 
@@ -224,10 +233,13 @@ def in_turns(device, jobs) -> dict[str, dict[str, float]]:
         }
 
     often = {
-        name: max(1, math.ceil(0.2 / max(timed(*job, 1)["clock"] * job[0], 1e-4)))
-        for name, job in jobs.items()
+        name: max(1, math.ceil(0.2 / max(timed(frames, call, 1)["clock"] * frames, 1e-4)))
+        for name, (frames, call) in jobs.items()
     }
-    rounds = [{name: timed(*job, often[name]) for name, job in jobs.items()} for _ in range(ROUNDS)]
+    rounds = [
+        {name: timed(frames, call, often[name]) for name, (frames, call) in jobs.items()}
+        for _ in range(ROUNDS)
+    ]
     return {
         kind: {name: median(each[name][kind] for each in rounds) for name in jobs}
         for kind in ("clock", "computed")

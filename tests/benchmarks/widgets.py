@@ -1,14 +1,14 @@
-"""How long does a live figure take to answer? Each picture of only geometry, from its knobs to the
-PNG that the browser gets.
+"""How long does a live figure take to draw? Each picture of geometry alone, from a change of its
+controls to the PNG that the browser gets.
 
     python tests/benchmarks/widgets.py                  # half a minute on two CPU cores
 
-Prints a table and the same as JSON: milliseconds from the change of a knob to the new picture, its
-share of matplotlib (drawing and encoding; the rest is the hand, the crop, the read-out), and its
-size. Against it the same picture as a chapter would make it by default: in a figure of pyplot with
-constrained layout, at 110 dpi and fully compressed. What is compared runs in turns, a few rounds,
-and the median of the rounds counts: `computed` the milliseconds that this process computed in all
-its threads, so that a busy machine hides nothing, `clock` those on the wall.
+Prints a table and the same as JSON: milliseconds from the change of a control to the new picture,
+its share of matplotlib (drawing and encoding; the rest is the hand, the crop, the decoding), and
+its size. It is compared with the same picture as a chapter would make it by default: in a figure of
+pyplot with constrained layout, at 110 dpi and fully compressed. What is compared runs in turns, a
+few rounds, and the median of the rounds counts: `computed` the milliseconds that this process
+computed in all its threads, so that a busy machine hides nothing, `clock` those on the wall.
 
 Stated, by the clock on two idle cores: every picture of only geometry in under 100 ms.
 """
@@ -18,6 +18,7 @@ import io
 import json
 import sys
 import time
+from collections.abc import Callable
 from statistics import median
 
 import matplotlib
@@ -26,6 +27,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
 
 from handpose_lib import dataset_specs, evaluation, papers, prepare, skeleton, synth
 from handpose_lib.synth.hands import hand
@@ -50,7 +52,7 @@ def main() -> int:
     ).parse_args()
     figures.style()
     pictures = of_geometry()
-    jobs = {
+    jobs: dict[str, Callable[[], bytes]] = {
         name: lambda draw=draw: widgets.png(draw(), live.DPI, quick=True)
         for name, draw in pictures.items()
     }
@@ -78,6 +80,7 @@ def of_geometry() -> dict:
     frames = synth.frames(range(64), seed=3, setup="msra", distribution=synth.MSRA_LIKE)
     centre = frames.joints.mean(1)
     crops = prepare.crop(frames.depth, frames.camera, centre, 250.0, frames.joints, frames.hands)
+    assert crops.joints is not None
     n = prepare.xyz_to_cube(crops.joints, crops)[0]
     method = papers.create("densereg", "msra21", "small")
     few = crops.index(slice(0, 8))
@@ -117,7 +120,7 @@ def in_turns(jobs) -> tuple[dict, dict]:
     computed.
     """
     saving, rounds = [0.0], []
-    original = matplotlib.figure.Figure.savefig
+    original = Figure.savefig
 
     def timed_savefig(self, *args, **options):
         start = time.process_time()
@@ -126,7 +129,7 @@ def in_turns(jobs) -> tuple[dict, dict]:
         finally:
             saving[0] += time.process_time() - start
 
-    matplotlib.figure.Figure.savefig = timed_savefig
+    Figure.savefig = timed_savefig
     try:
         for _ in range(ROUNDS):
             each = {}
@@ -141,7 +144,7 @@ def in_turns(jobs) -> tuple[dict, dict]:
                 }
             rounds.append(each)
     finally:
-        matplotlib.figure.Figure.savefig = original
+        Figure.savefig = original
 
     def over_rounds(kind):
         return {name: median(each[name][kind] for each in rounds) for name in jobs}
@@ -157,7 +160,8 @@ def table(found) -> str:
     ]
     for name in ms["clock"]:
         lines.append(
-            f"{name:<28}{ms['clock'][name]:8.0f}{ms['computed'][name]:10.0f}{found['share_of_matplotlib'][name]:9.0%}{found['bytes'][name] / 1024:6.0f}"
+            f"{name:<28}{ms['clock'][name]:8.0f}{ms['computed'][name]:10.0f}"
+            f"{found['share_of_matplotlib'][name]:9.0%}{found['bytes'][name] / 1024:6.0f}"
         )
     faster = found["times_faster_than_default"]
     lines.append(

@@ -1,5 +1,5 @@
-"""The chapters as files: complete, clean, in the table of contents, and honest about what they
-import.
+"""Every chapter, as a file, is complete, without outputs, in the table of contents, and uses its
+imports.
 """
 
 import ast

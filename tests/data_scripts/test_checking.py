@@ -1,5 +1,5 @@
-"""The scripts of MSRA, NYU and ICVL: what a folder lacks and what is damaged in it is named; where
-to get a set is told.
+"""The scripts of MSRA, NYU, ICVL and DexYCB: what a folder lacks and what is damaged in it is
+named; where to get a set is told.
 """
 
 import shutil
@@ -9,24 +9,32 @@ import numpy as np
 import pytest
 
 from data_scripts.support import checking
-from handpose_lib import datasets
-from handpose_lib.datasets import icvl, msra, nyu
+from handpose_lib import dataset_specs, datasets
+from handpose_lib.datasets import dexycb, icvl, msra, nyu
 from tests.support.data_folders import made_with
 
-SETS = ("msra", "nyu", "icvl")
+SETS = ("msra", "nyu", "icvl", "dexycb")
+
+
+def smaller(patch):
+    patch.setattr(msra, "GESTURES", ("1", "Y"))
+    patch.setattr(msra, "SUBJECTS", (0, 3, 8))
+    patch.setattr(dexycb, "PERSONS", dexycb.PERSONS[:2] + dexycb.PERSONS[7:8])
+    patch.setattr(dexycb, "SERIALS", dexycb.SERIALS[:2])
+    patch.setattr(dexycb, "VIEWS", (1, 2))
+    patch.setattr(dexycb, "UNSEEN", {"train": (1,), "validation": (2,), "test": (3,)})
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A small synthetic set of each format; MSRA with two of its gestures and three of its
-    subjects.
+    """A small synthetic set of each format: MSRA with two of its gestures and three of its
+    subjects, DexYCB with three of its persons and cameras.
     """
     place = tmp_path_factory.mktemp("sets")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(msra, "GESTURES", ("1", "Y"))
-        patch.setattr(msra, "SUBJECTS", (0, 3, 8))
+        smaller(patch)
         return {
-            name: made_with(name, frames, place / name) for name, frames in zip(SETS, (2, 4, 8))
+            name: made_with(name, frames, place / name) for name, frames in zip(SETS, (2, 4, 8, 1))
         }
 
 
@@ -35,8 +43,7 @@ def check(whole, tmp_path, capsys, monkeypatch):
     """`check(name, *arguments, real=False)` on a copy that may be damaged: exit code, summary,
     faults.
     """
-    monkeypatch.setattr(msra, "GESTURES", ("1", "Y"))
-    monkeypatch.setattr(msra, "SUBJECTS", (0, 3, 8))
+    smaller(monkeypatch)
 
     class Check:
         def copy(self, name, real=False):
@@ -80,6 +87,11 @@ DAMAGE = {
         "Training/labels.txt",
         "frames of test_seq_2.txt",
     ),
+    "dexycb": (
+        "20200813-subject-02/20200813_100001/839512060362/aligned_depth_to_color_000001.png",
+        "20201002-subject-08/20201002_100004/836212060125/labels_000001.npz",
+        "view 2: frames with a hand",
+    ),
 }
 
 
@@ -116,6 +128,7 @@ def test_missing_and_damaged_files_are_named(check, name):
         ("msra", "frames; the releases have older, 76,375 frames or newer, 76,391 frames"),
         ("nyu", "4 frames in train, view 1; the release has 72,757"),
         ("icvl", "16 lines of labels.txt; the release has 331,006"),
+        ("dexycb", "5 sequences; accepted are 100 for each of ten persons"),
     ],
 )
 def test_a_real_set_is_held_against_its_release(check, name, message):
@@ -136,6 +149,9 @@ def test_labels_of_another_convention_are_found(check, name):
             nyu.write_joints(
                 path, np.stack([nyu.read_joints(path, view).numpy() for view in nyu.VIEWS]) * up
             )
+    elif name == "dexycb":
+        for path in root.glob("*/*/*/labels_000001.npz"):
+            dexycb.write_joints(path, dexycb.read_joints(path).numpy() * up)
     else:
         for path in [root / "Training" / "labels.txt", *root.glob("Testing/test_seq_?.txt")]:
             labels = icvl.read_labels(path)
@@ -165,7 +181,7 @@ def test_many_missing_files_are_counted(check, monkeypatch):
     assert code == 1 and f"missing: 2 more files in {root / 'train'}" in faults
 
 
-@pytest.mark.parametrize("name", ("msra", "nyu", "icvl", "hands17", "itop"))
+@pytest.mark.parametrize("name", dataset_specs.LABELLED)
 def test_what_is_no_such_set_is_told_in_a_few_lines(name, tmp_path, capsys):
     """An empty folder, one full of something else, a file, nothing: each fault names what is
     missing.

@@ -351,7 +351,8 @@ def test_turning_the_scene_is_rigid_and_keeps_planes_on_their_points():
     for degrees in layout.VIEWS_DEGREES:
         turned = orbit.turned_planes(plane, degrees, layout.PIVOT_MM)
         assert (
-            (orbit.turned(on_plane, degrees, layout.PIVOT_MM) * turned[:, :3]).sum(-1) - turned[:, 3]
+            (orbit.turned(on_plane, degrees, layout.PIVOT_MM) * turned[:, :3]).sum(-1)
+            - turned[:, 3]
         ).abs().max() < 1e-9
     pivot = torch.tensor([0.0, 0.0, layout.PIVOT_MM])
     assert torch.equal(orbit.turned(pivot, 30.0, layout.PIVOT_MM), pivot)

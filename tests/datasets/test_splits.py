@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from handpose_lib import paths
-from handpose_lib.datasets import centres, hands17, itop, msra, splits
+from handpose_lib import dataset_specs, paths, skeleton
+from handpose_lib.datasets import centres, dexycb, hands17, itop, msra, splits
 from handpose_lib.errors import DataError, HandPoseError
 from tests.support.data_folders import made_with
 
 NOTEBOOKS = sorted((paths.project() / "book" / "training").glob("train_*.ipynb"))
-SETS = ("msra", "nyu", "icvl", "hands17", "itop")
+SETS = dataset_specs.LABELLED
+OWN = [name for name in SETS if dataset_specs.get(name).validation == "own"]
+"""Sets with validation frames of their own."""
 
 
 def blob(camera, z):
@@ -35,10 +37,20 @@ def joints(count, number, z):
     return (spread * 100 + torch.tensor([0.0, 0.0, z + 20])).numpy()
 
 
+def two_views_of_dexycb(patch):
+    patch.setattr(dexycb, "SERIALS", dexycb.SERIALS[:2])
+    patch.setattr(dexycb, "VIEWS", (1, 2))
+
+
+@pytest.fixture(autouse=True)
+def fewer_files(monkeypatch):
+    two_views_of_dexycb(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A tiny set of each kind: those of MSRA and ITOP as real ones, without reference points, the
-    others synthetic.
+    """A tiny set of each kind: those of MSRA, ITOP and DexYCB without reference points, the others
+    made by the script.
     """
     place = tmp_path_factory.mktemp("sets")
     for subject in msra.SUBJECTS:
@@ -64,7 +76,29 @@ def folders(tmp_path_factory):
                     np.full(shape, -1),
                     valid=[0] + [1] * (len(names) - 1),
                 )
+    with pytest.MonkeyPatch.context() as patch:
+        two_views_of_dexycb(patch)
+        write_dexycb(place / "dexycb")
     return place
+
+
+def write_dexycb(root):
+    """Five sequences of each person with one frame in each view, marked as synthetic: a real set
+    must have a hundred.
+    """
+    for view in dexycb.VIEWS:
+        dexycb.write_camera(dexycb.camera_file(root, view), dexycb.CAMERA)
+    dexycb.write_frame(root / "frame.png", blob(dexycb.CAMERA, 700))
+    for person in dexycb.PERSONS:
+        for number in range(5):
+            place = root / person / f"sequence-{number}"
+            dexycb.write_sequence(place, 1, ("right", "left")[number % 2])
+            for serial in dexycb.SERIALS:
+                (place / serial).mkdir()
+                shutil.copy(root / "frame.png", place / serial / dexycb.frame_name(0))
+                xyz = joints(1, 21, 700)[0]
+                dexycb.write_joints(place / serial / dexycb.label_name(0), xyz)
+    (root / "synthetic.json").write_text("{}")
 
 
 def ids(frames):
@@ -81,8 +115,12 @@ def test_test_validation_and_training_share_no_frame(folders, name):
     train, validation, test = ids(chosen.train), ids(chosen.validation), ids(chosen.test)
     assert train and validation and test
     assert not train & validation and not train & test and not validation & test
-    assert train | validation == ids(plain.train)
-    assert "validation" in chosen.train.protocol and "validation" not in plain.test.protocol
+    if name in OWN:
+        assert train == ids(plain.train) and not validation & ids(plain.train)
+    else:
+        assert train | validation == ids(plain.train)
+        assert "validation" in chosen.train.protocol
+    assert "validation" not in plain.test.protocol
 
 
 def test_persons_are_kept_apart(folders):
@@ -98,6 +136,10 @@ def test_persons_are_kept_apart(folders):
     found = splits.open_splits("itop", folders / "itop", validation=True)
     assert [sorted(set(s.persons.tolist())) for s in found[:3]] == [[4, 5, 6], [7], [0, 1]]
     assert len(found.train) == 3 * 3 - 1, "the invalid frame is left out"
+    found = splits.open_splits("dexycb", folders / "dexycb", split_by="subject", validation=True)
+    persons = [sorted(set(s.subjects.tolist())) for s in found[:3]]
+    assert persons == [[1, 2, 3, 4, 5, 6, 10], [7], [8, 9]]
+    assert found.persons == (0, 1, 2, 3, 4, 5, 9)
 
 
 def test_rendered_frames_show_nobody_of_the_test(folders):
@@ -119,6 +161,7 @@ def test_where_cubes_sit(folders, tmp_path):
         "icvl": "stored",
         "hands17": "stored",
         "itop": "true",
+        "dexycb": "true",
     }
     assert splits.open_splits("nyu", folders / "nyu", centre="true").centre == "true"
     for part, count in (("train", 12), ("test", 6)):
@@ -137,9 +180,14 @@ def test_views(folders):
     with pytest.raises(HandPoseError, match="view of ITOP 'left'"):
         splits.open_splits("itop", folders / "itop", view="left")
     with pytest.raises(
-        HandPoseError, match="view 'top' of icvl: accepted is None; nyu and itop have several"
+        HandPoseError, match="view 'top' of icvl: accepted is None; nyu, itop, dexycb have several"
     ):
         splits.open_splits("icvl", folders / "icvl", view="top")
+    assert splits.open_splits(
+        "dexycb", folders / "dexycb", view=2
+    ).test.views.unique().tolist() == [2]
+    with pytest.raises(HandPoseError, match="split_by 'subject' of nyu: accepted is None"):
+        splits.open_splits("nyu", folders / "nyu", split_by="subject")
 
 
 def test_hands17_without_test_labels_holds_training_frames_out(folders, tmp_path):
@@ -204,7 +252,7 @@ def test_training_notebooks_take_every_set_of_their_paper(folders, tmp_path, pat
         chooses = (
             space["recipe"].schedule == "exponential" and not space["recipe"].keep_epochs
         )  # those are averaged
-        assert (space.get("validation") is not None) == chooses
+        assert (space["data"].validation is not None) == chooses
         crops = space["source"].batch(0, 2, 0)
         assert len(space["test"].skeleton) == crops.joints.shape[1]
         if last == "method":
@@ -216,8 +264,8 @@ def test_training_notebooks_take_every_set_of_their_paper(folders, tmp_path, pat
 
 def test_frames_rendered_while_training_are_those_of_the_set(folders, tmp_path):
     """Its camera and its joints, for hands; of bodies none are rendered on the fly."""
-    for name, count in (("nyu", 14), ("icvl", 16), ("hands17", 21)):
-        space = {}
+    for name in ("nyu", "icvl", "hands17", "dexycb"):
+        count, space = len(skeleton.get(dataset_specs.get(name).skeleton)), {}
         with matplotlib.rc_context():
             exec(
                 code(

@@ -1,10 +1,10 @@
-"""May two results be compared? Reasons for every fact that differs, none for what is the same."""
+"""Two results may be compared unless a fact of their protocols differs; each is then a reason."""
 
 import pytest
 
-from handpose_lib import paths
+from handpose_lib import papers
 from handpose_lib.errors import HandPoseError
-from handpose_lib.evaluation.comparability import FACTS, comparable, printed_protocol, protocol
+from handpose_lib.evaluation.comparability import FACTS, comparable, facts, printed_facts
 from handpose_lib.results import records, tables
 
 FULL = {
@@ -18,11 +18,6 @@ FULL = {
     "centre": "stored",
     "choice": "last",
 }
-PAPERS = sorted(
-    path.stem
-    for path in (paths.project() / "book" / "tables").glob("*.json")
-    if path.stem != "rescoring"
-)
 
 
 def test_the_same_protocol_may_be_compared():
@@ -51,12 +46,12 @@ def test_what_is_not_told_is_a_reason_only_if_nothing_else_is():
 
 
 @pytest.mark.parametrize(
-    "facts, message",
+    "found, message",
     [({"colour": "red"}, "fact of a protocol"), ({"frames": 3}, "dataset and synthetic")],
 )
-def test_facts_that_are_none(facts, message):
+def test_facts_that_are_none(found, message):
     with pytest.raises(HandPoseError, match=message):
-        comparable(FULL, facts)
+        comparable(FULL, found)
 
 
 def test_runs_of_one_grid_may_be_compared_and_never_with_real_ones():
@@ -67,13 +62,11 @@ def test_runs_of_one_grid_may_be_compared_and_never_with_real_ones():
     ]
     assert len(runs) >= 2
     for run in runs:
-        assert comparable(protocol(run), protocol(runs[0])) == []
-        assert "synthetic: yes and no" in comparable(
-            protocol(run), protocol(run) | {"synthetic": False}
-        )
+        assert comparable(facts(run), facts(runs[0])) == []
+        assert "synthetic: yes and no" in comparable(facts(run), facts(run) | {"synthetic": False})
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", papers.names())
 def test_every_paper_states_its_protocols(name):
     """Of each data set that its tables have a result of its own for; and no result of ours may
     stand beside one.
@@ -81,13 +74,13 @@ def test_every_paper_states_its_protocols(name):
     paper = tables.load(name)
     assert paper["protocols"]
     for dataset in paper["protocols"]:
-        facts = printed_protocol(paper, dataset)
-        assert not facts["synthetic"] and comparable(facts, facts) == []
-        assert comparable(facts, FULL)
+        stated = printed_facts(paper, dataset)
+        assert not stated["synthetic"] and comparable(stated, stated) == []
+        assert comparable(stated, FULL)
 
 
 def test_an_unknown_data_set_is_an_error():
     with pytest.raises(HandPoseError, match="accepted"):
-        printed_protocol(tables.load("v2v_posenet"), "EgoDexter")
+        printed_facts(tables.load("v2v_posenet"), "EgoDexter")
     with pytest.raises(HandPoseError, match="fact in the protocols"):
-        printed_protocol({"paper": "x", "protocols": {"NYU": {"colour": "red"}}}, "NYU")
+        printed_facts({"paper": "x", "protocols": {"NYU": {"colour": "red"}}}, "NYU")

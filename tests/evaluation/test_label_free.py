@@ -1,6 +1,4 @@
-"""What can be said of answers without labels: geometry against oracles, and what each measure sees
-and does not see.
-"""
+"""Measures without labels: geometry against oracles, and which errors each measure detects."""
 
 from dataclasses import replace
 
@@ -104,7 +102,7 @@ def test_a_point_in_the_middle_is_on_every_hand_and_covers_none(rendered, frames
 def test_looking_once_is_what_the_network_says(frames):
     network, record = pretrained.load("jgr_p2o")
     cube = record["protocol"]["cube"]
-    joints, centre = label_free.look(network, frames, cube, "stored", 1)
+    joints, centre = label_free.predict(network, frames, cube, "stored", 1)
     crops = prepare.batch(frames, cube, "stored")
     with torch.inference_mode():
         assert torch.equal(joints, network.decode(network(network.encode(crops)), crops))
@@ -114,10 +112,10 @@ def test_looking_once_is_what_the_network_says(frames):
 def test_looking_again_is_looking_around_what_was_found(frames):
     network, record = pretrained.load("jgr_p2o")
     cube = record["protocol"]["cube"]
-    once, centre = label_free.look(network, frames, cube, "outline", 1)
+    once, centre = label_free.predict(network, frames, cube, "outline", 1)
     around = [replace(frame, centre=hand.mean(0)) for frame, hand in zip(frames, once)]
-    twice, first = label_free.look(network, frames, cube, "outline", 2)
-    assert torch.equal(twice, label_free.look(network, around, cube, "stored", 1)[0])
+    twice, first = label_free.predict(network, frames, cube, "outline", 2)
+    assert torch.equal(twice, label_free.predict(network, around, cube, "stored", 1)[0])
     assert torch.equal(first, centre), "the first centre stays what the hand is"
 
 

@@ -1,5 +1,5 @@
-"""Plausibility by its laws: nothing on true joints, blind to rigid motion, right about what a law
-of geometry says.
+"""Measures of plausibility are 0 on true joints, invariant to rigid motion, and exact on simple
+geometry.
 """
 
 import math
@@ -134,9 +134,8 @@ def test_a_curled_finger_lies_in_a_plane_and_a_twisted_one_does_not():
     joints[0, finger] = 30 * torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]).double()
     assert plausibility.out_of_plane(joints, hand).max() < 1e-9
     joints[0, finger] = torch.tensor([[0, 0, 4], [30, 0, -4], [30, 30, 4], [0, 30, -4]]).double()
-    assert plausibility.out_of_plane(joints, hand).max().item() == pytest.approx(
-        4
-    )  # a saddle: each is 4 mm off
+    # A saddle: each joint is 4 mm off the plane.
+    assert plausibility.out_of_plane(joints, hand).max().item() == pytest.approx(4)
 
 
 def test_lengths_of_one_person_do_not_spread():

@@ -1,4 +1,4 @@
-"""Evaluation: batches do not matter, baselines are what their definition says."""
+"""Predictions do not depend on the batch, and baselines follow their definition."""
 
 import threading
 from dataclasses import replace

@@ -1,11 +1,10 @@
-"""The closure follows imports and the digest sees code: on a library in miniature and on the real
-one.
-"""
+"""The closure follows imports, and the digest depends on code alone."""
 
 import json
 
 import pytest
 
+from handpose_lib import papers
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import provenance
 
@@ -127,9 +126,9 @@ def test_digest_does_not_depend_on_the_folder_of_the_project(library, tmp_path, 
 
 
 def test_the_real_library_counts_every_method_for_the_lazy_papers_package():
-    files = {path.name for path in provenance.closure("handpose_lib.papers")}
-    assert {"jgr_p2o.py", "method.py", "errors.py"} <= files
-    assert "training.py" not in files
+    files = names(provenance.ROOT, "handpose_lib.papers")
+    assert {f"papers/{name}.py" for name in (*papers.names(), "method")} | {"errors.py"} <= files
+    assert not {name for name in files if name.startswith("training/")}
 
 
 @pytest.mark.parametrize(

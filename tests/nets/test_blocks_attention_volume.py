@@ -24,7 +24,7 @@ def hourglass(channels, depth, dimensions=3):
     return Hourglass(block, channels, depth, pool=volume.max_pool(dimensions), bottom=True)
 
 
-# ── Attention ──
+# --- Attention ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_attention_module_passes_gradients_to_all_its_parts():
     assert [name for name, p in module.named_parameters() if p.grad is None] == []
 
 
-# ── Volumes: the counts of the paper cards ──
+# --- Volumes: the counts of the paper cards -----------------------------------
 
 
 @pytest.mark.parametrize(

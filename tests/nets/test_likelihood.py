@@ -41,7 +41,7 @@ def to_segment(v, a, b):
     return sqrt(sum((w - p - t * s) ** 2 for w, p, s in zip(v, a, along)))
 
 
-# ── Drawing ──
+# --- Drawing ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -115,7 +115,7 @@ def test_a_place_outside_draws_its_tail():
     assert drawn[0, 0, 3, 3, 0].item() == pytest.approx(exp(-2), rel=1e-6)
 
 
-# ── Reading out ──
+# --- Reading out --------------------------------------------------------------
 
 READ_OUTS = {
     "arg_max": arg_max,
@@ -225,7 +225,7 @@ def test_sharper_comes_nearer_to_the_highest():
     assert far[0] > far[1] > far[2] and far[2] < 0.1
 
 
-# ── Numerics and bad input ──
+# --- Numerics and bad input ---------------------------------------------------
 
 
 def test_volumes_of_a_batch_do_not_see_each_other():
@@ -253,8 +253,8 @@ def test_nothing_waits_for_the_device():
         (lambda: gaussian_maps(places(), 0, 1.0), "size"),
         (lambda: gaussian_maps(places(), 8, 0.0), "sigma"),
         (lambda: gaussian_maps(places(), 8, float("nan")), "sigma"),
-        (lambda: gaussian_maps(places()[0], 8, 1.0), "places"),
-        (lambda: gaussian_maps(places(axes=4), 8, 1.0), "places"),
+        (lambda: gaussian_maps(places()[0], 8, 1.0), "points"),
+        (lambda: gaussian_maps(places(axes=4), 8, 1.0), "points"),
         (lambda: bone_maps(places(), places(joints=3), 8, 1.0), "ends"),
         (lambda: arg_max(torch.zeros(3, 4)), "likelihoods"),
         (lambda: top_k(torch.zeros(1, 1, 2, 2, 2), 9), "1 to 8"),

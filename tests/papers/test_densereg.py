@@ -76,7 +76,7 @@ def surface_near(method, crops, stage):
     )
 
 
-# ── Sizes ──
+# --- Sizes --------------------------------------------------------------------
 
 
 def conv(i, o, k=1):
@@ -190,7 +190,7 @@ def test_shapes_of_every_variant(variant):
     assert method.decode(y, crops).shape == (2, 14, 3)
 
 
-# ── Laws ──
+# --- Laws ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SETUPS)
@@ -415,7 +415,7 @@ def surface_distance(true, n, j):
     return true.vectors[n, j].square().sum(0).sqrt()
 
 
-# ── Building blocks ──
+# --- Building blocks ----------------------------------------------------------
 
 
 def test_bottleneck_counts_and_sum():
@@ -505,7 +505,7 @@ def test_cones_and_peaks():
     assert peaks(torch.zeros(1, 1, 5, 5), 4.0).tolist() == [[[0.0, 0.0]]]
 
 
-# ── Numerics and training ──
+# --- Numerics and training ----------------------------------------------------
 
 
 def test_maps_are_judged_and_merged_in_float32_under_autocast():
@@ -587,7 +587,7 @@ def test_decay_spares_norms_biases_and_what_feeds_the_next_stack():
     assert sum(p.numel() for g in (decayed, free) for p in g["params"]) == parameters(method)
 
 
-# ── Names and errors ──
+# --- Names and errors ---------------------------------------------------------
 
 
 def test_names_and_variants():

@@ -67,7 +67,7 @@ def parameters(method):
     return sum(p.numel() for p in method.parameters())
 
 
-# ── Sizes ──
+# --- Sizes --------------------------------------------------------------------
 
 
 def conv(i, o, k=1, bias=False):
@@ -156,7 +156,7 @@ def test_shapes_of_every_variant(variant):
     assert method.decode(y, crops).shape == (2, 14, 3)
 
 
-# ── Laws ──
+# --- Laws ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SKELETONS)
@@ -286,7 +286,7 @@ def test_rows_of_a_batch_do_not_see_each_other():
     )
 
 
-# ── Equations ──
+# --- Equations ----------------------------------------------------------------
 
 
 def test_equation_6_as_loops():
@@ -335,7 +335,7 @@ def test_heat_maps_vote_where_and_how_deep():
     assert ((uv > 0) & (uv < 1)).all()
 
 
-# ── Numerics and training ──
+# --- Numerics and training ----------------------------------------------------
 
 
 def test_voting_keeps_float32_under_autocast():
@@ -391,7 +391,7 @@ def test_weights_travel_by_name():
     assert torch.equal(one.eval()(x)[-1].joints, other.eval()(x)[-1].joints)
 
 
-# ── Names and errors ──
+# --- Names and errors ---------------------------------------------------------
 
 
 def test_names_and_variants():

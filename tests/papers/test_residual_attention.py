@@ -62,7 +62,7 @@ def crowd(n, joints, reach=90.0, seed=0):
     return crops
 
 
-# ── Sizes ──
+# --- Sizes --------------------------------------------------------------------
 
 
 def unit(i, o, resized=False):
@@ -162,7 +162,7 @@ def test_maps_of_the_papers_size():
     assert seen == [4, 4, 4, 4]
 
 
-# ── The attention modules ──
+# --- The attention modules ----------------------------------------------------
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
@@ -199,7 +199,7 @@ def test_residual_attention_never_erases():
     assert (h.abs() >= features.abs()).all() and (h.abs() <= 2 * features.abs() * (1 + 1e-6)).all()
 
 
-# ── The prior ──
+# --- The prior ----------------------------------------------------------------
 
 
 def poses(n=200, coordinates=42, rank=42, seed=0):
@@ -297,7 +297,7 @@ def test_a_frozen_prior_stays_and_a_trained_one_moves_without_decay(variant):
     assert torch.equal(method.prior.components, before) == (variant == "paper")
 
 
-# ── Targets, loss, decode ──
+# --- Targets, loss, decode ----------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SKELETONS)
@@ -343,7 +343,7 @@ def test_a_fresh_network_says_the_mean_pose():
     assert (out - method.prior.mean).norm(dim=1).max() < 0.1 * method.prior.variance.sum().sqrt()
 
 
-# ── Numerics and training ──
+# --- Numerics and training ----------------------------------------------------
 
 
 def test_rows_of_a_batch_do_not_see_each_other():
@@ -405,7 +405,7 @@ def test_small_learns_a_handful_of_crops():
     assert min(curve[-5:]) < curve[0] / 5
 
 
-# ── Metrics ──
+# --- Metrics ------------------------------------------------------------------
 
 
 def test_measures_in_both_readings():
@@ -437,7 +437,7 @@ def test_measures_agree_with_the_librarys():
     assert all(joint in skeleton.get(name).joints for name, joint in CENTRE_JOINTS.items())
 
 
-# ── Names, recipes and errors ──
+# --- Names, recipes and errors ------------------------------------------------
 
 
 def test_names_and_variants():

@@ -44,7 +44,7 @@ def tiny(variant="paper", joints="nyu14", **overrides):
     return papers.create("structure_aware_hourglass", joints, variant, **{**TINY, **overrides})
 
 
-# ── Sizes ──
+# --- Sizes --------------------------------------------------------------------
 
 
 def conv(i, o, k=1, d=3):
@@ -169,7 +169,7 @@ def test_options_train(options):
     assert all(torch.isfinite(p.grad).all() for p in method.parameters())
 
 
-# ── Bones ──
+# --- Bones --------------------------------------------------------------------
 
 
 def test_the_second_stack_sees_the_bone_maps():
@@ -239,7 +239,7 @@ def test_loss_as_loops():
     )
 
 
-# ── Read-out ──
+# --- Read-out -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_one_voxel_is_the_highest():
     torch.testing.assert_close(method.decode(y, crops, k=1), expected, rtol=1e-5, atol=1e-3)
 
 
-# ── Two dimensions ──
+# --- Two dimensions -----------------------------------------------------------
 
 
 def test_2d_maps_find_pixels_and_the_depth_of_the_surface_there():
@@ -334,7 +334,7 @@ def test_xy_error_leaves_depth_out():
     assert xy_error(deep, true) < metrics.mean_joint_error(deep, true).item()
 
 
-# ── The cube ──
+# --- The cube -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variant", ["paper", "heatmap_2d_bones"])
@@ -376,7 +376,7 @@ def test_frames_without_points_train():
     assert torch.isfinite(method.loss(method(method.encode(empty)), empty)["total"])
 
 
-# ── Numerics and training ──
+# --- Numerics and training ----------------------------------------------------
 
 
 @pytest.mark.parametrize("variant", ["paper", "direct_3d", "heatmap_2d_bones"])
@@ -438,7 +438,7 @@ def test_it_learns_one_batch():
         assert curve[-1][name] < nothing / 2
 
 
-# ── Names, recipes and errors ──
+# --- Names, recipes and errors ------------------------------------------------
 
 
 def test_names_and_variants():

@@ -8,7 +8,7 @@ from math import exp, log, pi, radians, sqrt
 import pytest
 import torch
 
-from handpose_lib import papers, prepare, skeleton, training
+from handpose_lib import papers, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.nets.likelihood import arg_max
 from handpose_lib.papers.method import PROFILES, Recipe
@@ -50,7 +50,7 @@ def tiny(variant="paper", joints="nyu14", **overrides):
     return papers.create("v2v_posenet", joints, variant, **{**TINY, **overrides})
 
 
-# ── Sizes ──
+# --- Sizes --------------------------------------------------------------------
 
 
 def block(i, o, k, d):
@@ -157,7 +157,7 @@ def test_kernels_start_as_the_paper_says():
             assert (module.weight == 1).all() and (module.bias == 0).all()
 
 
-# ── Places: the two conventions ──
+# --- Places: the two conventions ----------------------------------------------
 
 
 def test_the_authors_pair_as_they_write_it():
@@ -229,7 +229,7 @@ def test_a_read_out_cannot_change_the_convention():
         to_output_voxels(torch.zeros(3), 88, "mine")
 
 
-# ── Targets and decode ──
+# --- Targets and decode -------------------------------------------------------
 
 # Along each axis, in output voxels: half of one; by the authors' convention half of the floored
 # places lie between two voxels, of which arg-max takes either, and the floor hides half an input
@@ -331,7 +331,7 @@ def test_a_joint_is_likely_where_its_points_are():
         assert met >= 12
 
 
-# ── Loss ──
+# --- Loss ---------------------------------------------------------------------
 
 
 def test_equation_2_as_loops():
@@ -393,7 +393,7 @@ def test_a_joint_far_outside_is_likely_at_the_nearest_face():
     assert torch.isfinite(method.loss([StackOutput(torch.zeros_like(target))], crops)["total"])
 
 
-# ── Numerics and training ──
+# --- Numerics and training ----------------------------------------------------
 
 
 def test_rows_of_a_batch_do_not_see_each_other():
@@ -468,7 +468,7 @@ def test_small_learns_two_crops():
     assert min(curve[-5:]) < curve[0] / 2
 
 
-# ── Names, recipes and errors ──
+# --- Names, recipes and errors ------------------------------------------------
 
 
 def test_names_and_variants():

@@ -163,14 +163,14 @@ def blobs(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("one_of", [False, True])
-def test_augmentation_commutes_with_projection_within_half_a_pixel(seed, one_of):
+@pytest.mark.parametrize("one_at_a_time", [False, True])
+def test_augmentation_commutes_with_projection_within_half_a_pixel(seed, one_at_a_time):
     """Where the image shows a joint's blob is where the view says the joint is."""
     depth, joints, d = blobs(seed)
     size = 192  # finer than the window, so that the blob's middle can be found
     generator = torch.Generator().manual_seed(seed)
     plain = crops_of(joints, 300.0, depth, hands=["right", "left"] * 3)
-    view = prepare.augment(plain, generator, aspect=(0.85, 1.2), one_of=one_of)
+    view = prepare.augment(plain, generator, aspect=(0.85, 1.2), one_at_a_time=one_at_a_time)
     assert torch.equal(view.joints, joints)
     image = prepare.image(view, size)[:, 0]
     measured = image * (view.cube / 2)[:, None, None] + view.centre[:, 2, None, None]
@@ -217,9 +217,9 @@ def test_augmentation_stays_in_its_ranges_and_fills_them():
         assert ((uniform - ideal).abs() / width).max() < 0.05
 
 
-def test_one_of_changes_one_thing_or_none_with_equal_odds():
+def test_one_at_a_time_changes_one_thing_or_none_with_equal_odds():
     crops = many_crops(4000)
-    view = prepare.augment(crops, torch.Generator().manual_seed(0), one_of=True)
+    view = prepare.augment(crops, torch.Generator().manual_seed(0), one_at_a_time=True)
     changed = torch.stack(
         (view.rotation != 0, view.cube != crops.cube, (view.centre != crops.centre).any(1)), 1
     )

@@ -62,7 +62,7 @@ def points_of(crops, frame):
                 yield (left + column - u0) * z / fx, (top + row - v0) * z / fy, z
 
 
-# ── Occupancy ──
+# --- Occupancy ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -153,7 +153,7 @@ def test_large_grids_have_no_collisions():
     assert volume.sum() == 36
 
 
-# ── One map for points and joints ──
+# --- One map for points and joints --------------------------------------------
 
 
 def test_points_and_joints_are_augmented_by_the_same_map():
@@ -193,7 +193,7 @@ def test_places_and_back():
     assert from_voxels(torch.tensor(0.0), 2).item() == -0.5  # the middle of the first of two
 
 
-# ── Fitting the cube to the points ──
+# --- Fitting the cube to the points -------------------------------------------
 
 
 def test_the_fitted_cube_holds_what_the_old_one_held_and_no_more():
@@ -230,7 +230,7 @@ def test_without_points_the_cube_stays():
     assert (fitted.cube[2:] != crops.cube[2:]).all()
 
 
-# ── Where it runs, and bad input ──
+# --- Where it runs, and bad input ---------------------------------------------
 
 
 def test_nothing_waits_for_the_device():

@@ -1,5 +1,5 @@
-"""Damaged prediction files by the thousand, of every format: each is read, or refused by an error
-that names it.
+"""Thousands of damaged prediction files, in every format: each is read, or refused by an error that
+names it.
 """
 
 import pytest

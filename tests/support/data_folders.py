@@ -1,5 +1,5 @@
-"""Synthetic sets in the format of real ones, made by the script that everyone uses; the scripts as
-modules; PNG files that no library wrote.
+"""Synthetic sets in the format of real ones, made by `make_synthetic.py`, and PNG files written
+without a library.
 """
 
 import struct
@@ -9,23 +9,10 @@ from data_scripts import make_synthetic
 
 
 def made_with(name, frames, out, *arguments):
-    """The folder of a new synthetic set."""
-    assert (
-        make_synthetic.main(
-            [
-                "--format",
-                name,
-                "--frames",
-                str(frames),
-                "--out",
-                str(out),
-                "--seed",
-                "5",
-                *arguments,
-            ]
-        )
-        == 0
-    )
+    """Make a synthetic set in the format of `name` and return its folder."""
+    options = {"--format": name, "--frames": frames, "--out": out, "--seed": 5}
+    given = [str(word) for option in options.items() for word in option]
+    assert make_synthetic.main([*given, *arguments]) == 0
     return out
 
 

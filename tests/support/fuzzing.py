@@ -1,8 +1,7 @@
-"""Damaged files by the thousand: each must be read, or refused by the project's own error that
-names the file.
+"""Thousands of damaged files: each must be read, or refused by a `DataError` that names the file.
 
-    tally = fuzz(msra.read_frame, tmp_path / "000000_depth.bin", content)     # 2,000 mutations with
-    a fixed seed
+    # 2,000 mutations with a fixed seed
+    tally = fuzz(msra.read_frame, tmp_path / "000000_depth.bin", content)
 
 A failure names the mutation: `mutate(content, seed, number)` makes the very same bytes again.
 """

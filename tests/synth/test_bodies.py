@@ -1,6 +1,4 @@
-"""Bodies go the way of hands: ITOP's frames through crops, voxels, a training, a score and a
-record.
-"""
+"""ITOP's bodies pass through crops, voxels, training, scoring and records as hands do."""
 
 from dataclasses import replace
 
@@ -11,7 +9,7 @@ from handpose_lib import datasets, evaluation, papers, prepare, training
 from handpose_lib.datasets import itop
 from handpose_lib.datasets.base import SYNTHETIC
 from handpose_lib.errors import HandPoseError
-from handpose_lib.evaluation import body_parts
+from handpose_lib.evaluation import metrics
 from handpose_lib.prepare import voxels
 from handpose_lib.results import records
 from handpose_lib.synth.bodies import body
@@ -52,7 +50,7 @@ def test_a_cube_of_two_metres_around_the_stored_centre_holds_a_body(root):
     trunk = [
         number
         for part in ("neck", "torso", "shoulders", "hips")
-        for number in body_parts.PARTS[part]
+        for number in metrics.BODY_PARTS[part]
     ]
     assert n[:, trunk].abs().max() < 1
     filled = voxels.occupancy(crops, 44)[:, 0]
@@ -94,7 +92,7 @@ def test_v2v_posenet_learns_bodies_and_leaves_a_record(root, tmp_path):
     predicted = evaluation.predict(method, test, cube=CUBE, centre="stored")
     measures = {
         **evaluation.score(predicted, test.joints()),
-        "map_10cm_by_part": body_parts.precision(predicted, test.joints()),
+        "map_10cm_by_part": metrics.precision_by_part(predicted, test.joints()),
     }
     assert measures["map_10cm_by_part"]["mean"] == pytest.approx(measures["map_10cm"])
     record = records.new(
@@ -121,5 +119,5 @@ def test_v2v_posenet_learns_bodies_and_leaves_a_record(root, tmp_path):
     assert found[0]["metrics"]["map_10cm_by_part"] == measures["map_10cm_by_part"]
     # A hundredth of a pixel is a tenth of a millimetre at 3 m: joints that close to 10 cm may
     # change sides.
-    again = body_parts.precision(*records.joints(found[0]))
+    again = metrics.precision_by_part(*records.joints(found[0]))
     assert again == pytest.approx(measures["map_10cm_by_part"], abs=0.13)

@@ -174,7 +174,7 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 def test_penetration_is_seen():
-    """Arms that are spread are free; one that is bent into the belly is not."""
+    """Spread arms do not penetrate the trunk; an arm that is bent into the belly does."""
     spread = {"right_shoulder_abduction": 60, "left_shoulder_abduction": 60}
     bent = {
         **spread,
@@ -219,7 +219,7 @@ def test_both_views_show_one_scene(rendered):
 
 
 def test_angles_stay_in_their_limits_and_persons_out_of_themselves():
-    draw = body._Draws(body.hashing.keys(0, range(200)), torch.device("cpu"))
+    draw = body.Draws(body.hashing.keys(0, range(200)), torch.device("cpu"))
     actions = [list(body.ACTIONS)[i % 15] for i in range(200)]
     who = person.subjects([i % 16 for i in range(200)])
     angles = body._tried(draw, who, body._still_and_swing(actions, "cpu"))
@@ -231,7 +231,7 @@ def test_angles_stay_in_their_limits_and_persons_out_of_themselves():
 
 def test_feet_are_on_the_floor(rendered):
     """Seen from above, the floor is a plane: nobody is below it, and somebody touches it."""
-    draw = body._Draws(body.hashing.keys(2, range(12)), torch.device("cpu"))
+    draw = body.Draws(body.hashing.keys(2, range(12)), torch.device("cpu"))
     standing = body._performing(draw, [0] * 12, ["walk"] * 12)
     lowest = (standing.spheres[..., 1] + standing.spheres[..., 3]).amax(1)
     assert lowest.abs().max() < 1e-2

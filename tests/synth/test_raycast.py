@@ -1,6 +1,4 @@
-"""The ray caster against an independently written signed-distance tracer, and the laws that it
-keeps.
-"""
+"""The ray caster agrees with an independent signed-distance tracer and keeps its laws."""
 
 import math
 
@@ -8,7 +6,7 @@ import pytest
 import torch
 
 from handpose_lib.camera import Camera
-from handpose_lib.dataset_specs import preset
+from handpose_lib.dataset_specs import CAMERAS, preset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.synth.hands import hand
 from handpose_lib.synth.scene import raycast
@@ -298,10 +296,10 @@ def test_same_bits_alone_and_in_any_batch():
 
 
 def test_each_scene_may_have_its_own_lens():
-    solids = hands(3)
-    lenses = torch.stack([preset(name).intrinsics() for name in ("msra", "itop", "icvl")])
+    lenses = torch.stack([camera.intrinsics() for camera in CAMERAS.values()])
+    solids = hands(len(lenses))
     together = raycast.depth(solids, lenses, size=(240, 320))
-    for i in range(3):
+    for i in range(len(lenses)):
         assert torch.equal(
             raycast.depth(solids.index(slice(i, i + 1)), lenses[i], size=(240, 320))[0], together[i]
         )

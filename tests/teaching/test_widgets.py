@@ -60,6 +60,10 @@ def traces(figure) -> list[Any]:
     return list(figure.data)
 
 
+def layout(figure) -> Any:
+    return figure.layout
+
+
 def test_space_holds_the_points_and_the_bones(joints):
     points = torch.rand(50, 3)
     figure = widgets.space({"cloud": points}, joints, MSRA, title="a hand")
@@ -71,7 +75,7 @@ def test_space_holds_the_points_and_the_bones(joints):
 
 
 def test_space_is_seen_from_the_camera_upright_and_to_scale(joints):
-    scene = widgets.space(joints).layout.scene
+    scene = layout(widgets.space(joints)).scene
     assert (scene.camera.up.x, scene.camera.up.y, scene.camera.up.z) == (0, -1, 0)
     assert scene.camera.eye.z < 0
     sides = np.array([np.ptp(scene[f"{axis}axis"].range) for axis in "xyz"])
@@ -83,10 +87,10 @@ def test_slider_shows_one_step_at_a_time_in_axes_that_hold_all(joints):
     figure = widgets.slider(
         [widgets.space(joints), widgets.space(joints + 50, joints, MSRA)], ["a", "b"], name="step"
     )
-    first, second = (step.args[0]["visible"] for step in figure.layout.sliders[0].steps)
+    first, second = (step.args[0]["visible"] for step in layout(figure).sliders[0].steps)
     assert [trace.visible for trace in traces(figure)] == list(first)
     assert all(a != b for a, b in zip(first, second))
-    scene = figure.layout.scene
+    scene = layout(figure).scene
     assert (
         scene.xaxis.range[0] <= float(joints[:, 0].min())
         and scene.xaxis.range[1] >= float(joints[:, 0].max()) + 50
@@ -390,13 +394,14 @@ LIVE = {
 
 
 @pytest.mark.parametrize("name", LIVE)
-def test_each_knob_of_a_live_figure_moves_it_and_closing_leaves_nothing(name, request):
+def test_the_controls_of_a_live_figure_change_it_and_closing_leaves_nothing(name, request):
     """No widget, layout or style in ipywidgets' registry, and no figure in pyplot's."""
     plt.close("all")
     before = set(_instances)
     live = LIVE[name](request.getfixturevalue)
     assert not live.message.value and Image.open(io.BytesIO(live.image.value)).size[0] > 200
-    assert len(live.image.tooltip) >= 20, "described for those who cannot see it"
+    described = live.image.tooltip
+    assert described and len(described) >= 20, "for readers who cannot see the picture"
     shown = {live.image.value}
     for key, control in live.controls.items():
         if isinstance(control, ipywidgets.Dropdown):
@@ -412,7 +417,7 @@ def test_each_knob_of_a_live_figure_moves_it_and_closing_leaves_nothing(name, re
             control.value = control.max if control.value != control.max else control.min
         assert not live.message.value, f"{key}: {live.message.value}"
         shown.add(live.image.value)
-    assert len(shown) > len(live.controls) / 3, "most knobs change the picture at once"
+    assert len(shown) > len(live.controls) / 3, "most controls change the picture"
     live.close()
     assert set(_instances) == before and not plt.get_fignums()
 
@@ -509,7 +514,7 @@ def test_what_a_picture_refuses_stands_as_text_above_the_last_one():
         (lambda made: sensor_noise.measured(made("frames"), strength=-1.0), "strength"),
     ],
 )
-def test_a_knob_out_of_range_is_refused_by_name(draw, says, request):
+def test_a_value_out_of_range_is_refused_by_name(draw, says, request):
     with pytest.raises(HandPoseError, match=says):
         draw(request.getfixturevalue)
 

@@ -1,4 +1,4 @@
-"""Frames of people as ITOP shows them, each a pure function of (seed, index).
+"""Synthetic frames of people in the views of ITOP, each a pure function of (seed, index).
 
     from handpose_lib.synth import body
     rendered = body.frames(range(64), seed=0, view="front")
@@ -12,7 +12,7 @@ angle vary from frame to frame.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -24,24 +24,28 @@ from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import DepthFrame
 from handpose_lib.synth import hashing
 from handpose_lib.synth.bodies import person
-from handpose_lib.synth.bodies.person import DOF, SIDES, Body
-from handpose_lib.synth.generator import _Draws
+from handpose_lib.synth.bodies.person import DOF, SIDES, Body, Subject
+from handpose_lib.synth.hashing import Draws
 from handpose_lib.synth.scene import raycast, sensors, surroundings
 
 CAMERA = CAMERAS["itop"]
 VIEWS = ("front", "top")
 TRIES = 4
-"""How many moments of an action are tried for one in which the person does not run into itself."""
+"""Attempts to find a moment of an action without self-penetration."""
 TOUCH_MM = 15.0
-"""So deep may two parts of a person press into each other."""
+"""Two parts of a person may overlap by this depth."""
 SURFACE_MM = 130.0
-"""No joint lies deeper under the skin than this; what is nearer than that hides it."""
+"""No joint lies deeper under the skin; a surface that is nearer to the camera by more hides it."""
 BASELINE_MM = 75.0
-"""From camera to projector."""
+"""Distance from camera to projector."""
+
+_Swings = Mapping[str, float | tuple[float, float]]
 
 
-def _action(still=None, swing=None) -> tuple[dict, dict]:
-    """An action: degrees at rest, and by how much they swing at each moment, with the phase in
+def _action(
+    still: Mapping[str, float] | None = None, swing: _Swings | None = None
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Return an action: degrees at rest, and the extents of swings in degrees with their phases in
     turns.
     """
     return dict(still or {}), {
@@ -50,8 +54,8 @@ def _action(still=None, swing=None) -> tuple[dict, dict]:
     }
 
 
-def _both(**angles) -> dict:
-    """The same angles for both sides; names with _ for blanks."""
+def _both(**angles: float) -> dict[str, float]:
+    """Return the same angles for both sides; names with _ for blanks."""
     return {
         f"{side} {name.replace('_', ' ')}": value
         for side in SIDES
@@ -186,8 +190,8 @@ ACTIONS = MappingProxyType(
         ),
     }
 )
-"""Action → degrees at rest, and swings (degrees, phase in turns) by degree of freedom. What is
-written for the right side is done with the left one as often.
+"""Action → degrees at rest, and swings (degrees, phase in turns) by degree of freedom. Half of the
+frames show the mirrored pose.
 """
 
 _JITTER = {
@@ -202,11 +206,15 @@ _LATERAL = ("yaw", "roll", "spine bend", "spine twist", "neck bend", "neck twist
 class Rendered:
     """B frames.
 
-    depth: (B, 240, 320) mm as measured, 0 where nothing is. joints: (B, 15, 3) mm, the truth.
-    centre: (B, 3) mm, a reference point near the mean of the joints. persons: (B,) their numbers.
-    actions, ids: B names. valid: (B,) bool, no more than three joints are outside of the image.
-    visible: (B, 15) bool, the camera sees the surface over the joint.
-    body_depth: (B, 240, 320) exact depth of the person.
+    depth       (B, 240, 320) mm as measured, 0 for missing pixels
+    joints      (B, 15, 3) mm, the true joints
+    centre      (B, 3) mm, a reference point near the mean of the joints
+    persons     (B,) numbers of the persons
+    actions     B names
+    ids         B names
+    valid       (B,) bool, at most three joints are outside the image
+    visible     (B, 15) bool, the camera sees the surface over the joint
+    body_depth  (B, 240, 320) mm, exact depth of the person
     """
 
     depth: torch.Tensor
@@ -225,8 +233,9 @@ class Rendered:
 
     @property
     def parts(self) -> torch.Tensor:
-        """(B, 240, 320) int8: the number of the joint that is nearest to the person's surface
-        there, −1 elsewhere.
+        """Number of the joint nearest to the surface of the person at each pixel.
+
+        (B, 240, 320) int8, −1 where there is no person.
         """
         u, v, _ = xyz_to_uvd(self.joints, self.camera).unbind(-1)
         rows = torch.arange(self.camera.height, device=u.device)[:, None, None]
@@ -243,7 +252,7 @@ class Rendered:
         return torch.stack(found)
 
     def frame(self, row: int) -> DepthFrame:
-        """One frame as a data set would give it."""
+        """Return one frame in the form in which data sets return it."""
         return DepthFrame(
             self.depth[row], self.camera, self.joints[row], self.ids[row], centre=self.centre[row]
         )
@@ -259,14 +268,14 @@ def frames(
     centre_error: float = 30.0,
     device: torch.device | str = "cpu",
 ) -> Rendered:
-    """The frames of these indices (whole numbers from 0): each is the same alone, in any batch and
-    in any order.
+    """Return the frames of these indices (whole numbers from 0).
 
-    view: 'front' or 'top'; both show the same scene of (seed, index). subjects: numbers of the
-    persons (`person.subject`) to draw from. action: one of `ACTIONS`, any by default. clean:
-    without room and sensor, the exact depth of the person. centre_error: standard deviation in mm
-    along each axis of the reference point. Raises HandPoseError for unknown names, numbers below 0,
-    no indices or no subjects.
+    Each frame is the same alone, in any batch and in any order. `view`: 'front' or 'top'; both show
+    the same scene of (seed, index). `subjects`: numbers of the persons (`person.subject`) to draw
+    from. `action`: one of `ACTIONS`, any by default. `clean`: the exact depth of the person,
+    without room and sensor. `centre_error`: standard deviation in mm of the reference point along
+    each axis. Errors: `HandPoseError` for unknown names, numbers below 0, no indices or no
+    subjects.
     """
     one_of("view", view, VIEWS)
     indices, subjects = list(indices), list(subjects)
@@ -274,7 +283,7 @@ def frames(
         raise HandPoseError(
             "no indices or no subjects: accepted are sequences of at least one whole number from 0"
         )
-    draw = _Draws(hashing.keys(seed, indices), torch.device(device))
+    draw = Draws(hashing.keys(seed, indices), torch.device(device))
     names = list(ACTIONS) if action is None else [one_of("action", action, ACTIONS)]
     actions = [names[i] for i in _pick(draw("action"), len(names))]
     persons = [subjects[i] for i in _pick(draw("subject"), len(subjects))]
@@ -302,9 +311,10 @@ def frames(
 # --- the person ---------------------------------------------------------------
 
 
-def _performing(draw: _Draws, persons: list[int], actions: list[str]) -> Body:
-    """The persons in a moment of their actions, feet on the floor y = 0 and x = z = 0 between the
-    hips.
+def _performing(draw: Draws, persons: list[int], actions: list[str]) -> Body:
+    """Return the persons in a moment of their actions.
+
+    Their feet are on the floor, y = 0, and the middle of their hips is at x = z = 0.
     """
     who = person.subjects(persons).to(draw.device)
     angles = _tried(draw, who, _still_and_swing(actions, draw.device))
@@ -315,8 +325,11 @@ def _performing(draw: _Draws, persons: list[int], actions: list[str]) -> Body:
     )
 
 
-def _still_and_swing(actions: list[str], device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(B, 27) angles at rest and extent of their swings in rad, and the phases of these in turns."""
+_Table = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _still_and_swing(actions: list[str], device: torch.device | str) -> _Table:
+    """Return angles at rest and extents of swings in rad, and phases in turns, (B, 27) each."""
     table = torch.zeros(3, len(actions), len(DOF))
     for row, action in enumerate(actions):
         still, swing = ACTIONS[action]
@@ -327,22 +340,28 @@ def _still_and_swing(actions: list[str], device) -> tuple[torch.Tensor, torch.Te
                 math.radians(value),
                 phase,
             )
-    return table.to(device).unbind(0)
+    still, swing, phase = table.to(device).unbind(0)
+    return still, swing, phase
 
 
-def _tried(draw: _Draws, who, table) -> torch.Tensor:
-    """(B, 27) the first of some moments in which no part runs into another, else the best of them."""
-    best = depth = None
-    for number in range(TRIES):
+def _tried(draw: Draws, who: Subject, table: _Table) -> torch.Tensor:
+    """Return (B, 27), the angles of the first attempt without self-penetration, or of the best."""
+
+    def attempt(number: int) -> tuple[torch.Tensor, torch.Tensor]:
         angles = _moment(draw, table, f"try {number}")
-        deep = person.penetration(person.posed(who, angles)).clamp_min(TOUCH_MM)
-        better = torch.ones_like(deep, dtype=torch.bool) if depth is None else deep < depth
-        best = angles if best is None else torch.where(better[:, None], angles, best)
-        depth = deep if depth is None else torch.where(better, deep, depth)
+        return angles, person.penetration(person.posed(who, angles)).clamp_min(TOUCH_MM)
+
+    best, depth = attempt(0)
+    for number in range(1, TRIES):
+        angles, deep = attempt(number)
+        better = deep < depth
+        best = torch.where(better[:, None], angles, best)
+        depth = torch.where(better, deep, depth)
     return best
 
 
-def _moment(draw: _Draws, table, name: str) -> torch.Tensor:
+def _moment(draw: Draws, table: _Table, name: str) -> torch.Tensor:
+    """Return (B, 27), the angles at a random moment of the actions."""
     still, swing, phase = table
     turn = 2 * math.pi * (draw(f"moment, {name}") + phase)
     spread = [next((s for joint, s in _JITTER.items() if joint in dof), 3.0) for dof in DOF]
@@ -352,7 +371,7 @@ def _moment(draw: _Draws, table, name: str) -> torch.Tensor:
     angles = still + swing * draw.between("extent", (0.6, 1.15))[:, None] * torch.sin(turn) + noise
     angles = _free_arms(draw, angles, name)
     mirrored = torch.where(draw.happens("other side", 0.5)[:, None], _mirrored(angles), angles)
-    # Most people look into the camera or a little aside; some turn right round.
+    # Most people face the camera within some degrees; the others have any orientation.
     around = draw.happens("turns round", 0.12)
     yaw = torch.where(
         around,
@@ -362,8 +381,8 @@ def _moment(draw: _Draws, table, name: str) -> torch.Tensor:
     return person.clamp(torch.cat([yaw[:, None], mirrored[:, 1:]], 1))
 
 
-def _free_arms(draw: _Draws, angles: torch.Tensor, name: str) -> torch.Tensor:
-    """In a fifth of the frames the arms do something else: every angle uniform in its limits."""
+def _free_arms(draw: Draws, angles: torch.Tensor, name: str) -> torch.Tensor:
+    """Return the angles, with random angles of the arms in a fifth of the frames."""
     arm = torch.tensor(
         [dof.split()[-2] in ("shoulder", "elbow") if " " in dof else False for dof in DOF],
         device=angles.device,
@@ -374,7 +393,7 @@ def _free_arms(draw: _Draws, angles: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def _mirrored(angles: torch.Tensor) -> torch.Tensor:
-    """The same pose with the other side."""
+    """Return the mirrored pose: left and right exchanged."""
     other = [
         DOF.index(dof.replace("right", "?").replace("left", "right").replace("?", "left"))
         for dof in DOF
@@ -386,20 +405,20 @@ def _mirrored(angles: torch.Tensor) -> torch.Tensor:
 # --- camera and room ----------------------------------------------------------
 
 
-def _seen(draw: _Draws, body: Body, view: str) -> tuple[Body, torch.Tensor]:
-    """The persons in the camera's frame, and floor and wall (B, 2, 4) as planes."""
+def _seen(draw: Draws, body: Body, view: str) -> tuple[Body, torch.Tensor]:
+    """Return the persons in the camera frame, and floor and wall as planes (B, 2, 4)."""
     high, far = (
         draw.between("camera height", (1150.0, 1350.0)),
         draw.between("distance", (2550.0, 3250.0)),
     )
-    # A few stand at the edge of the scene, half out of the picture.
+    # A few stand at the edge of the scene, partly outside the image.
     aside = torch.where(draw.happens("at the edge", 0.03), 1900.0, 350.0) * (
         2 * draw("aside")[:, 0] - 1
     )
     zero, one = torch.zeros_like(high), torch.ones_like(high)
     tilt = math.radians(3) * (2 * draw("tilt")[:, 0] - 1)
     if view == "front":
-        turn = person._about("x", tilt)
+        turn = person.axis_rotation("x", tilt)
         placed = body.moved(torch.stack([aside, high, far], -1))
         floor, wall = torch.stack([zero, -one, zero], -1), torch.stack([zero, zero, -one], -1)
         points = (
@@ -416,16 +435,16 @@ def _seen(draw: _Draws, body: Body, view: str) -> tuple[Body, torch.Tensor]:
             ],
             -2,
         )
-        turn = person._product(person._about("x", tilt), down)
+        turn = person.product(person.axis_rotation("x", tilt), down)
         placed = body.moved(torch.stack([aside, up, 500 * (2 * draw("ahead")[:, 0] - 1)], -1))
         floor, wall = torch.stack([zero, -one, zero], -1), torch.stack([zero, zero, -one], -1)
         points = torch.stack([zero, up, zero], -1), torch.stack([zero, zero, 1e5 * one], -1)
-    normals = person._apply(turn, torch.stack([floor, wall], 1))
-    offset = (normals * person._apply(turn, torch.stack(points, 1))).sum(-1, keepdim=True)
+    normals = person.rotate(turn, torch.stack([floor, wall], 1))
+    offset = (normals * person.rotate(turn, torch.stack(points, 1))).sum(-1, keepdim=True)
     return placed.turned(turn), torch.cat([normals, offset], -1)
 
 
-def _measured(draw: _Draws, body_depth: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
+def _measured(draw: Draws, body_depth: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
     floor, wall = (surroundings.plane_depth(planes[:, i], CAMERA) for i in range(2))
     scene = surroundings.merge(body_depth, floor, wall)
     strength = draw.between("strength", (0.3, 1.0))
@@ -436,7 +455,7 @@ def _measured(draw: _Draws, body_depth: torch.Tensor, planes: torch.Tensor) -> t
 def _on_the_near_side(
     body_depth: torch.Tensor, u: torch.Tensor, v: torch.Tensor, d: torch.Tensor
 ) -> torch.Tensor:
-    """(B, 15) whether the surface in the direction of a joint is that around the joint."""
+    """Return (B, 15), whether the surface at the pixel of a joint is the one over the joint."""
     rows = torch.arange(len(u), device=u.device)[:, None]
     column, line = (
         u.round().long().clamp(0, CAMERA.width - 1),

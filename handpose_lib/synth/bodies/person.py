@@ -1,9 +1,8 @@
-"""An articulated person: 27 joint angles, persons of different build, ITOP's 15 joints, and a
-smooth surface.
+"""An articulated person: 27 joint angles, builds, ITOP's 15 joints, and a smooth surface.
 
     posed = person.posed(person.subjects([3]), angles)    # angles (1, 27) rad, named by `DOF`
     posed.joints                                          # (1, 15, 3) mm in ITOP's order
-    posed.solids()                                        # what `raycast.depth` draws
+    posed.solids()                                        # the surface, for `raycast.depth`
 
 **Frame of a segment.** At rest a person stands straight, arms hanging, and faces the front camera:
 every segment's frame is then the world's, x to the person's left, y down, z out of the back. The
@@ -23,16 +22,17 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from handpose_lib import skeleton as skeletons
 from handpose_lib.errors import HandPoseError
-from handpose_lib.synth.hands.contact import _overlap
+from handpose_lib.synth.hands.contact import overlap
 from handpose_lib.synth.scene.raycast import Solids, wedge
 
 SIDES = {"right": -1.0, "left": 1.0}
@@ -154,9 +154,12 @@ _MIDDLE = {
 }
 
 
-def _spheres() -> dict[str, tuple]:
-    """Name → segment, x, y, z, radius of every sphere."""
-    found = {
+_Sphere = tuple[str, float, float, float, float]
+
+
+def _spheres() -> dict[str, _Sphere]:
+    """Return name → segment, x, y, z, radius of every sphere."""
+    found: dict[str, _Sphere] = {
         name: (segment, *place)
         for segment, named in _MIDDLE.items()
         for name, place in named.items()
@@ -172,7 +175,7 @@ def _spheres() -> dict[str, tuple]:
 SPHERES = MappingProxyType(_spheres())
 """Name → segment, x, y, z and radius in mm of an average adult, of every sphere of the surface."""
 
-# A side's own sphere goes without its side; "other x" is that of the other side.
+# A name without a side stands for the sphere of either side; "other x" for the opposite one.
 _WEDGES = (
     ("hip", "other hip", "belly"),
     ("seat", "other seat", "hip"),
@@ -248,15 +251,16 @@ JOINTS = MappingProxyType({name: _PLACES[name] for name in skeletons.get("itop15
 
 @dataclass(frozen=True)
 class Subject:
-    """The build of persons: scale (..., SEGMENTS, 3) of each segment's lengths, and girth
-    (..., SEGMENTS) of its radii.
+    """The build of persons: factors of each segment's lengths and radii.
+
+    `scale`: (..., SEGMENTS, 3); `girth`: (..., SEGMENTS).
     """
 
     scale: torch.Tensor
     girth: torch.Tensor
 
-    def to(self, *args, **kwargs) -> Subject:
-        """The same persons on another device or in another dtype."""
+    def to(self, *args: Any, **kwargs: Any) -> Subject:
+        """Return the same persons on another device or in another dtype."""
         return Subject(self.scale.to(*args, **kwargs), self.girth.to(*args, **kwargs))
 
 
@@ -275,11 +279,11 @@ _JITTER = 0.02
 
 
 def subject(index: int, seed: int = 0) -> Subject:
-    """The body of person number `index`: a pure function of (index, seed), without batch axis.
+    """Return the body of person number `index`, a pure function of (index, seed).
 
-    Persons differ in size, in the length of trunk, arms and legs, in the breadth of shoulders and
-    hips, in girth, and by 2 % in every segment, the same on both sides. Errors: an index that is
-    not a whole number from 0.
+    The tensors have no batch axis. Persons differ in size, in the length of trunk, arms and legs,
+    in the breadth of shoulders and hips, in girth, and by 2 % in every segment, the same on both
+    sides. Errors: `HandPoseError` for an index that is not a whole number from 0.
     """
     if not isinstance(index, int) or index < 0:
         raise HandPoseError(f"person {index!r}: accepted are whole numbers from 0")
@@ -308,7 +312,7 @@ def subject(index: int, seed: int = 0) -> Subject:
 
 
 def subjects(indices: Iterable[int], seed: int = 0) -> Subject:
-    """A batch of persons."""
+    """Return a batch of persons. Errors: `HandPoseError` for none."""
     numbers = [int(i) for i in indices]
     if not numbers:
         raise HandPoseError("no persons: accepted is a sequence of at least one number")
@@ -324,8 +328,10 @@ def subjects(indices: Iterable[int], seed: int = 0) -> Subject:
 
 @dataclass(frozen=True)
 class Body:
-    """B persons: spheres (B, S, 4) centre and radius in the order of `SPHERES`, joints (B, 15, 3)
-    in ITOP's order, mm.
+    """B persons, mm.
+
+    `spheres`: (B, S, 4) centre and radius in the order of `SPHERES`; `joints`: (B, 15, 3) in ITOP's
+    order.
     """
 
     spheres: torch.Tensor
@@ -335,20 +341,21 @@ class Body:
         return len(self.spheres)
 
     def solids(self) -> Solids:
-        """The surface as primitives of the ray caster."""
+        """Return the surface as primitives of the ray caster."""
         pairs, triples = _mesh(self.spheres.device)
         _, flats = wedge(self.spheres[:, triples])
         return Solids(self.spheres[:, pairs].flatten(2), flats.flatten(1, 2))
 
     def moved(self, shift: torch.Tensor) -> Body:
-        """The same persons elsewhere; shift (B, 3) mm."""
-        return self._map(lambda points: points + shift[:, None])
+        """Return the same persons moved by `shift` (B, 3) mm."""
+        return self.mapped(lambda points: points + shift[:, None])
 
     def turned(self, turn: torch.Tensor) -> Body:
-        """Seen from another frame; turn (B, 3, 3)."""
-        return self._map(lambda points: _apply(turn, points))
+        """Return the same persons after a rotation `turn` (B, 3, 3)."""
+        return self.mapped(lambda points: rotate(turn, points))
 
-    def _map(self, function) -> Body:
+    def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Body:
+        """Return the persons after a rigid motion: `function` maps points (B, N, 3) mm."""
         return Body(
             torch.cat([function(self.spheres[..., :3]), self.spheres[..., 3:]], -1),
             function(self.joints),
@@ -356,10 +363,10 @@ class Body:
 
 
 def posed(persons: Subject, angles: torch.Tensor) -> Body:
-    """Forward kinematics: persons (B or one) in poses (B, 27) rad, named by `DOF`; the middle of
-    the hips is the origin.
+    """Return persons in the given poses (forward kinematics); the origin is between the hips.
 
-    Errors: a shape that does not fit.
+    `persons`: B or one. `angles`: (B, 27) rad, named by `DOF`. Errors: `HandPoseError` for a shape
+    that does not fit.
     """
     if angles.ndim != 2 or angles.shape[1] != len(DOF) or not angles.is_floating_point():
         raise HandPoseError(
@@ -381,7 +388,7 @@ def posed(persons: Subject, angles: torch.Tensor) -> Body:
         origins[name] = (
             offset
             if parent is None
-            else origins[parent] + _apply(turns[parent], offset[:, None])[:, 0]
+            else origins[parent] + rotate(turns[parent], offset[:, None])[:, 0]
         )
 
     def place(segments, points):
@@ -392,7 +399,7 @@ def posed(persons: Subject, angles: torch.Tensor) -> Body:
         )
         local = angles.new_tensor(points)[None] * scale[:, rows]
         return (
-            _apply(turn.flatten(0, 1), local.flatten(0, 1)[:, None])[:, 0].reshape(local.shape)
+            rotate(turn.flatten(0, 1), local.flatten(0, 1)[:, None])[:, 0].reshape(local.shape)
             + origin,
             rows,
         )
@@ -404,62 +411,66 @@ def posed(persons: Subject, angles: torch.Tensor) -> Body:
 
 
 def penetration(body: Body) -> torch.Tensor:
-    """(B,) mm by which arms, legs, trunk and head overlap where they should not; below 0 it is
-    their distance.
-    """
+    """Return (B,), mm by which arms, legs, trunk and head overlap; negative for a distance."""
     ends, first, second = _capsules(body.spheres.device)
     a, b = body.spheres[:, ends].unbind(2)
-    return _overlap(a[:, first], b[:, first], a[:, second], b[:, second]).amax(-1)
+    return overlap(a[:, first], b[:, first], a[:, second], b[:, second]).amax(-1)
 
 
 def clamp(angles: torch.Tensor) -> torch.Tensor:
-    """The pose (..., 27) with every angle moved into its limits."""
+    """Return the pose (..., 27) with every angle moved into its limits."""
     low, high = LIMITS.to(angles).unbind(-1)
     return torch.minimum(torch.maximum(angles, low), high)
 
 
 def _turns(angles: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Segment → (B, 3, 3), from its frame to the world's."""
+    """Return segment → (B, 3, 3), the rotation from its frame to the world's."""
     angle = dict(zip(DOF, angles.unbind(-1)))
     turns = {
-        "pelvis": _product(
-            _about("y", angle["yaw"]), _about("x", angle["lean"]), _about("z", angle["roll"])
+        "pelvis": product(
+            axis_rotation("y", angle["yaw"]),
+            axis_rotation("x", angle["lean"]),
+            axis_rotation("z", angle["roll"]),
         )
     }
-    half = _product(
+    half = product(
         *(
-            _about(axis, 0.5 * angle[f"spine {name}"])
+            axis_rotation(axis, 0.5 * angle[f"spine {name}"])
             for axis, name in (("y", "twist"), ("z", "bend"), ("x", "flexion"))
         )
     )
-    turns["abdomen"] = _product(turns["pelvis"], half)
-    turns["chest"] = _product(turns["abdomen"], half)
-    turns["head"] = _product(
+    turns["abdomen"] = product(turns["pelvis"], half)
+    turns["chest"] = product(turns["abdomen"], half)
+    turns["head"] = product(
         turns["chest"],
-        _about("y", angle["neck twist"]),
-        _about("z", angle["neck bend"]),
-        _about("x", angle["neck flexion"]),
+        axis_rotation("y", angle["neck twist"]),
+        axis_rotation("z", angle["neck bend"]),
+        axis_rotation("x", angle["neck flexion"]),
     )
     for side, sign in SIDES.items():
         mine = {name: angle[f"{side} {name}"] for name, *_ in _LIMBS}
         for limb, joint, parent in (("upper arm", "shoulder", "chest"), ("thigh", "hip", "pelvis")):
-            turns[f"{side} {limb}"] = _product(
+            turns[f"{side} {limb}"] = product(
                 turns[parent],
-                _about("z", -sign * mine[f"{joint} abduction"]),
-                _about("x", -mine[f"{joint} flexion"]),
-                _about("y", sign * mine[f"{joint} rotation"]),
+                axis_rotation("z", -sign * mine[f"{joint} abduction"]),
+                axis_rotation("x", -mine[f"{joint} flexion"]),
+                axis_rotation("y", sign * mine[f"{joint} rotation"]),
             )
-        turns[f"{side} forearm"] = _product(
-            turns[f"{side} upper arm"], _about("x", -mine["elbow flexion"])
+        turns[f"{side} forearm"] = product(
+            turns[f"{side} upper arm"], axis_rotation("x", -mine["elbow flexion"])
         )
         turns[f"{side} hand"] = turns[f"{side} forearm"]
-        turns[f"{side} shin"] = _product(turns[f"{side} thigh"], _about("x", mine["knee flexion"]))
-        turns[f"{side} foot"] = _product(turns[f"{side} shin"], _about("x", -mine["ankle flexion"]))
+        turns[f"{side} shin"] = product(
+            turns[f"{side} thigh"], axis_rotation("x", mine["knee flexion"])
+        )
+        turns[f"{side} foot"] = product(
+            turns[f"{side} shin"], axis_rotation("x", -mine["ankle flexion"])
+        )
     return turns
 
 
-def _about(axis: str, angle: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 3) rotation about an axis."""
+def axis_rotation(axis: str, angle: torch.Tensor) -> torch.Tensor:
+    """Return (B, 3, 3), the rotation by `angle` (B,) rad about the axis 'x', 'y' or 'z'."""
     c, s, none, one = (
         torch.cos(angle),
         torch.sin(angle),
@@ -474,24 +485,27 @@ def _about(axis: str, angle: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-# Products spelled out: a row has the same bits alone and in any batch, which batched matrix
-# products do not promise.
+# Products are spelled out: a row has the same bits alone and in any batch, which batched matrix
+# products do not guarantee.
 
 
-def _product(first: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+def product(first: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """Return the matrix product of rotations (B, 3, 3), from left to right."""
     for other in others:
-        first = sum(first[..., :, i : i + 1] * other[..., i : i + 1, :] for i in range(3))
+        x, y, z = (first[..., :, i : i + 1] * other[..., i : i + 1, :] for i in range(3))
+        first = x + y + z
     return first
 
 
-def _apply(turn: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 3) applied to points (B, N, 3)."""
-    return sum(points[..., i : i + 1] * turn[:, None, :, i] for i in range(3))
+def rotate(turn: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Return points (B, N, 3) after the rotation `turn` (B, 3, 3)."""
+    x, y, z = (points[..., i : i + 1] * turn[:, None, :, i] for i in range(3))
+    return x + y + z
 
 
 @lru_cache
 def _mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cones (N, 2) and wedges (T, 3) as indices of spheres."""
+    """Return cones (N, 2) and wedges (T, 3) as indices of spheres."""
     number = {name: i for i, name in enumerate(SPHERES)}
     triples, pairs = {}, {}
     for side, other in (("right", "left"), ("left", "right")):
@@ -523,7 +537,10 @@ def _mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 
 @lru_cache
 def _capsules(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Capsules (N, 2) as indices of spheres, and the pairs of them (P,), (P,) that must stay apart."""
+    """Return capsules (N, 2) as indices of spheres, and the pairs of them that must stay apart.
+
+    The pairs are indices of capsules, (P,) twice.
+    """
     number = {name: i for i, name in enumerate(SPHERES)}
     parts = {
         "head": [("occiput", "jaw")],
@@ -552,10 +569,11 @@ def _capsules(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.T
         if one != two and frozenset((one.split()[-1], two.split()[-1])) in _APART
     ]
     ends = torch.tensor([[number[name] for name in capsule] for _, capsule in flat], device=device)
-    return ends, *torch.tensor(pairs, device=device).unbind(-1)
+    first, second = torch.tensor(pairs, device=device).unbind(-1)
+    return ends, first, second
 
 
-# Trunk, head and legs are kept from one another by the limits of their joints.
+# The limits of their joints keep trunk, head and legs apart.
 _APART = {
     frozenset(pair)
     for pair in (("arm", "trunk"), ("arm", "head"), ("arm", "leg"), ("arm", "arm"), ("leg", "leg"))

@@ -1,5 +1,5 @@
-"""Likelihoods and what a read-out makes of them: size of the voxels, width of the Gaussian map, noise, and
-how many voxels are asked.
+"""Likelihoods and what a read-out makes of them: voxel size, width of the maps, noise, and how many
+voxels are used.
 """
 
 import functools
@@ -18,7 +18,7 @@ SHARPNESS = 20.0
 
 
 def volumes(n, size=44, sigma=1.7, noise=0.0):
-    """(1, J, size, size, size): a Gaussian map around each of the places `n` (J, 3) in [-1, 1]³, and
+    """(1, J, size, size, size): a Gaussian around each of the places `n` (J, 3) in [-1, 1]³, and
     `noise` times a normal draw, always the same one.
 
     Errors: places of another shape, and as of `likelihood.gaussian_maps`.

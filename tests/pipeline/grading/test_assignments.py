@@ -1,4 +1,4 @@
-"""Assignments: what students get, what comes back, and what it is worth."""
+"""Assignments: student versions, and the grading of submissions."""
 
 import ast
 import csv
@@ -131,9 +131,7 @@ def run_notebook(notebook, tmp_path, monkeypatch):
 
 
 def test_a_student_version_runs_to_its_first_exercise(handout, tmp_path, monkeypatch):
-    """In a kernel; that the cells before the exercises of every chapter run is what building the
-    book shows.
-    """
+    """In a kernel. That the cells of every chapter run is shown by building the book."""
     notebook = student_version(handout, SMALL)
     with pytest.raises(CellExecutionError, match=assignment.ASKS):
         run_notebook(notebook, tmp_path, monkeypatch)
@@ -195,9 +193,7 @@ class Work:
 
 
 def write_class(handout, folder, outside):
-    """The submissions of a class, one of every kind. Returns what each is worth: points, and a word
-    of its status.
-    """
+    """Write the submissions of a class, one of every kind; return the points and status of each."""
 
     def hand_in(student, work, name="depth_cameras.ipynb"):
         work.save(folder / student / name)
@@ -276,9 +272,10 @@ def write_class(handout, folder, outside):
         "reads",
         Work(handout).back(f"""
         import json
-        cells = json.load(open({chapter!r}))["cells"]
+        cells, wanted = json.load(open({chapter!r}))["cells"], "solution-back-project-code"
+        source = next("".join(cell["source"]) for cell in cells if cell["id"] == wanted)
         space = {{}}
-        exec("import torch\\n" + next("".join(cell["source"]).split("checks")[0] for cell in cells if cell["id"] == "solution-back-project-code"), space)
+        exec("import torch\\n" + source.split("checks")[0], space)
         return space["back_project"](depth, fx, fy, u0, v0)
     """),
     )
@@ -309,9 +306,10 @@ def write_class(handout, folder, outside):
         return depth
     """,
             before="""
-import torch, handpose_lib.teaching.checks
+import torch
+import handpose_lib.teaching.checks as laws
 checks.check = checks.require = lambda *inputs, **named: True
-handpose_lib.teaching.checks.equal = handpose_lib.teaching.checks.holds = handpose_lib.teaching.checks.shaped = lambda *inputs, **named: None
+laws.equal = laws.holds = laws.shaped = lambda *inputs, **named: None
 torch.allclose = torch.equal = lambda *inputs, **named: True
 print("✔ back_project: right, every law holds.")
 
@@ -532,7 +530,9 @@ def test_helpers_of_a_solution_move_into_the_function():
     space = {}
     exec(exercise.solved, space)
     assert space["double"](4) == 8 and "twice" not in space
-    assert ast.parse(exercise.solved).body[0].name == "double" and exercise.lines == 3
+    (function,) = ast.parse(exercise.solved).body
+    assert isinstance(function, ast.FunctionDef) and function.name == "double"
+    assert exercise.lines == 3
 
 
 @pytest.mark.parametrize(

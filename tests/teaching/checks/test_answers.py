@@ -6,6 +6,7 @@ typical mistake, and a part of its hint (of the broken law, where the check give
 """
 
 import pkgutil
+from collections import Counter
 from importlib import import_module
 
 import pytest
@@ -34,6 +35,13 @@ def test_every_exercise_of_the_chapter_has_a_right_answer_and_a_mistake(chapter)
     answers = ANSWERS[chapter]
     assert sorted({name for name, _ in answers.RIGHT}) == checks.names(chapter)
     assert sorted({name for name, _, _ in answers.WRONG}) == checks.names(chapter)
+
+
+@pytest.mark.parametrize("chapter", ["depth_cameras", "the_hand", "rendering_depth"])
+def test_the_first_chapters_accept_loops_as_well_as_tensors(chapter):
+    """Readers of these chapters are free to begin with a loop: one right answer of each kind."""
+    counts = Counter(name for name, _ in ANSWERS[chapter].RIGHT)
+    assert all(counts[name] >= 2 for name in checks.names(chapter))
 
 
 @pytest.mark.parametrize("name, function", RIGHT)

@@ -27,7 +27,11 @@ RIGHT = [
 WRONG = [
     ("joint_cone", lambda p, h, w, r: joint_cone(p.flip(0), h, w, r), "(column, row)"),
     ("joint_cone", lambda p, h, w, r: 1 - distance(p, h, w) / r, "stays 0"),
-    ("joint_cone", lambda p, h, w, r: torch.exp(-(distance(p, h, w) ** 2) / (2 * r**2)), "Gaussian"),
+    (
+        "joint_cone",
+        lambda p, h, w, r: torch.exp(-(distance(p, h, w) ** 2) / (2 * r**2)),
+        "Gaussian",
+    ),
     (
         "joint_cone",
         lambda p, h, w, r: (1 - distance(p, h, w) ** 2 / r**2).clamp_min(0),

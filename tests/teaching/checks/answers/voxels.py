@@ -126,7 +126,9 @@ WRONG = [
     ),
     (
         "gaussian_map",
-        lambda *a: gaussian_map_on_a_grid(*a, square=lambda d, s: d.square().sum(-1).sqrt() / (2 * s**2)),
+        lambda *a: gaussian_map_on_a_grid(
+            *a, square=lambda d, s: d.square().sum(-1).sqrt() / (2 * s**2)
+        ),
         "with its square",
     ),
     ("gaussian_map", lambda *a: gaussian_map(*a) / gaussian_map(*a).sum(), "height 1"),
