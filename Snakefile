@@ -37,9 +37,6 @@ SYNTHESIS = ["data_scripts/make_synthetic.py", "data_scripts/formats/__init__.py
 DATASET = DATA / "synthetic" / "msra-{size}"
 SMOKE_RUN = BUILD / "runs" / "{method}" / "smoke" / "paper-synthetic-s0"
 
-REAL_SETS = {"msra": "P*/*/joint.txt", "nyu": "*/joint_data.mat", "icvl": "T*/*.txt", "hands17": "*/*.txt", "itop": "*.h5"}
-"""What tells that a real set is there and which one: its labels. Frames are a million files, too many to look at each time."""
-
 PROFILE = config.get("profile", "laptop")
 DEVICE = config.get("device", "auto")
 DATASETS = config.get("datasets", "synthetic").split()
@@ -73,6 +70,14 @@ def content(*paths):
     return state.hexdigest()
 
 
+@functools.cache
+def label_files():
+    """Data set -> glob of the files that tell which release is there. Frames are a million files, too many to look at each time."""
+    from handpose_lib import dataset_specs  # loads torch: only where a notebook needs it
+
+    return {name: dataset_specs.get(name).labels for name in dataset_specs.LABELLED}
+
+
 def real_data(notebook):
     """Names and sizes of the real data that a notebook, or the library under it, names."""
     texts = [path.read_text(encoding="utf-8") for path in [Path(notebook), *library(notebook)]]
@@ -80,8 +85,8 @@ def real_data(notebook):
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
     # The library names every set: what counts is whether the notebook itself looks for one in the data folder.
     own = texts[0].replace('\\"', '"') if "paths.data()" in texts[0] else ""
-    sets = [DATA / name for name in REAL_SETS if f'"{name}"' in own and (DATA / name).is_dir()]
-    files += [file for place in sets for file in place.glob(REAL_SETS[place.name])]
+    sets = [DATA / name for name in label_files() if f'"{name}"' in own and (DATA / name).is_dir()] if own else []
+    files += [file for place in sets for file in place.glob(label_files()[place.name])]
     return sorted([*map(str, sets), *(f"{file} {file.stat().st_size}" for file in files)])
 
 

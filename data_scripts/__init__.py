@@ -1,1 +1,1 @@
-"""One script per data set: obtain, verify, convert, or synthesise it."""
+"""Scripts that obtain, verify and synthesise data sets, and that score predictions."""

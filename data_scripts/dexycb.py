@@ -63,8 +63,9 @@ def inspect(found: Inspection) -> None:
                     frames.append((place / dexycb.frame_name(row), joints))
         found.count(f"view {view}: frames with a hand", len(frames))
         found.count(f"view {view}: frames without a hand", empty)
-        if cameras[view] is not None:
-            found.decode(f"view {view}", frames, dexycb.read_frame, cameras[view])
+        camera = cameras[view]
+        if camera is not None:
+            found.decode(f"view {view}", frames, dexycb.read_frame, camera)
     for split_by in dexycb.SPLITS_BY:
         found.opened("dexycb", split="test", split_by=split_by)
 

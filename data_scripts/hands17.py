@@ -28,6 +28,8 @@ their images more than boxes do.
 
 import sys
 
+import torch
+
 from data_scripts.support.checking import Inspection, run
 from handpose_lib.datasets import hands17
 
@@ -62,7 +64,8 @@ def inspect(found: Inspection) -> None:
         found.opened("hands17", split=split)
 
 
-def look_at_boxes(found: Inspection, boxes) -> None:
+def look_at_boxes(found: Inspection, boxes: torch.Tensor) -> None:
+    """Add the share of boxes (N, 4) that reach out of the image, and a fault if it is too large."""
     right, bottom = (boxes[:, :2] + boxes[:, 2:]).unbind(1)
     share = (
         ((right > hands17.CAMERA.width + 1) | (bottom > hands17.CAMERA.height + 1))

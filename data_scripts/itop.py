@@ -28,6 +28,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import requests
 import torch
 
@@ -165,7 +166,14 @@ def inspect(found: Inspection) -> None:
             found.opened("itop", view=view, split=split)
 
 
-def look_at(found: Inspection, what: str, path: Path, labels, valid) -> None:
+def look_at(
+    found: Inspection,
+    what: str,
+    path: Path,
+    labels: dict[str, np.ndarray],
+    valid: np.ndarray,
+) -> None:
+    """Check the depth file at `path` against the labels; `valid` (n,) bool: which frames count."""
     file = found.attempt(hdf5.open, path, "ITOP's depth file")
     if file is None:
         return

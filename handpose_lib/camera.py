@@ -37,7 +37,7 @@ class Camera:
             )
 
     def intrinsics(self, like: torch.Tensor | None = None) -> torch.Tensor:
-        """(4,) tensor [fx, fy, u0, v0], of the type and on the device of `like`."""
+        """Return (4,) [fx, fy, u0, v0], in the dtype and on the device of `like`."""
         values = [self.fx, self.fy, self.u0, self.v0]
         return torch.tensor(values) if like is None else like.new_tensor(values)
 
@@ -85,7 +85,7 @@ def depth_to_points(depth: torch.Tensor, camera: Camera | torch.Tensor) -> torch
 
 
 def pixel_grid(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
-    """(H, W, 2) coordinates (u, v) of the pixel centres, of the type and on the device of `like`."""
+    """Return (H, W, 2), the coordinates (u, v) of the pixel centres, in the dtype of `like`."""
     v = torch.arange(height, dtype=like.dtype, device=like.device)
     u = torch.arange(width, dtype=like.dtype, device=like.device)
     return torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)

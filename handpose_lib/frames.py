@@ -1,8 +1,9 @@
-"""What flows through the book: a frame as a camera delivers it, and a batch of crops.
+"""The two containers of the library: a frame of a depth camera, and a batch of crops.
 
-These two are the only containers that data sets, the synthetic hand, preparation and methods share.
+Data sets, the synthetic hand, preparation and methods exchange only these two.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -57,10 +58,10 @@ class DepthFrame:
 
 @dataclass
 class Crops:
-    """A batch of depth windows at the camera's resolution and the view that a network has of them.
+    """A batch of depth windows at the camera's resolution, with the view that a network receives.
 
-    The view is a cube in the camera frame, seen rotated, stretched or mirrored. Augmentation moves
-    the view and never the window or the joints, which stay in the true camera frame.
+    The view is a cube in the camera frame, rotated, stretched or mirrored. Augmentation changes the
+    view and never the window or the joints, which stay in the true camera frame.
 
     depth     (B, S, S) mm, native-resolution windows padded with 0
     origin    (B, 2) pixel (u, v) of the window's first element
@@ -69,7 +70,7 @@ class Crops:
     cube      (B,) mm, side of the cube
     rotation  (B,) rad, in-plane rotation of the view
     aspect    (B,) stretch of the view's x against its y
-    mirror    (B,) −1 for left hands, so that a network always sees a right one, else +1
+    mirror    (B,) −1 for left hands, so that a network always receives right ones, otherwise +1
     joints    (B, J, 3) mm in the camera frame, or None
     ids       B names
     """
@@ -88,17 +89,17 @@ class Crops:
     def __len__(self) -> int:
         return len(self.depth)
 
-    def to(self, device, non_blocking: bool = False) -> "Crops":
-        """The same batch on another device."""
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Crops":
+        """Return the same batch on another device."""
         return self._map(lambda value: value.to(device, non_blocking=non_blocking))
 
-    def index(self, rows) -> "Crops":
-        """The rows that `rows` names (a slice, or a 1-D tensor of indices)."""
+    def index(self, rows: slice | torch.Tensor) -> "Crops":
+        """Return the crops of `rows`, a slice or a 1-D tensor of indices."""
         chosen = self._map(lambda value: value[rows])
         numbers = torch.arange(len(self))[rows.cpu() if isinstance(rows, torch.Tensor) else rows]
         return replace(chosen, ids=[self.ids[i] for i in numbers.tolist()])
 
-    def _map(self, function) -> "Crops":
+    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Crops":
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(
             self, **{k: function(v) for k, v in tensors.items() if isinstance(v, torch.Tensor)}

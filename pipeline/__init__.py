@@ -1,1 +1,1 @@
-"""Scripts behind the Makefile: building the site, grading, and experiments that leave records."""
+"""Scripts that build the site, grade assignments, and run experiments."""

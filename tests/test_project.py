@@ -49,7 +49,7 @@ def requirements(*extras):
         *PYPROJECT["dependencies"],
         *(line for extra in extras for line in PYPROJECT["optional-dependencies"][extra]),
     ]
-    return {normalised(re.match(r"[\w.-]+", line).group()) for line in listed}
+    return {normalised(name) for line in listed for name in re.findall(r"^[\w.-]+", line)}
 
 
 def normalised(name):
@@ -71,7 +71,7 @@ def third_party(path):
     for node in ast.walk(provenance.parse(path)):
         if isinstance(node, ast.Import):
             modules |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             modules.add(node.module.split(".")[0])
     own = {
         provenance.PACKAGE,
@@ -87,7 +87,7 @@ def third_party(path):
     }
 
 
-# ---------------------------------------------------------------------- environments
+# --- Environments -------------------------------------------------------------
 
 
 def test_environment_yml_installs_what_pyproject_says():
@@ -144,7 +144,7 @@ def test_citation_carries_the_version():
     assert citation["version"] == __version__
 
 
-# ---------------------------------------------------------------------- workflows
+# --- Workflows ----------------------------------------------------------------
 
 
 def test_actionlint_finds_nothing():
@@ -199,7 +199,7 @@ def test_workflows_do_what_a_newcomer_does():
     assert inputs["profile"]["default"] == "paper" and "self-hosted" in inputs["runner"]["default"]
 
 
-# ---------------------------------------------------------------------- files
+# --- Files --------------------------------------------------------------------
 
 
 def test_make_targets_of_the_readme_exist():
@@ -265,10 +265,8 @@ def test_no_machine_path_in_any_text_file():
             }
             and path != Path(__file__).resolve()
         ):
-            text = path.read_text(encoding="utf-8", errors="ignore")
-            assert not mine.search(text), (
-                f"{path.relative_to(PROJECT)} names {mine.search(text).group()}"
-            )
+            found = mine.search(path.read_text(encoding="utf-8", errors="ignore"))
+            assert not found, f"{path.relative_to(PROJECT)} names {found.group()}"
 
 
 def test_style_is_checked_before_everything_else():
@@ -280,7 +278,8 @@ def test_style_is_checked_before_everything_else():
         assert "make test" not in commands or commands[0] == "make lint", path.name
     hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
-    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.M).group(1)
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    (lint,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
     for entry in entries:
         tool, *rest = entry.removeprefix(".venv/bin/").split()
         assert f"$(BIN)/{tool}" in lint and (not rest or rest[0] in lint)

@@ -1,1 +1,1 @@
-"""What the data scripts share: downloads, archives, checking."""
+"""What the data scripts share: downloads, unpacking, verification."""

@@ -273,12 +273,13 @@ def read_camera(path: Path) -> Camera:
     colour = _yaml(path).get("color")
     found = colour if isinstance(colour, Mapping) else {}
     values = [found.get(key) for key in ("fx", "fy", "ppx", "ppy")]
-    if not all(type(value) in (int, float) for value in values):
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if len(numbers) < len(values):
         raise DataError(
             f"{path}: color {_short(colour)}; accepted are fx, fy, ppx and ppy in pixels"
         )
     try:
-        fx, fy, u0, v0 = map(float, values)
+        fx, fy, u0, v0 = map(float, numbers)
         return Camera(fx, fy, u0, v0, CAMERA.width, CAMERA.height)
     except (HandPoseError, OverflowError) as error:
         raise DataError(f"{path}: {_short(error)}") from error

@@ -70,7 +70,7 @@ class Config:
     width: int = 256
     dropout: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         one_of("network to refine a centre", self.network, NETWORKS)
         if not isinstance(self.width, int) or self.width < 1:
             raise HandPoseError(f"width {self.width!r}: accepted are whole numbers from 1")

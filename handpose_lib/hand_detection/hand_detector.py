@@ -107,7 +107,7 @@ class Config:
     channels: int = 48
     depth: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, unit in (("joints", 1), ("channels", 8), ("depth", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < unit or value % unit:

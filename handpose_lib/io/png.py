@@ -72,7 +72,7 @@ def read(path: Path, modes: tuple[str, ...], camera: Camera, what: str) -> np.nd
 
 
 def damage(content: bytes) -> str | None:
-    """Return what is wrong with the lengths and checksums of a PNG's chunks; None if it is whole."""
+    """Return what is wrong with lengths or checksums of a PNG's chunks; None if it is whole."""
     if len(content) > BYTES:
         return f"more than {BYTES:,} bytes"
     if content[: len(SIGNATURE)] != SIGNATURE:

@@ -256,7 +256,8 @@ def _canonical(node: object) -> str:
     fields = (
         (name, value) for name, value in ast.iter_fields(node) if value is not None and value != []
     )
-    return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+    inside = ",".join(f"{name}={_canonical(value)}" for name, value in fields)
+    return f"{type(node).__name__}({inside})"
 
 
 def _label(path: Path) -> str:

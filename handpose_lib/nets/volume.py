@@ -12,7 +12,13 @@ from torch import nn
 
 from handpose_lib.errors import one_of
 
-_KINDS = {
+_Kinds = tuple[
+    type[nn.Conv2d | nn.Conv3d],
+    type[nn.BatchNorm2d | nn.BatchNorm3d],
+    type[nn.MaxPool2d | nn.MaxPool3d],
+    type[nn.ConvTranspose2d | nn.ConvTranspose3d],
+]
+_KINDS: dict[int, _Kinds] = {
     2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.ConvTranspose2d),
     3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.ConvTranspose3d),
 }
@@ -20,7 +26,7 @@ _KINDS = {
 
 def conv(
     channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, dimensions: int = 3
-) -> nn.Module:
+) -> nn.Conv2d | nn.Conv3d:
     """Return a convolution with bias, of an odd kernel, that divides the size by `stride`."""
     return _kinds(dimensions)[0](channels_in, channels_out, kernel, stride, padding=kernel // 2)
 
@@ -137,6 +143,6 @@ class EncoderDecoder(nn.Module):
         return self.after(self.up(self.inner(self.down(x))) + self.skip(x))
 
 
-def _kinds(dimensions: int) -> tuple[type[nn.Module], ...]:
+def _kinds(dimensions: int) -> _Kinds:
     """Return convolution, batch norm, pooling and transposed convolution of images or volumes."""
     return _KINDS[one_of("number of dimensions", dimensions, _KINDS)]

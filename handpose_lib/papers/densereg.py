@@ -208,9 +208,9 @@ class DenseReg(Method):
         centred = self._to_mm(joints, crops)  # (B, J, 3)
         if config.head == "coordinates":
             return StackOutput(depth, joints=centred / 100)
-        heat2d = cones(
-            self._to_pixels(joints, crops), *depth.shape[-2:], config.tau
-        )  # Eq. 1, over τ
+        height, width = depth.shape[-2:]
+        # Eq. 1, over τ
+        heat2d = cones(self._to_pixels(joints, crops), height, width, config.tau)
         if config.head == "detection_coordinates":
             return StackOutput(depth, heat2d, joints=centred / 100)
         if config.head == "detection_depth":
@@ -302,13 +302,15 @@ class DenseReg(Method):
         )
 
     def votes(
-        self, output: StackOutput, crops: Crops, config: Config | None = None
+        self, output: StackOutput, crops: Crops, options: Config | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the votes of the K best pixels for each joint: Algorithm 1 up to its loop.
 
-        They are positions (B, J, K, 3), mm from the centre, and weights (B, J, K).
+        They are positions (B, J, K, 3), mm from the centre, and weights (B, J, K). `options`
+        replace the method's configuration.
         """
-        config, dtype = self.config if config is None else config, crops.centre.dtype
+        config: Config = self.config if options is None else options
+        dtype = crops.centre.dtype
         assert output.heat2d is not None and output.vectors is not None
         heat2d, vectors = output.heat2d.to(dtype), output.vectors.to(dtype)
         heat3d = None if output.heat3d is None else output.heat3d.to(dtype)
@@ -514,7 +516,7 @@ stack, in 'smoke'.
 NARROW = 175.0
 """mm: side of the cube of `small` in profile 'laptop'. In 250 mm the pixels of its 12 × 12 maps
 would be 21 mm apart, wider than a finger, and the five voting points so far from the joint that a
-small error in the direction of V would shift the vote a lot. The price: some fingertips are outside.
+small error in the direction of V would shift the vote a lot; some fingertips are outside instead.
 """
 
 

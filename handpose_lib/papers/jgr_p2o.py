@@ -2,10 +2,11 @@
 
 Every pixel of a small map predicts its offset (Δu, Δv, Δz) to every joint, and a joint is the
 weighted mean of pixel + offset. The weights also pool one feature vector per joint; a graph
-convolution lets the joints talk, and the same weights carry the result back to the pixels.
+convolution exchanges information between the joints, and the same weights distribute the result to
+the pixels again.
 
 Coordinates: u and v in [0, 1] across the crop, z in [-1, 1] through the cube. Equation numbers are
-the paper's. Where the paper is silent, sizes and constants are those of the authors' code.
+the paper's. Sizes and constants that the paper does not state are those of the authors' code.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import nn
 from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
-from handpose_lib.nets.blocks import Conv, Residual, conv_bn_relu, initialise
+from handpose_lib.nets.blocks import Conv, Residual, channels_last, conv_bn_relu, initialise
 from handpose_lib.nets.graph import GraphConvolution, Similarity, normalised_adjacency
 from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.spatial import expectation, gather, scatter_mean, spatial_softmax
@@ -28,6 +29,7 @@ from handpose_lib.papers.method import (
     Method,
     Recipe,
     Variant,
+    add,
     check_multiple,
     check_positive,
 )
@@ -51,20 +53,17 @@ class Config:
     size            pixels of the square input; the maps are size/4
     channels        width of the hourglasses
     stacks, depth   number of hourglasses, and how often each halves the map
-    reasoning       the graph of the joints ('skeleton', 'feature_similarity', 'parameterised'), or
-                    in its place
-                    'attention' (Fig. 3), or 'none': all pixels count alike
+    reasoning       the graph of the joints ('skeleton', 'feature_similarity', 'parameterised');
+                    'attention' (Fig. 3) instead of a graph; 'none': all pixels count alike
     head            'offsets' (P2O), or 'heatmaps' with a depth map each (the DHM baseline)
     beta, delta     weight of the offset loss; where the Huber loss turns linear (the paper gives
                     none: the code's)
     uv_scale        'exact': one geometry throughout. 'reference': as the code, pixel/95 when
-                    training, ·96 when
-                    decoding (predictions stretched by 1/95 about the corner), and map pixels at
-                    X/23
-    clip_targets    coordinates of joints cut to [-1, 1]
-    initial_std     spread of the initial kernels (the code's): small, so that all pixels vote alike
-                    at first,
-                    with offsets near zero
+                    training, ·96 when decoding (predictions stretched by 1/95 from the corner), and
+                    map pixels at X/23
+    clip_targets    coordinates of joints clipped to [-1, 1]
+    initial_std     standard deviation of the initial kernels (the code's): small, so that at first
+                    all pixels vote alike, with offsets near zero
     """
 
     size: int = 96
@@ -93,18 +92,24 @@ class Config:
 
 
 class StackOutput(NamedTuple):
-    """What one stack says, h = w = size/4; J joints; coordinates (u, v, z)."""
+    """Output of one stack in coordinates (u, v, z), for J joints and h = w = size/4.
 
-    joints: torch.Tensor  # (B, J, 3)
-    pixels: torch.Tensor  # (B, 3, h, w) where the pixels of the maps are
-    offsets: torch.Tensor | None  # (B, 3, J, h, w) from pixel to joint; None for heat maps
-    weights: (
-        torch.Tensor | None
-    )  # (B, J, h, w) each pixel's say, 1 in sum; None in targets, which leave it free
+    joints    (B, J, 3)
+    pixels    (B, 3, h, w) coordinates of the maps' pixels
+    offsets   (B, 3, J, h, w) from pixel to joint; None for heat maps
+    weights   (B, J, h, w) of each pixel's vote, 1 in sum; None in targets, which do not fix them
+    """
+
+    joints: torch.Tensor
+    pixels: torch.Tensor
+    offsets: torch.Tensor | None
+    weights: torch.Tensor | None
 
 
 class JGRP2O(Method):
     """1.4 M parameters at the paper's size; 24×24 maps from a 96×96 crop."""
+
+    grid: torch.Tensor
 
     def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
         super().__init__("jgr_p2o", variant, skeleton, config)
@@ -127,10 +132,10 @@ class JGRP2O(Method):
                 "edges", normalised_adjacency(joints, skeleton.bones), persistent=False
             )
         self.register_buffer("grid", _grid(config), persistent=False)
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def encode(self, crops: Crops) -> torch.Tensor:
-        """(B, 1, size, size) depth in [-1, 1], background +1."""
+        """Return depth in [-1, 1], background +1: (B, 1, size, size)."""
         return prepare.image(crops, self.config.size)
 
     def forward(self, x: torch.Tensor) -> list[StackOutput]:
@@ -143,15 +148,16 @@ class JGRP2O(Method):
         x = self.stem(x)
         y = []
         for stack, link in zip(self.stacks, [*self.links, None]):
-            features, maps, stage = stack(x, pixels, self.edges)
-            y.append(stage)
+            features, maps, output = stack(x, pixels, self.edges)
+            y.append(output)
             if link is not None:
                 x = link(x, features, maps)
         return y
 
     def _pixels(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, h, w) place of every pixel of the maps: the grid, and the depth of every fourth
-        input pixel.
+        """Return the coordinates (B, 3, h, w) of the maps' pixels.
+
+        They are the grid, and the depth of every fourth input pixel.
         """
         z = x[:, :, ::4, ::4]
         return torch.cat((self.grid.to(z.dtype).expand(len(z), -1, -1, -1), z), 1)
@@ -159,12 +165,12 @@ class JGRP2O(Method):
     # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
-        """The joints, and each pixel's offset to each of them."""
+        """Return the joints, and each pixel's offset to each of them."""
         joints, pixels = self._uvz(crops), self._pixels(self.encode(crops))
         return StackOutput(joints, pixels, _offsets(joints, pixels), None)
 
     def _uvz(self, crops: Crops) -> torch.Tensor:
-        """The crops' joints (B, J, 3) in the paper's coordinates."""
+        """Return the crops' joints (B, J, 3) in the paper's coordinates."""
         n = prepare.to_view(self._true_joints(crops), crops)
         size = self.config.size
         uv = (n[..., :2] + 1) / 2
@@ -176,28 +182,29 @@ class JGRP2O(Method):
     # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
-        """Eq. 9: over all stacks, 'coord' (Eq. 7) + β 'offset' (Eq. 8).
+        """Return 'coord' (Eq. 7) + β 'offset' (Eq. 8), over all stacks (Eq. 9).
 
-        Everything is summed, over the batch as well: the paper's sums have no mean, and the code's
-        have none over the batch, so the balance with a coupled weight decay is that of batches of
-        32.
+        Everything is summed, also over the batch: the paper's sums are no means, and neither are
+        the code's over the batch. The balance with a coupled weight decay is thus that of batches
+        of 32.
         """
         true = self._uvz(crops)
-        terms = {"coord": sum(self._huber(stage.joints, true) for stage in y)}
+        terms = {"coord": add(self._huber(output.joints, true) for output in y)}
         terms["total"] = terms["coord"]
         if self.config.beta and self.config.head == "offsets":
             offsets = _offsets(true, y[0].pixels)
-            terms["offset"] = sum(self._huber(stage.offsets, offsets) for stage in y)
+            terms["offset"] = add(self._huber(output.offsets, offsets) for output in y)
             terms["total"] = terms["coord"] + self.config.beta * terms["offset"]
         return terms
 
-    def _huber(self, value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    def _huber(self, value: torch.Tensor | None, true: torch.Tensor) -> torch.Tensor:
+        assert value is not None
         return F.huber_loss(value, true.to(value.dtype), reduction="sum", delta=self.config.delta)
 
     # --- Decode ---------------------------------------------------------------
 
     def decode(self, y: list[StackOutput], crops: Crops) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame, from the last stack."""
+        """Return the joints (B, J, 3), mm in the camera frame, from the last stack."""
         u, v, z = y[-1].joints.to(crops.centre.dtype).unbind(-1)
         uv, size = torch.stack((u, v), -1), self.config.size
         if self.config.uv_scale == "reference":
@@ -206,7 +213,7 @@ class JGRP2O(Method):
 
 
 class Stack(nn.Module):
-    """Hourglass, reasoning about the joints, and the maps from which they are voted."""
+    """Hourglass, reasoning about the joints, and the maps whose pixels vote for them."""
 
     def __init__(self, config: Config, joints: int):
         super().__init__()
@@ -222,11 +229,13 @@ class Stack(nn.Module):
             )
         self.head = Conv(c, _maps(config) * joints)
 
-    def forward(self, x, pixels, edges):
+    def forward(
+        self, x: torch.Tensor, pixels: torch.Tensor, edges: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, StackOutput]:
         features, weights = self.reasoning(self.hourglass(x), edges)
         maps = self.head(features)
         joints = weights.shape[1]
-        if self.heatmaps:  # a soft-max map gives (u, v), and weighs a map of depths
+        if self.heatmaps:  # a soft-max map gives (u, v), and weights for a map of depths
             heat, depth = maps.unflatten(1, (2, joints)).unbind(1)
             weights, offsets = spatial_softmax(heat), None
             votes = torch.cat(
@@ -243,8 +252,9 @@ class Stack(nn.Module):
 
 
 class JointGraphReasoning(nn.Module):
-    """Section 3.2: pixels → joints, joints ↔ joints, joints → pixels. Returns the features x̄ and
-    the weights W.
+    """From pixels to joints, among the joints, and back to the pixels (Section 3.2).
+
+    Returns the features x̄ and the weights W.
     """
 
     def __init__(self, channels: int, joints: int, similarity: bool):
@@ -256,7 +266,7 @@ class JointGraphReasoning(nn.Module):
         self.context = conv_bn_relu(channels, channels)  # ρ
         self.fuse = conv_bn_relu(2 * channels, channels)  # τ
 
-    def forward(self, x, edges):
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         weights = spatial_softmax(self.vote(x))  # Eq. 1
         f = gather(weights, self.transform(x))  # Eq. 2
         f = self.graph(f, self.similarity(f) if self.similarity else edges)  # Eq. 3
@@ -265,55 +275,53 @@ class JointGraphReasoning(nn.Module):
 
 
 class Attention(nn.Module):
-    """The baseline of Fig. 3: weights from a residual module of their own, and one more before the
-    offsets.
-    """
+    """The baseline of Fig. 3: a residual module before the weights, and one before the offsets."""
 
     def __init__(self, channels: int, joints: int):
         super().__init__()
         self.vote = nn.Sequential(Residual(channels, channels), Conv(channels, joints, bias=True))
         self.features = Residual(channels, channels)
 
-    def forward(self, x, edges):
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.features(x), spatial_softmax(self.vote(x))
 
 
 class Uniform(nn.Module):
-    """P2O alone: every pixel has the same say."""
+    """P2O alone: every pixel has the same weight."""
 
     def __init__(self, joints: int):
         super().__init__()
         self.joints = joints
 
-    def forward(self, x, edges):
+    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         b, _, h, w = x.shape
         return x, x.new_full((1, 1, 1, 1), 1 / (h * w)).expand(b, self.joints, h, w)
 
 
 class Link(nn.Module):
-    """What the next stack sees: its predecessor's input, features and maps."""
+    """The input of the next stack: the sum of its predecessor's input, features and maps."""
 
     def __init__(self, config: Config, joints: int):
         super().__init__()
         c = config.channels
         self.features, self.maps = conv_bn_relu(c, c), conv_bn_relu(_maps(config) * joints, c)
 
-    def forward(self, x, features, maps):
+    def forward(self, x: torch.Tensor, features: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         return x + self.maps(maps) + self.features(features)
 
 
 def _maps(config: Config) -> int:
-    """Maps per joint: offsets along u, v and z, or a heat map and a depth map."""
+    """Return the number of maps per joint: offsets along u, v and z, or heat map and depth map."""
     return 3 if config.head == "offsets" else 2
 
 
 def _offsets(joints: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """(B, J, 3), (B, 3, h, w) → (B, 3, J, h, w) from pixel to joint."""
+    """Return the offsets from pixel to joint: (B, J, 3), (B, 3, h, w) → (B, 3, J, h, w)."""
     return joints.transpose(1, 2)[..., None, None] - pixels[:, :, None]
 
 
 def _grid(config: Config) -> torch.Tensor:
-    """(2, h, w) u and v of the pixels of the maps: pixel X stands where input pixel 4X is."""
+    """Return u and v of the maps' pixels, (2, h, w): pixel X lies where input pixel 4X is."""
     n = config.size // 4
     x = torch.arange(n, dtype=torch.float32)
     x = x / (n - 1) if config.uv_scale == "reference" else (4 * x + 0.5) / config.size
@@ -356,9 +364,9 @@ VARIANTS = {
 
 # --- Recipes ------------------------------------------------------------------
 
-# mm: sides of the cube when training and when testing (the code's; the paper gives none). Synthetic
-# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. Sets that the paper
-# leaves out take the side in their spec.
+# mm: sides of the cube in training and in the test (the code's; the paper gives none). Synthetic
+# frames take NYU's, since a smaller cube at the centre of mass cuts fingers off. Sets that are not
+# in the paper take the side in their spec.
 CUBES = {
     **{name: ((cube,), cube) for name, cube in dataset_specs.CUBES.items()},
     "synthetic": ((250.0, 260.0, 270.0, 280.0, 290.0, 300.0), 250.0),
@@ -369,21 +377,21 @@ CUBES = {
 DATASETS = tuple(CUBES)
 
 SMALL = {"channels": 64, "size": 48}
-"""Half the width on smaller crops: every variant's network under 'ablation' and, with one stack,
-under 'smoke'.
+"""Half the width on smaller crops: the network of every variant in profile 'ablation' and, with one
+stack, in 'smoke'.
 """
 
 
 def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
-    """How the variant is trained on a data set.
+    """Return how the variant is trained on a data set.
 
-    'paper': Section 4.1; where it is silent the code: β₁ = 0.5, weight decay coupled, a warm-up of
-    100 updates from 0.34, one kind of augmentation per sample. The rate is the paper's 10⁻⁴
-    (the code takes twice that on NYU).
-    The others are ours: the paper's rate is far too low for minutes. A rate that falls to zero
-    along half a cosine, decoupled weight decay, mild augmentation about the cube of the test
-    (hardly a frame is seen three times), no clipping of the targets
-    (at the centre of mass a cube cuts fingers, and a clipped label is a wrong one).
+    'paper': Section 4.1 and, where it is silent, the code: β₁ = 0.5, coupled weight decay, a
+    warm-up of 100 updates from 0.34, one kind of augmentation per sample. The rate is the paper's
+    10⁻⁴ (the code takes twice that on NYU).
+    The other profiles are ours: the paper's rate is far too low for minutes. The rate falls to zero
+    along half a cosine, weight decay is decoupled, and augmentation is mild around the test's cube,
+    since hardly any frame is seen three times. Targets are not clipped: a cube at the centre of
+    mass cuts fingers off, and clipped labels would be wrong.
     """
     cube_train, cube_test = CUBES[dataset]
     if profile == "paper":
@@ -410,17 +418,15 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
             cube_train=cube_train,
             cube_test=cube_test,
         )
-    network, batch = (
-        {"clip_targets": False},
-        8,
-    )  # of few frames, many updates make more than large batches
+    # With few frames, many updates achieve more than large batches.
+    network, batch = {"clip_targets": False}, 8
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "stacks": 1, **network}, 4, 3_000
     elif profile == "ablation":
         network, epochs, epoch_frames = {**SMALL, **network}, 10, 1_200
     elif Config(**variant.config).channels < Config.channels:  # small as it is
         epochs, epoch_frames, batch = 10, 9_000, 16
-    else:  # four times as many coarse crops as fine ones fit into the same minutes, and teach more
+    else:  # four times as many coarse crops as fine ones take the same time, and teach more
         network, epochs, epoch_frames, batch = {"size": 48, **network}, 10, 5_400, 16
     return Recipe(
         profile,

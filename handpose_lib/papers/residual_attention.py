@@ -1,9 +1,8 @@
 """Residual Attention Regression for 3D hand pose estimation (ICIRA 2019, paper 410).
 
-A residual network looks at a depth crop. Three attention modules inside it re-weigh its features by
-1 + M, a soft mask; what remains of the image is a vector of few numbers, the coefficients of a
-linear model of hand poses (PCA of the training poses), which the last layer, the prior, expands to
-all coordinates.
+A residual network sees a depth crop. Its three attention modules multiply features by 1 + M with a
+soft mask M. The network predicts a few coefficients of a linear model of hand poses (PCA of the
+training poses), which the last layer, the prior, expands to all coordinates.
 
 Coordinates: joints in the cube of the crop, [-1, 1]³, that is mm from its centre over half its
 side. Equation numbers are the paper's. It names p, t and r without values and gives no widths: both
@@ -11,9 +10,9 @@ are those of Attention-56 (Wang et al., CVPR 2017), and the prior's 30 dimension
 DeepPrior++ (Oberweger & Lepetit 2017).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +23,7 @@ from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
 from handpose_lib.nets.attention import AttentionModule, Unit, norm_relu
-from handpose_lib.nets.blocks import conv_bn_relu, max_pool_same
+from handpose_lib.nets.blocks import channels_last, conv_bn_relu, max_pool_same
 from handpose_lib.papers.method import SYNTHETIC_EPOCH, Method, Recipe, Variant, check_multiple
 from handpose_lib.skeleton import SKELETONS, Skeleton
 
@@ -35,14 +34,14 @@ TITLE = "Residual Attention"
 ATTENTION = ("residual", "product", "none")
 LOSSES = ("squared", "distance")
 POOLINGS = (3, 2, 1)
-"""How often the mask of each of the three modules halves its map: down to the same 4 × 4 pixels at
-the paper's size.
+"""How often the mask of each module halves its map: at the paper's size, down to 4 × 4 pixels in
+all three.
 """
 
 
 @dataclass(frozen=True)
 class Config:
-    """Defaults are the paper's, or of the works that it builds on.
+    """Defaults are the paper's, or those of the works that it builds on.
 
     size            pixels of the square input
     width           channels of the stem; the modules have 4, 8 and 16 times as many, the last units
@@ -53,10 +52,9 @@ class Config:
                     its mask
     prior           dimensions of the pose model, 'full' for all 3J, or 'none': coordinates without
                     a prior layer
-    train_prior     whether the prior layer goes on learning after it was fitted
+    train_prior     whether the prior layer is trained further after it was fitted
     loss            'squared': the mean squared error of the coordinates, as DeepPrior++.
-                    'distance': the mean
-                    distance of the joints, which is what the paper measures
+                    'distance': the mean distance of the joints, which is what the paper measures
     """
 
     size: int = 128
@@ -86,26 +84,28 @@ class Config:
 
 
 class StackOutput(NamedTuple):
-    """What the network says; J joints in the cube, d coefficients."""
+    """Output of the network, which is one stack.
 
-    joints: torch.Tensor  # (B, J, 3)
-    coefficients: torch.Tensor | None  # (B, d) of the prior; None without one
-    masks: tuple[
-        torch.Tensor, ...
-    ]  # (B, C, h, w) in [0, 1] of each module; none in targets, which leave them free
+    joints         (B, J, 3) in the cube
+    coefficients   (B, d) of the prior; None without one
+    masks          (B, C, h, w) in [0, 1] of each module; empty in targets, which do not fix them
+    """
+
+    joints: torch.Tensor
+    coefficients: torch.Tensor | None
+    masks: tuple[torch.Tensor, ...]
 
 
 class ResidualAttention(Method):
-    """29.8 M parameters at the upper reading of the paper's text; 4×4 maps from a 128×128 crop.
+    """29.8 M parameters, if p, t and r are those of Attention-56; 4×4 maps from a 128×128 crop.
 
-    `fit_prior` comes before training: a prior that was not fitted knows no poses, and `loss` says
-    so.
+    The prior must be fitted before training; `loss` is an error otherwise.
     """
 
     def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
         super().__init__("residual_attention", variant, skeleton, config)
         c, coordinates = config.width, 3 * len(skeleton)
-        dimensions = coordinates if config.prior in ("full", "none") else config.prior
+        dimensions = coordinates if isinstance(config.prior, str) else config.prior
         if dimensions > coordinates:
             raise HandPoseError(
                 f"prior {dimensions}: {skeleton.name} has {coordinates} coordinates, so that"
@@ -130,10 +130,10 @@ class ResidualAttention(Method):
             None if config.prior == "none" else Prior(dimensions, coordinates, config.train_prior)
         )
         _initialise(self)
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def encode(self, crops: Crops) -> torch.Tensor:
-        """(B, 1, size, size) depth in [-1, 1], background +1 (Section 3)."""
+        """Return depth in [-1, 1], background +1 (Section 3): (B, 1, size, size)."""
         return prepare.image(crops, self.config.size)
 
     def forward(self, x: torch.Tensor) -> list[StackOutput]:
@@ -164,10 +164,9 @@ class ResidualAttention(Method):
 
     @torch.no_grad()
     def fit_prior(self, batches: Iterable[Crops]) -> None:
-        """Fit the prior layer to the joints of `batches` of crops, seen as in training; nothing to
-        do without one.
+        """Fit the prior layer, if there is one, to the joints of crops seen as in training.
 
-        Errors: fewer poses than the prior has dimensions, crops without joints.
+        Errors: not more poses than the prior has dimensions, crops without joints.
         """
         if self.prior is not None:
             self.prior.fit(
@@ -175,7 +174,7 @@ class ResidualAttention(Method):
             )
 
     def parameter_groups(self, weight_decay: float) -> list[dict]:
-        """As of every method; but the prior layer never decays, and is left out where it is frozen."""
+        """Return the parameters in two groups; the prior never decays, and is absent if frozen."""
         groups = super().parameter_groups(weight_decay)
         prior = [] if self.prior is None else [*self.prior.parameters()]
         for group in groups:
@@ -186,25 +185,25 @@ class ResidualAttention(Method):
     # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
-        """The joints, and their coefficients."""
+        """Return the joints, and their coefficients."""
         joints = self._normalised(crops)
         return StackOutput(
             joints, None if self.prior is None else self.prior.project(joints.flatten(1)), ()
         )
 
     def _normalised(self, crops: Crops) -> torch.Tensor:
-        """The crops' joints (B, J, 3) in the cube."""
+        """Return the crops' joints (B, J, 3) in the cube."""
         return prepare.xyz_to_cube(self._true_joints(crops), crops)
 
     # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
-        """'pose': an error of the joints in the cube, since the paper gives no loss but trains end
-        to end.
+        """Return 'pose', an error of the joints in the cube: the paper names no loss.
 
-        With a frozen prior the gradient of the squared error is that of DeepPrior++'s squared error
-        on the coefficients, up to a
-        factor: what of a pose lies outside the prior's span no coefficient can change.
+        With a frozen prior, the gradient of the squared error equals, up to a factor, that of
+        DeepPrior++'s squared error of the coefficients: no coefficient can change the part of a
+        pose outside the prior's span.
+        Errors: a prior that was not fitted.
         """
         if self.prior is not None and not self.prior.fitted:
             raise HandPoseError(
@@ -223,21 +222,23 @@ class ResidualAttention(Method):
     # --- Decode ---------------------------------------------------------------
 
     def decode(self, y: list[StackOutput], crops: Crops) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame."""
+        """Return the joints (B, J, 3), mm in the camera frame."""
         return prepare.cube_to_xyz(y[-1].joints.to(crops.centre.dtype), crops)
 
 
 class Prior(nn.Module):
     """A linear model of poses, ŷ = α W + μ: coefficients (B, d) → coordinates (B, 3J).
 
-    W (d, 3J): the first d principal directions of the fitted poses, orthonormal, the sign such that
-    the largest entry is positive. μ (3J,): their mean. `variance` (3J,): along each of all 3J
+    W (d, 3J): the first d principal directions of the fitted poses, orthonormal, their signs such
+    that the largest entry is positive. μ (3J,): their mean. `variance` (3J,): along each of all 3J
     directions.
     """
 
+    variance: torch.Tensor
+
     def __init__(self, dimensions: int, coordinates: int, trainable: bool = False):
         super().__init__()
-        # Directions along the axes until it is fitted: no pose is known.
+        # Until the prior is fitted, its directions are the axes.
         self.components = nn.Parameter(torch.eye(dimensions, coordinates), trainable)
         self.mean = nn.Parameter(torch.zeros(coordinates), trainable)
         self.register_buffer("variance", torch.zeros(coordinates))
@@ -247,19 +248,21 @@ class Prior(nn.Module):
         )
 
     def forward(self, coefficients: torch.Tensor) -> torch.Tensor:
-        # Element by element and not as a matrix product, so that coordinates keep full precision
-        # under autocast.
+        # Element by element and not as a matrix product: coordinates keep full precision under
+        # autocast.
         return (coefficients[..., None] * self.components).sum(-2) + self.mean
 
     def project(self, poses: torch.Tensor) -> torch.Tensor:
-        """The coefficients (B, d) of poses (B, 3J): (y − μ) Wᵀ, the nearest point of an orthonormal
-        prior's span.
+        """Return the coefficients (B, d) of poses (B, 3J): (y − μ) Wᵀ.
+
+        For an orthonormal W they give the nearest point of the prior's span.
         """
         return (poses.to(self.mean.dtype) - self.mean) @ self.components.T
 
     def fit(self, poses: torch.Tensor) -> None:
-        """Principal components of poses (N, 3J), in float64. Errors: fewer poses than dimensions,
-        numbers not finite.
+        """Fit the principal components of poses (N, 3J), computed in float64.
+
+        Errors: not more poses than dimensions, numbers that are not finite.
         """
         d, coordinates = self.components.shape
         if (
@@ -285,15 +288,14 @@ class Prior(nn.Module):
         self.fitted = bool(self.variance.any())
 
     def explained(self) -> torch.Tensor:
-        """(3J,) share of the variance of the fitted poses that the first 1, 2, …, 3J directions
-        hold, up to 1.
-        """
+        """Return the share of the variance in the first 1, 2, …, 3J directions, (3J,)."""
         return self.variance.cumsum(0) / self.variance.sum()
 
 
 def _initialise(method: nn.Module) -> None:
-    """He's kernels, which the paper leaves open, and coefficients near zero: training begins at the
-    mean pose.
+    """Draw kernels after He et al., since the paper does not say, and coefficients near zero.
+
+    Training then begins at the mean pose.
     """
     for part in method.modules():
         if isinstance(part, nn.Conv2d):
@@ -306,16 +308,20 @@ def _initialise(method: nn.Module) -> None:
 # --- Metrics ------------------------------------------------------------------
 
 CENTRE_JOINTS = {name: known.centre for name, known in SKELETONS.items() if known.centre}
-"""The joint that the paper leaves out of its means as 'used for normalisation', and does not name:
-that of DeepPrior++.
+"""The joint that the paper leaves out of its means as 'used for normalisation'. The paper does not
+name it: here it is that of DeepPrior++.
 """
 
 
 def measures(
-    predicted: torch.Tensor, joints: torch.Tensor, skeleton: Skeleton, thresholds=metrics.THRESHOLDS
-) -> dict:
-    """The paper's measures of `predicted` against `joints`, (N, J, 3) mm, where it is ambiguous in
-    both readings.
+    predicted: torch.Tensor,
+    joints: torch.Tensor,
+    skeleton: Skeleton,
+    thresholds: Sequence[float] = metrics.THRESHOLDS,
+) -> dict[str, Any]:
+    """Return the paper's measures of `predicted` against `joints`, both (N, J, 3) mm.
+
+    Where the paper is ambiguous, both readings are returned:
 
     `mean_joint_error_mm` over all joints, `mean_without_centre_joint_mm` as printed (Section 4);
     `success_rate_worst`, as its text says, and `success_rate_mean`, as its Eq. 4 does: shares of
@@ -366,24 +372,25 @@ CUBES = {**dataset_specs.CUBES, "synthetic": 250.0, "nyu": 300.0, "msra": 200.0,
 DATASETS = tuple(CUBES)
 
 STILL = {"rotation": (0.0, 0.0), "scale": (1.0, 1.0), "translation": 0.0}
-"""No augmentation, on which the paper insists."""
+"""No augmentation: the paper insists on it."""
 
 SMALL = {"width": 16, "size": 64}
-"""A quarter of the channels on crops of half the side, some sixty times less arithmetic: every
-variant's network on a CPU, but for 'smoke', where it is narrower still.
+"""A quarter of the channels on crops of half the side, some sixty times less arithmetic: the
+network of every variant on a CPU, except in profile 'smoke', where it is narrower still.
 """
 
 
 def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
-    """How the variant is trained on a data set.
+    """Return how the variant is trained on a data set.
 
-    'paper': Section 4. Its 'L2 regularisation' is a term of the loss: coupled. The rate divides by
-    10 'after 30 epochs', read as after every 30 of the 70.
-    The others are ours: more rate, falling to zero along half a cosine, mild augmentation
-    (no frame is seen more than a few times), and a narrower network on coarser crops, of which a
-    CPU trains many more in the same minutes. 'full_width' is there to see whether that pays: as
-    wide as the paper's reading, and so many frames fewer. Under 'laptop' the loss is the distance,
-    and batches are larger, which this network of many small layers computes in less time per frame.
+    'paper': Section 4. Its 'L2 regularisation' is a term of the loss, hence coupled. The rate is
+    divided by 10 'after 30 epochs', read as after every 30 of the 70.
+    The other profiles are ours: a higher rate that falls to zero along half a cosine, mild
+    augmentation (no frame is seen more than a few times), and a narrower network on coarser crops,
+    of which a CPU trains many more in the same time. A variant that sets the paper's width keeps it
+    and sees fewer frames, which shows whether narrow networks pay. In profile 'laptop' the loss is
+    the distance, and batches are larger: this network of many small layers then takes less time per
+    frame.
     """
     cube = CUBES[dataset]
     if profile == "paper":
@@ -411,7 +418,7 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
         epoch_frames = 1_200
     else:
         epoch_frames, batch, rate, parts = 12_800 if small else 8_192, 64, 6e-3, 2
-    if small:
+    if small:  # small enough as it is
         network = {}
     elif "width" in variant.config and profile != "smoke":
         network, epoch_frames = {"size": 64}, int(epoch_frames / FULL_WIDTH_COSTS)
@@ -438,4 +445,4 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
 
 
 FULL_WIDTH_COSTS = 6.6
-"""How many times as long a frame takes at the paper's width as at a quarter of it, on a CPU."""
+"""Time per frame at the paper's width over that at a quarter of it, on a CPU."""

@@ -1,13 +1,13 @@
 """Structure-Aware 3D Hourglass (Huang et al., BMVC 2018).
 
-Voxels in, one 3D heat map per joint out, from two stacked hourglasses. The first also has to
-predict one heat map per *bone*; these maps are supervised and passed on, so that the second can
-learn how joints and bones agree. A joint is the weighted mean of the K voxels that respond most.
+Two stacked hourglasses turn voxels into one 3D heat map per joint. The first also predicts one heat
+map per *bone*; these maps are supervised and passed on, so that the second can learn how joints and
+bones agree. A joint is the weighted mean of the K highest voxels.
 
-Coordinates: joints in a cube, [-1, 1]³, and from there in voxels of the maps, the middle of the
-first voxel at 0. Equation numbers are the paper's. It has no released code; where its text is
-silent, the backbone is that of the stacked hourglass (Newell et al., ECCV 2016), and every choice
-is an option of `Config`.
+Coordinates: joints in a cube, [-1, 1]³, and in voxels of the maps, with the middle of the first
+voxel at 0. Equation numbers are the paper's. It has no released code: where its text is silent, the
+network is that of the stacked hourglass (Newell et al., ECCV 2016), and every choice is a field of
+`Config`.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
+from handpose_lib.nets.blocks import channels_last
 from handpose_lib.nets.heatmap import at
 from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.likelihood import bone_maps, gaussian_maps, top_k
@@ -32,6 +33,7 @@ from handpose_lib.papers.method import (
     Method,
     Recipe,
     Variant,
+    add,
     check_multiple,
     check_positive,
 )
@@ -55,8 +57,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Config:
-    """Defaults are the paper's; from `depth` on it is silent, and they are the stacked hourglass's
-    or the book's.
+    """Defaults are the paper's, up to `sigma_bones`; then the stacked hourglass's or the book's.
 
     size            voxels along each side of the input; the maps are size/2
     channels        width of the hourglasses
@@ -65,7 +66,7 @@ class Config:
     head            'heatmaps', or 'coordinates' from two fully connected layers at each stack (B1,
                     B3)
     bones           heat maps of the bones at all stacks but the last
-    cube            'cloud': a frame's own, which just holds its points (Section 3.1, MSRA).
+    cube            'cloud': each frame's smallest cube around its points (Section 3.1, MSRA).
                     'fixed': the crop's
     sigma_joints    standard deviation of the maps of joints, and of those of bones, in voxels of
                     the maps
@@ -73,18 +74,17 @@ class Config:
     depth           how often each hourglass halves its map
     residual        residual modules: pre-activation 'bottleneck', or 'full' with two 3×3×3 of the
                     whole width
-    residuals       how many of them between an hourglass and its 1×1×1 layers: the figure may be
-                    read as 1 or 2
+    residuals       their number between an hourglass and its 1×1×1 layers: the figure may be read
+                    as 1 or 2
     merge           next input = input + features + 1×1×1 of the maps. 'convolved': the features
-                    through a 1×1×1 as
-                    well. 'plain': as they are
-    bone_map        bell of the distance to the bone, a 'segment', or only to its 'middle'
+                    through a 1×1×1 as well. 'plain': as they are
+    bone_map        Gaussian of the distance to the bone, a 'segment', or only to its 'middle'
     peak            height of the targets
-    k               voxels in the weighted mean that reads a joint out (Eq. 3)
+    k               voxels in the weighted mean that gives a joint (Eq. 3)
     hidden, pool    of the fully connected layers: hidden units, and the side to which their input
                     is averaged
-    initial_std     spread of the initial weights of the maps, which begin near zero, as most voxels
-                    of a target are
+    initial_std     standard deviation of the initial weights of the maps, which begin near zero,
+                    like most voxels of a target
     """
 
     size: int = 64
@@ -133,7 +133,7 @@ class Config:
 
     @property
     def side(self) -> int:
-        """Voxels along each side of the maps."""
+        """Return the voxels along each side of the maps."""
         return self.size // 2
 
 
@@ -141,18 +141,22 @@ class Config:
 
 
 class StackOutput(NamedTuple):
-    """What one stack says of J joints and M bones; maps have s = size/2 voxels a side, and no z
-    axis in two dimensions.
+    """Output of one stack for J joints and M bones; maps have s = size/2 voxels along each side.
+
+    joints    (B, J, s, s, s) heat maps [z][y][x]; (B, J, 3) in the cube from head 'coordinates'
+    bones     (B, M, s, s, s) heat maps; None at the last stack and without bones
+
+    In two dimensions maps have no z axis.
     """
 
-    joints: (
-        torch.Tensor
-    )  # (B, J, s, s, s) heat maps [z][y][x]; (B, J, 3) in the cube from a head 'coordinates'
-    bones: torch.Tensor | None  # (B, M, s, s, s); None at the last stack and without bones
+    joints: torch.Tensor
+    bones: torch.Tensor | None
 
 
 class StructureAwareHourglass(Method):
     """3.6 M parameters at the paper's size; maps of 32³ from 64³ voxels."""
+
+    ends: torch.Tensor
 
     def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
         super().__init__("structure_aware_hourglass", variant, skeleton, config)
@@ -166,17 +170,18 @@ class StructureAwareHourglass(Method):
         self.register_buffer(
             "ends", torch.tensor(skeleton.bones).T, persistent=False
         )  # (2, M) child, parent
-        self.to(memory_format={2: torch.channels_last, 3: torch.channels_last_3d}[d])
+        channels_last(self, d)
 
     def encode(self, crops: Crops) -> torch.Tensor:
-        """(B, 1, size, size, size), 1 where a point is; in two dimensions (B, 1, size, size) depth
-        in [-1, 1].
+        """Return occupied voxels as 1, others as 0: (B, 1, size, size, size).
+
+        In two dimensions: depth in [-1, 1], (B, 1, size, size).
         """
         see = voxels.occupancy if self.config.dimensions == 3 else prepare.image
         return see(self.seen(crops), self.config.size)
 
     def seen(self, crops: Crops) -> Crops:
-        """The crops with the cube in which the network sees them, and its maps are (Section 3.1)."""
+        """Return the crops in the cube that input and maps of the network span (Section 3.1)."""
         return voxels.fit_cloud(crops) if self.config.cube == "cloud" else crops
 
     def forward(self, x: torch.Tensor) -> list[StackOutput]:
@@ -197,46 +202,47 @@ class StructureAwareHourglass(Method):
     # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
-        """A bell about every joint and one about every bone (Sections 3.3 and 3.4); or the joints
-        in the cube.
+        """Return a Gaussian around every joint and every bone (Sections 3.3 and 3.4).
+
+        With head 'coordinates': the joints in the cube.
         """
         config, joints = self.config, self._true_joints(crops)
         to_cube = prepare.xyz_to_cube if config.dimensions == 3 else prepare.to_view
         n = to_cube(joints, self.seen(crops))
         if config.head == "coordinates":
             return StackOutput(n, None)
-        places = voxels.to_voxels(n, config.side)[..., : config.dimensions]
-        child, parent = places[:, self.ends[0]], places[:, self.ends[1]]
+        positions = voxels.to_voxels(n, config.side)[..., : config.dimensions]
+        child, parent = positions[:, self.ends[0]], positions[:, self.ends[1]]
         if config.bone_map == "segment":
             bones = bone_maps(parent, child, config.side, config.sigma_bones)
         else:
             bones = gaussian_maps((parent + child) / 2, config.side, config.sigma_bones)
         return StackOutput(
-            config.peak * gaussian_maps(places, config.side, config.sigma_joints),
+            config.peak * gaussian_maps(positions, config.side, config.sigma_joints),
             config.peak * bones,
         )
 
     # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
-        """'joints' (Eq. 1) over all stacks + 'bones' (Eq. 2) over all but the last.
+        """Return 'joints' (Eq. 1) over all stacks + 'bones' (Eq. 2) over all but the last.
 
-        Squared differences, summed over all but the batch, over which the mean is taken.
+        Both are squared differences: summed over everything but the batch, averaged over the batch.
         """
         true = self.targets(crops)
-        terms = {"joints": sum(_squares(output.joints, true.joints) for output in y)}
+        terms = {"joints": add(_squares(output.joints, true.joints) for output in y)}
         if any(output.bones is not None for output in y):
-            terms["bones"] = sum(_squares(output.bones, true.bones) for output in y[:-1])
-        return {**terms, "total": sum(terms.values())}
+            terms["bones"] = add(_squares(output.bones, true.bones) for output in y[:-1])
+        return {**terms, "total": add(terms.values())}
 
     # --- Decode ---------------------------------------------------------------
 
     def decode(self, y: list[StackOutput], crops: Crops, k: int | None = None) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame, from the last stack, by its `k` highest voxels
-        (None: the configuration's).
+        """Return the joints (B, J, 3), mm in the camera frame, from the last stack.
 
-        Two-dimensional maps know no depth. Their joints get that of the surface which the image
-        shows at their place, or of the cube's centre where it shows none; `xy_error` leaves it out.
+        `k`: voxels in the weighted mean; None: the configuration's. Two-dimensional maps give no
+        depth: their joints take the depth that the image shows at their pixel, or that of the
+        cube's centre where it shows none. `xy_error` ignores it.
         """
         config, crops, n = self.config, self.seen(crops), y[-1].joints
         if config.head == "heatmaps":
@@ -247,16 +253,14 @@ class StructureAwareHourglass(Method):
         return from_cube(n.to(crops.centre.dtype), crops)
 
     def _surface(self, n: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """(B, J, 1) depth in the cube that the image has at the places n (B, J, 2)."""
+        """Return the image's depth in the cube, (B, J, 1), at the points n (B, J, 2)."""
         size = self.config.size
         depth = prepare.image(crops, size, background=0.0)
         return at(depth, voxels.to_voxels(n, size)[:, None]).transpose(1, 2).to(n.dtype)
 
 
 class Stack(nn.Module):
-    """An hourglass and what follows it (Fig. 1): returns features, maps of all joints and bones,
-    and the output.
-    """
+    """An hourglass and its head (Fig. 1): returns features, maps of joints and bones, output."""
 
     def __init__(self, config: Config, joints: int, bones: int):
         super().__init__()
@@ -269,14 +273,13 @@ class Stack(nn.Module):
         if config.head == "coordinates":
             self.last, self.head = nn.Identity(), Coordinates(config, joints)
         else:
-            self.last, self.head = (
-                conv_bn_relu(c, c, dimensions=d),
-                conv(c, joints + bones, dimensions=d),
-            )
-            nn.init.normal_(self.head.weight, 0.0, config.initial_std)
-            nn.init.zeros_(self.head.bias)
+            self.last = conv_bn_relu(c, c, dimensions=d)
+            head = self.head = conv(c, joints + bones, dimensions=d)
+            assert head.bias is not None
+            nn.init.normal_(head.weight, 0.0, config.initial_std)
+            nn.init.zeros_(head.bias)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, StackOutput]:
         features = self.last(self.hourglass(x))
         maps = self.head(features)
         return (
@@ -304,12 +307,15 @@ class Coordinates(nn.Module):
             nn.Linear(config.hidden, 3 * joints),
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layers(x).unflatten(1, (-1, 3))
 
 
 class Link(nn.Module):
-    """What the next stack sees: its predecessor's input, features and maps (coordinates are none)."""
+    """The input of the next stack: the sum of its predecessor's input, features and maps.
+
+    Coordinates are no maps, and are not passed on.
+    """
 
     def __init__(self, config: Config, maps: int):
         super().__init__()
@@ -317,12 +323,13 @@ class Link(nn.Module):
         self.features = conv(c, c, dimensions=d) if config.merge == "convolved" else nn.Identity()
         self.maps = conv(maps, c, dimensions=d) if config.head == "heatmaps" else None
 
-    def forward(self, x, features, maps):
+    def forward(self, x: torch.Tensor, features: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         x = x + self.features(features)
         return x if self.maps is None else x + self.maps(maps)
 
 
-def _squares(value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+def _squares(value: torch.Tensor | None, true: torch.Tensor | None) -> torch.Tensor:
+    assert value is not None and true is not None
     return F.mse_loss(value.to(true.dtype), true, reduction="sum") / len(true)
 
 
@@ -330,12 +337,12 @@ def _squares(value: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
 
 def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
-    """Mean distance over joints and frames without depth, mm, of (N, J, 3) mm: the measure of B4
-    and B5 (Table 1).
+    """Return the mean distance in x and y over joints and frames, mm, of (N, J, 3) mm.
+
+    Source: the measure of B4 and B5 (Table 1).
     """
-    return metrics.mean_joint_error(
-        *(F.pad(places[..., :2], (0, 1)) for places in (predicted, joints))
-    ).item()
+    flat, true = (F.pad(xyz[..., :2], (0, 1)) for xyz in (predicted, joints))
+    return metrics.mean_joint_error(flat, true).item()
 
 
 # --- Variants -----------------------------------------------------------------
@@ -343,10 +350,7 @@ def xy_error(predicted: torch.Tensor, joints: torch.Tensor) -> float:
 METHOD = StructureAwareHourglass
 VARIANTS = {
     "paper": Variant(
-        (
-            "Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1"
-            " and 2)"
-        )
+        "Proposed: 3D heat maps of joints, and of bones at the first of two stacks (Tables 1 and 2)"
     ),
     "direct_3d": Variant(
         "B1: voxels in, coordinates from fully connected layers (Table 1)",
@@ -385,25 +389,25 @@ VARIANTS = {
 CUBES = {**dataset_specs.CUBES, "synthetic": 250.0, "nyu": 250.0, "msra": 300.0}
 DATASETS = tuple(CUBES)
 CUT_OUT = ("msra",)
-"""Data sets that show a hand and nothing else. Elsewhere a cube holds points of a forearm or of a
-room as well, whose box says little about the hand: there the cube is the crop's, as the paper has
-it on NYU.
+"""Data sets that show nothing but a hand. Elsewhere a cube also holds points of a forearm or a
+room, whose bounding box says little about the hand: there the cube is the crop's, as in the paper on
+NYU.
 """
 
 SMALL = {"channels": 32, "size": 24, "depth": 2, "hidden": 256}
 """A quarter of the channels on voxels almost three times as wide, some two hundred times less
-arithmetic: every variant's network on a CPU; half as wide again under 'smoke' and 'ablation'.
+arithmetic: every variant's network on a CPU, with half the channels in 'smoke' and 'ablation'.
 """
 
 
 def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
-    """How the variant is trained on a data set.
+    """Return how the variant is trained on a data set.
 
-    'paper': Section 4.2. Its rate 'decays 0.3 every 5 epochs', read as falls to 0.3 of it and not
-    by 30 %; its rotation is about the camera's axis, since none is named; RMSProp's other constants
-    are PyTorch's. The others are ours: the paper's rate is far too low for minutes. As for the
-    other methods, more rate, falling to zero along half a cosine, decoupled weight decay, mild
-    augmentation, and a narrower network on coarser voxels.
+    'paper': Section 4.2. Its rate 'decays 0.3 every 5 epochs', read as a factor of 0.3 and not as a
+    loss of 30 %; its rotation is about the camera's axis, since none is named; RMSProp's other
+    constants are PyTorch's. The other profiles are ours, since the paper's rate is far too low for
+    minutes: as for the other methods, a higher rate that falls to zero along half a cosine,
+    decoupled weight decay, mild augmentation, and a narrower network on coarser voxels.
     """
     cube = CUBES[dataset]
     seen = {} if dataset in CUT_OUT or "cube" in variant.config else {"cube": "fixed"}
@@ -433,13 +437,12 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
     network, epochs, batch, parts = SMALL, 10, 16, 2
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "channels": 16}, 4, 1_000
-    elif (
-        profile == "ablation"
-    ):  # on one core; of few frames, many updates make more than large batches
+    elif profile == "ablation":
+        # On one core. With few frames, many updates achieve more than large batches.
         network, epoch_frames, batch, parts = {**SMALL, "channels": 16}, 900, 8, 1
     else:
         epoch_frames = 4_500 if small else 2_800
-    if small:
+    if small:  # small enough as it is
         network = {}
     return Recipe(
         profile,

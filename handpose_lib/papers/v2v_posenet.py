@@ -2,8 +2,8 @@
 (Moon et al., CVPR 2018).
 
 A depth image is a set of points. They fill a cube of voxels, free from perspective, and a 3D
-encoder-decoder says of every voxel how likely each joint is in it. The joint is where that is
-highest.
+encoder-decoder predicts for every voxel how likely each joint lies in it. The most likely voxel is
+the joint.
 
 Coordinates: [-1, 1]³ spans the cube; input voxels are the `size`³ of the occupancy, output voxels
 half as many along each axis. Equation, section and table numbers are the paper's; 'the code' is the
@@ -12,7 +12,7 @@ authors', 'the port' a later one in PyTorch, which counts voxels in another way.
 
 from dataclasses import dataclass, replace
 from math import radians
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from torch import nn
 from handpose_lib import dataset_specs, prepare
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.frames import Crops
+from handpose_lib.nets.blocks import channels_last
 from handpose_lib.nets.likelihood import (
     arg_max,
     gaussian_maps,
@@ -55,27 +56,27 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Config:
-    """Defaults are the paper's, and where it is silent or its code differs, the code's.
+    """Defaults are the paper's or, where it is silent or its code differs, the code's.
 
     size            voxels (pixels) along a side of the input; the output has half as many
     width           channels of the stem; the three levels have 2, 4 and 8 times as many
     input, output   of the four combinations of Table 1
-    hidden          of the two layers before coordinates; not printed: it reproduces the printed
-                    21.1 M and 457.5 M
-    sigma           output voxels (Eq. 1)
-    convention      how joints become places in output voxels, and places joints: `to_output_voxels`,
+    hidden          units of the two layers before coordinates. The paper does not print it; this
+                    number reproduces its 21.1 M and 457.5 M parameters
+    sigma           standard deviation of the Gaussian in output voxels (Eq. 1)
+    convention      how coordinates become output voxels and back: `to_output_voxels`,
                     `from_output_voxels`
     loss            'mean' over all voxels (the code), 'sum' over them (Eq. 2), or the
-                    'cross_entropy' between
-                    distributions over the voxels (ours), which suits soft-argmax
-    initial_std     spread of the initial kernels (Section 7)
+                    'cross_entropy' between distributions over the voxels (ours), which suits
+                    soft-argmax
+    initial_std     standard deviation of the initial kernels (Section 7)
 
-    and of the read-out, which `decode` takes as well:
+    Fields of the decoding, which `decode` takes as well:
 
     read_out        'arg_max' (the paper); the weighted mean of the 'top_k' (3D hourglass);
                     'soft_arg_max'
     k               voxels of top_k
-    sharpness       of the softmax: 1 after cross entropy; a likelihood of height 1 takes some 20
+    sharpness       of the softmax: 1 after cross entropy; likelihoods of height 1 need about 20
     """
 
     size: int = 88
@@ -103,45 +104,50 @@ class Config:
             )
 
 
-# --- Places -------------------------------------------------------------------
+# --- Output voxels ------------------------------------------------------------
 #
-# Two conventions, each a pair. Whoever draws by one and decodes by the other is off by half an
-# input voxel along every axis, 1.1 to 1.4 mm; the method therefore has one field for both.
+# Two conventions, each a pair of functions. Mixing them, one for the targets and the other for
+# decoding, shifts joints by half an input voxel along every axis, 1.1 to 1.4 mm. The method
+# therefore has one field for both.
 
 
 def to_output_voxels(n: torch.Tensor, size: int, convention: str) -> torch.Tensor:
-    """Coordinates (..., 3) in [-1, 1]³ → the middle of the bell in output voxels, whose first has
-    its index 0.
+    """Return coordinates (..., 3) in [-1, 1]³ in output voxels: there lies the Gaussian's centre.
 
-    'authors': the input voxel in which the joint lies, over 2. 'port': where it is, continuously,
-    with the middle of output voxel m at m. `size` counts input voxels.
+    'authors': half the index of the input voxel that holds the joint. 'port': the joint's own
+    position, continuous, the middle of output voxel m at m. `size` counts input voxels.
     """
     if one_of("convention", convention, CHOICES["convention"]) == "authors":
         return ((n + 1) * (size / 2)).floor() / 2
     return voxels.to_voxels(n, size // 2)
 
 
-def from_output_voxels(places: torch.Tensor, size: int, convention: str) -> torch.Tensor:
-    """Places (..., 3) in output voxels → coordinates: the middle of input voxel 2m ('authors'), of
-    output voxel m ('port').
+def from_output_voxels(position: torch.Tensor, size: int, convention: str) -> torch.Tensor:
+    """Return the coordinates of positions (..., 3) in output voxels.
+
+    Voxel m gives the middle of input voxel 2m ('authors') or of output voxel m ('port').
     """
     if one_of("convention", convention, CHOICES["convention"]) == "authors":
-        return voxels.from_voxels(2 * places, size)
-    return voxels.from_voxels(places, size // 2)
+        return voxels.from_voxels(2 * position, size)
+    return voxels.from_voxels(position, size // 2)
 
 
 # --- Network ------------------------------------------------------------------
 
 
 class StackOutput(NamedTuple):
-    """What the network says; s = size/2, J joints. One of the two is None."""
+    """Output of the network, which is one stack, for J joints and s = size/2; one part is None.
 
-    likelihood: torch.Tensor | None = None  # (B, J, s, s, s), stored [z][y][x]; linear, no sigmoid
-    joints: torch.Tensor | None = None  # (B, J, 3) in the cube, of the coordinate variants
+    likelihood   (B, J, s, s, s), stored [z][y][x]; linear, no sigmoid
+    joints       (B, J, 3) in the cube, of the variants that regress coordinates
+    """
+
+    likelihood: torch.Tensor | None = None
+    joints: torch.Tensor | None = None
 
 
 class V2VPoseNet(Method):
-    """3.4 M parameters at the paper's width, whatever the size; 44³ voxels for each joint from 88³."""
+    """3.4 M parameters at the paper's width and any size; 44³ voxels for each joint from 88³."""
 
     def __init__(self, skeleton: Skeleton, variant: str = "paper", config: Config = Config()):
         super().__init__("v2v_posenet", variant, skeleton, config)
@@ -168,18 +174,20 @@ class V2VPoseNet(Method):
                 nn.Linear(config.hidden, 3 * joints),
             )
         self._initialise()
-        self.to(memory_format=torch.channels_last if d == 2 else torch.channels_last_3d)
+        channels_last(self, d)
 
     def _initialise(self) -> None:
-        """Section 7: normal kernels; biases zero; batch norms as PyTorch makes them."""
+        """Draw normal kernels and set biases to zero (Section 7); batch norms stay PyTorch's."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+                assert module.bias is not None
                 nn.init.normal_(module.weight, std=self.config.initial_std)
                 nn.init.zeros_(module.bias)
 
     def encode(self, crops: Crops) -> torch.Tensor:
-        """(B, 1, size, size, size) occupancy (Section 5), or (B, 1, size, size) depth in [-1, 1],
-        background +1.
+        """Return the occupancy, (B, 1, size, size, size) (Section 5).
+
+        With input 'depth': depth in [-1, 1], background +1, (B, 1, size, size).
         """
         if self.config.input == "voxels":
             return voxels.occupancy(crops, self.config.size)
@@ -200,24 +208,23 @@ class V2VPoseNet(Method):
     # --- Targets --------------------------------------------------------------
 
     def targets(self, crops: Crops) -> StackOutput:
-        """Eq. 1: a bell of height 1 around each joint, or its logarithm for the cross entropy; or
-        the coordinates.
+        """Return a Gaussian of height 1 around each joint (Eq. 1), its logarithm for cross entropy.
+
+        With output 'coordinates': the coordinates.
         """
         n = self._to_normalised(self._true_joints(crops), crops)
         if self.config.output == "coordinates":
             return StackOutput(joints=n)
         draw = log_gaussian_maps if self.config.loss == "cross_entropy" else gaussian_maps
-        places = to_output_voxels(n, self.config.size, self.config.convention)
-        return StackOutput(draw(places, self.config.size // 2, self.config.sigma))
+        centres = to_output_voxels(n, self.config.size, self.config.convention)
+        return StackOutput(draw(centres, self.config.size // 2, self.config.sigma))
 
     def _to_normalised(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """Points (B, N, 3) mm → (B, N, 3) in [-1, 1]³: of the cube; of the picture, where maps lie
-        over its pixels.
-        """
+        """Return points (B, N, 3) mm in [-1, 1]³: of the view if maps lie over it, else the cube."""
         return (prepare.to_view if self._over_pixels else prepare.xyz_to_cube)(xyz, crops)
 
     def _to_xyz(self, n: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """The inverse of `_to_normalised`."""
+        """Return the points in mm: the inverse of `_to_normalised`."""
         return (prepare.from_view if self._over_pixels else prepare.cube_to_xyz)(n, crops)
 
     @property
@@ -227,12 +234,12 @@ class V2VPoseNet(Method):
     # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
-        """Eq. 2 of the likelihood, or the same of coordinates: their mean or, a frame's, sum; or
-        the cross entropy.
+        """Return the squared error of likelihoods or coordinates (Eq. 2), or the cross entropy.
 
-        The cross entropy takes both volumes for logarithms of distributions over a joint's voxels,
-        and is the mean over joints. A joint outside the cube counts too: its bell is highest at the
-        face that is nearest to it.
+        The squared error is a mean over everything, or the sum of each frame averaged over the
+        batch. The cross entropy takes both volumes as logarithms of distributions over a joint's
+        voxels, and is the mean over joints. A joint outside the cube counts too: its Gaussian is
+        highest at the face that is nearest to it.
         """
         output, true = y[-1], self.targets(crops)
         name = "likelihood" if output.joints is None else "joints"
@@ -249,29 +256,31 @@ class V2VPoseNet(Method):
 
     # --- Decode ---------------------------------------------------------------
 
-    def decode(self, y: list[StackOutput], crops: Crops, **read_out) -> torch.Tensor:
-        """(B, J, 3) mm in the camera frame; `read_out` replaces `read_out`, `k` and `sharpness` of
-        the configuration.
+    def decode(self, y: list[StackOutput], crops: Crops, **options: Any) -> torch.Tensor:
+        """Return the joints (B, J, 3), mm in the camera frame.
+
+        `options` replace `read_out`, `k` and `sharpness` of the configuration.
         """
-        for name in read_out:
+        for name in options:
             one_of("option of v2v_posenet's read-out", name, READ_OUT)
-        config, output = replace(self.config, **read_out) if read_out else self.config, y[-1]
+        config, output = replace(self.config, **options) if options else self.config, y[-1]
         if output.joints is not None:
             return prepare.cube_to_xyz(output.joints.to(crops.centre.dtype), crops)
+        assert output.likelihood is not None
         volume = output.likelihood.to(crops.centre.dtype)
         if config.read_out == "top_k":
             if config.loss == "cross_entropy":  # logarithms: heights again
                 volume = volume.flatten(2).softmax(-1).reshape(volume.shape)
-            places = top_k(volume, config.k)
+            position = top_k(volume, config.k)
         elif config.read_out == "soft_arg_max":
-            places = soft_arg_max(volume, config.sharpness)
+            position = soft_arg_max(volume, config.sharpness)
         else:
-            places = arg_max(volume)
-        return self._to_xyz(from_output_voxels(places, config.size, config.convention), crops)
+            position = arg_max(volume)
+        return self._to_xyz(from_output_voxels(position, config.size, config.convention), crops)
 
 
 READ_OUT = ("read_out", "k", "sharpness")
-"""What may change once a network is trained. The convention may not: it is that of the targets."""
+"""Fields that may change after training. The convention may not: the targets were drawn by it."""
 
 # --- Variants -----------------------------------------------------------------
 
@@ -281,6 +290,7 @@ VARIANTS = {
     "crude_centre": Variant(
         "The same, in cubes around the centre of mass (Table 2)", training={"centre": "mass"}
     ),
+    # A constant rate, as the paper's: networks that no longer change are not worth averaging.
     "epoch_ensemble": Variant(
         "The same, joints averaged over the networks of all epochs (Table 2)",
         training={"ensemble": True, "keep_epochs": True, "schedule": "exponential"},
@@ -298,6 +308,7 @@ VARIANTS = {
         "48² pixels to coordinates (Table 1)",
         {"size": 48, "input": "depth", "output": "coordinates"},
     ),
+    # Both fields are the defaults; a recipe keeps the loss that a variant sets.
     "squared_error": Variant(
         "The paper's loss and arg-max, on a CPU as well", {"loss": "mean", "read_out": "arg_max"}
     ),
@@ -323,22 +334,22 @@ CUBES = {
 DATASETS = tuple(CUBES)
 
 SMALL = {"width": 8, "size": 32, "sigma": 1.0, "hidden": 256, "initial_std": 0.03}
-"""Half the width on 32³ voxels: every network under 'laptop'; 24³ (24²) for those of Table 1, and
-under 'ablation' for all.
+"""Half the width on 32³ voxels, for all networks in profile 'laptop'. Those of Table 1, and in
+'ablation' all, have 24³ voxels (24² pixels).
 """
 
 
 def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
-    """How the variant is trained on a data set.
+    """Return how the variant is trained on a data set.
 
     'paper': Section 7, and the constants of RMSProp that the code leaves at Torch's. Shifts are the
     code's, up to 4 input voxels along each axis, where the text says 8. Points that are scaled by
     0.8 to 1.2 are points seen in a cube of 1/0.8 to 1/1.2 times the side.
-    The others are ours, as for the other methods: a rate that falls to zero along half a cosine,
-    mild augmentation, and cross entropy with soft-argmax in the port's convention: where a voxel
-    measures 16 mm, arg-max and whole input voxels would set the error. Kernels begin larger, since
-    one of our updates would move the paper's by more than their size. 'epoch_ensemble' keeps its
-    rate, as the paper does: networks that no longer change are not worth averaging.
+    The other profiles are ours, as for the other methods: a rate that falls to zero along half a
+    cosine, mild augmentation, and cross entropy with soft-argmax in the port's convention: with
+    voxels of 16 mm, arg-max and whole input voxels would dominate the error. The initial kernels
+    are larger, since one of our updates would move the paper's by more than their size. A variant
+    that sets its loss keeps it.
     """
     cube, config = CUBES[dataset], Config(**variant.config)
     if profile == "paper":
@@ -368,7 +379,7 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
         epoch_frames = 800
     else:
         epoch_frames, parts = 4_500 if small else 1_800, 2
-    if small:
+    if small:  # small enough as it is
         network = {"initial_std": SMALL["initial_std"]}
     else:
         network["width"] *= config.width // Config.width

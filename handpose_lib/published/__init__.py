@@ -1,21 +1,21 @@
-"""What other groups published: labels and predictions of test sets, read and scored again.
+"""Published labels and predictions of other groups' methods on test sets, and their scores.
 
     published.score("nyu", "V2V-PoseNet")["mean_joint_error_mm"]       # a file of the data folder
-    published.score_file("mine.txt", "nyu").measures                   # any file, with what smells
-    about it
+    published.score_file("mine.txt", "nyu").measures                   # any file, with warnings
 
-Instead of its name a `Benchmark` may be given, such as `imitation.write` makes where the real files
-are absent. `BENCHMARKS` says which files `data_scripts/fetch_published.py` obtains and which camera
-takes their pixels to
-millimetres: the one of the script of xinghaochen/awesome-hand-pose-estimation
-(folder `evaluation`). Labels and predictions must be taken through the same one: a different pair
-for one of the two is what hurts. How a file is written and what its numbers mean is told from its
-content (`files`, `spaces`); what is wrong with it, by `smells`. The figures printed elsewhere stand
-in `book/tables/rescoring.json`.
+A benchmark is given by its name or as a `Benchmark`, such as `stand_in.write` makes where the real
+files are absent. `BENCHMARKS` lists the files that `data_scripts/fetch_published.py` obtains and
+the camera that converts their pixels to millimetres: the one of the script of
+xinghaochen/awesome-hand-pose-estimation (folder `evaluation`). Labels and predictions must be
+converted with the same camera. Format and coordinates of a file follow from its content (`files`,
+`spaces`); `sanity` looks for errors in it. The scores printed elsewhere are in
+`book/tables/rescoring.json`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,24 +29,36 @@ from handpose_lib.published import files, sanity, spaces
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A test set that predictions are exchanged for."""
+    """A test set with published predictions.
+
+    title       for readers
+    skeleton    name of the skeleton of its labels
+    camera      of its frames
+    intrinsics  fx, fy, u0, v0 in pixels, with which the printed scores were computed
+    labels      file of the labels below the published folder, or None
+    names       file of the image names, one per frame, or None
+    labels_up   whether y points up in the file of labels
+    results     method → file of its predictions
+    parts       part of the test set → number of its frames, in their order
+    subsets     number of joints in a file → indices of those that are evaluated
+    synthetic   an imitation, whose scores say nothing about any paper
+    """
 
     title: str
     skeleton: str
     camera: Camera
-    intrinsics: tuple  # fx, fy, u0, v0 in pixels, behind the printed figures
-    labels: str | None = None  # file below the published folder
-    names: str | None = None  # file with the image names, one per frame
-    labels_up: bool = False  # the label file's y points up
-    results: dict = field(default_factory=dict)  # method → file
-    parts: dict = field(
-        default_factory=dict
-    )  # part of the test set → number of its frames, in their order
-    subsets: dict = field(default_factory=dict)  # number of joints → those evaluated among them
-    synthetic: bool = False  # an imitation, whose figures say nothing about any paper
+    intrinsics: tuple[float, float, float, float]
+    labels: str | None = None
+    names: str | None = None
+    labels_up: bool = False
+    results: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
+    subsets: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    synthetic: bool = False
 
     @property
     def joints(self) -> int:
+        """Number of joints of a frame."""
         return len(skeleton.get(self.skeleton))
 
 
@@ -109,38 +121,53 @@ BODY_MM = 1000.0
 
 @dataclass(frozen=True)
 class Score:
-    """A prediction file, scored: how it was read, what it measures, and what smells about it."""
+    """The score of a prediction file.
 
-    frames: int  # that were compared
-    space: str  # 'uvd' or 'xyz', as the numbers of the file were read
+    frames    number of frames that were compared
+    space     'uvd' or 'xyz', the coordinates of the file
+    unit_mm   the unit of its depths in mm
+    y_up      whether its y points up
+    measures  as `metrics.summary` returns them
+    parts     part of the test set → mean joint error in mm
+    smells    warnings, each a sentence
+    """
+
+    frames: int
+    space: str
     unit_mm: float
     y_up: bool
-    measures: dict  # as `metrics.summary`
-    parts: dict  # part of the test set → mean joint error in mm
-    smells: list  # sentences
+    measures: dict[str, Any]
+    parts: dict[str, float]
+    smells: list[str]
 
 
-def folder():
-    """Where the files are looked for: `published` in the data folder."""
+def folder() -> Path:
+    """Return the folder of the files: `published` in the data folder."""
     return paths.data() / "published"
 
 
-def available(root=None):
-    """`(set, method)` pairs whose labels and predictions are both there."""
+def available(root: Path | str | None = None) -> list[tuple[str, str]]:
+    """Return the `(set, method)` pairs whose labels and predictions both exist."""
     root = Path(root or folder())
     return [
         (name, method)
         for name, benchmark in BENCHMARKS.items()
         for method, file in benchmark.results.items()
-        if (root / benchmark.labels).is_file() and (root / file).is_file()
+        if benchmark.labels and (root / benchmark.labels).is_file() and (root / file).is_file()
     ]
 
 
-def load(name, method=None, root=None, intrinsics=None):
-    """Joints `(N, J, 3)` mm of a benchmark, by its name: a method's predictions, or the labels
-    without `method`.
+def load(
+    name: str | Benchmark,
+    method: str | None = None,
+    root: Path | str | None = None,
+    intrinsics: Sequence[float] | None = None,
+) -> torch.Tensor:
+    """Return the predictions of a method on a benchmark, or the labels without `method`.
 
-    In the camera frame, y down. `intrinsics`: others than the benchmark's own, for files in pixels.
+    They are (N, J, 3) mm in the camera frame, y down. `intrinsics`: instead of the benchmark's own,
+    for files in pixels. Errors: `HandPoseError` for unknown names and sets without labels,
+    `DataError` for files that cannot be read.
     """
     benchmark = _benchmark(name)
     if benchmark.labels is None:
@@ -160,8 +187,11 @@ def load(name, method=None, root=None, intrinsics=None):
     return _upside_down(joints) if benchmark.labels_up and method is None else joints
 
 
-def score(name, method, root=None):
-    """All measures of a method's published predictions (`metrics.summary`)."""
+def score(name: str | Benchmark, method: str, root: Path | str | None = None) -> dict[str, Any]:
+    """Return all measures of a method's published predictions (`metrics.summary`).
+
+    Errors: as `load`, and `DataError` for another number of frames than labels.
+    """
     predicted, labels = load(name, method, root), load(name, root=root)
     if len(predicted) != len(labels):
         raise DataError(
@@ -171,16 +201,23 @@ def score(name, method, root=None):
     return metrics.summary(predicted, labels)
 
 
-def score_file(path, name, labels=None, space=None, root=None, against=None) -> Score:
-    """Scores any prediction file for the test set `name`, and looks for what smells.
+def score_file(
+    path: Path | str,
+    name: str | Benchmark,
+    labels: torch.Tensor | Path | str | None = None,
+    space: str | None = None,
+    root: Path | str | None = None,
+    against: Mapping[str, torch.Tensor] | None = None,
+) -> Score:
+    """Return the score of any prediction file for the test set `name`, with warnings.
 
-    `labels`: (N, J, 3) mm in the camera frame, or a file of labels; without them, the published
-    ones below `root`.
-    `space`: 'uvd' or 'xyz', where the numbers should not be asked. `against`: name → (N, J, 3) mm
-    of other predictions whose frames it must not hold; without it, the other published files of the
-    set. Frames are matched by their image names where the file has them and the test list is there,
-    otherwise line by line: then, if there are fewer or more than labels, the first of both are
-    compared, and that is a smell. Errors: `DataError` naming the file that cannot be read.
+    `labels`: (N, J, 3) mm in the camera frame, or a file of labels; by default the published ones
+    below `root`. `space`: 'uvd' or 'xyz'; by default it is inferred from the numbers. `against`:
+    name → (N, J, 3) mm of other predictions whose frames the file must not contain; by default the
+    other published files of the set. Frames are matched by their image names if the file has them
+    and the test list exists, otherwise line by line: then, if the numbers of frames and labels
+    differ, the first of both are compared, and the score has a warning.
+    Errors: `DataError` naming the file that cannot be read.
     """
     benchmark = _benchmark(name)
     one_of("space", space, (None, spaces.UVD, spaces.XYZ))
@@ -233,9 +270,10 @@ def score_file(path, name, labels=None, space=None, root=None, against=None) -> 
     )
 
 
-def parts_of(name, frames) -> dict[str, slice]:
-    """The parts of a test set as rows of its labels; none where the labels are not the `frames` of
-    the whole set.
+def parts_of(name: str | Benchmark, frames: int) -> dict[str, slice]:
+    """Return the parts of a test set as rows of its labels.
+
+    Empty if the number of labels, `frames`, is not that of the whole set.
     """
     parts = _benchmark(name).parts
     if sum(parts.values()) != frames:
@@ -244,20 +282,22 @@ def parts_of(name, frames) -> dict[str, slice]:
     return {part: slice(end - count, end) for (part, count), end in zip(parts.items(), ends)}
 
 
-def _benchmark(name) -> Benchmark:
+def _benchmark(name: str | Benchmark) -> Benchmark:
     return (
         name if isinstance(name, Benchmark) else BENCHMARKS[one_of("benchmark", name, BENCHMARKS)]
     )
 
 
-def _read(path, benchmark) -> files.Poses:
-    """A pose file with the benchmark's joints; where it has more, those that are evaluated."""
+def _read(path: Path | str, benchmark: Benchmark) -> files.Poses:
+    """Return the poses of a file; if it has more joints than are evaluated, only the latter."""
     poses = files.read(path, (benchmark.joints, *benchmark.subsets))
     chosen = benchmark.subsets.get(poses.points.shape[1])
     return poses if chosen is None else files.Poses(poses.points[:, list(chosen)], poses.names)
 
 
-def _labels(benchmark, labels, root):
+def _labels(
+    benchmark: Benchmark, labels: torch.Tensor | Path | str | None, root: Path
+) -> torch.Tensor:
     if labels is None:
         return load(benchmark, root=root)
     if isinstance(labels, torch.Tensor):
@@ -266,15 +306,16 @@ def _labels(benchmark, labels, root):
     return spaces.to_mm(points, spaces.of(points, benchmark.camera), benchmark.intrinsics)
 
 
-def _names(benchmark, root):
-    """The image names of the test set, where the list is there."""
+def _names(benchmark: Benchmark, root: Path) -> list[str] | None:
+    """Return the image names of the test set, or None without the list."""
     path = root / benchmark.names if benchmark.names else None
     return path.read_text(encoding="utf-8").split() if path and path.is_file() else None
 
 
-def _rows(names, test_list, frames):
-    """The row of the labels for each line of a file, by image name; None where the names do not
-    tell.
+def _rows(names: list[str] | None, test_list: list[str] | None, frames: int) -> torch.Tensor | None:
+    """Return the row of the labels for each line of a file, by image name.
+
+    None if the names do not determine the rows.
     """
     if names is None or test_list is None or len(test_list) != frames:
         return None
@@ -285,8 +326,8 @@ def _rows(names, test_list, frames):
     return torch.tensor([row[name] for name in names])
 
 
-def _others(path, benchmark, root):
-    """The published predictions of a set, but for this file: title → joints."""
+def _others(path: Path | str, benchmark: Benchmark, root: Path) -> dict[str, torch.Tensor]:
+    """Return the published predictions of a set apart from this file: title → joints."""
     known = {method: root / file for method, file in benchmark.results.items()}
     return {
         f"{method} ({file.name})": load(benchmark, method, root)
@@ -295,13 +336,12 @@ def _others(path, benchmark, root):
     }
 
 
-def _upside_down(joints):
+def _upside_down(joints: torch.Tensor) -> torch.Tensor:
     return joints * joints.new_tensor([1.0, -1.0, 1.0])
 
 
-def _fits_upside_down(predicted, labels) -> bool:
-    """Whether y of the predictions points up, told by which way fits the labels."""
-    ways = [
-        metrics.mean_joint_error(joints, labels) for joints in (predicted, _upside_down(predicted))
-    ]
-    return bool(ways[1] < ways[0])
+def _fits_upside_down(predicted: torch.Tensor, labels: torch.Tensor) -> bool:
+    """Return whether y of the predictions points up: whether they then fit the labels better."""
+    down = metrics.mean_joint_error(predicted, labels)
+    up = metrics.mean_joint_error(_upside_down(predicted), labels)
+    return bool(up < down)

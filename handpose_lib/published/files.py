@@ -1,16 +1,14 @@
-"""Pose files, told apart by what is in them, never by their names.
+"""Reading and writing pose files. The content of a file decides its format, never its name.
 
 text      One frame per line, three numbers per joint, between blanks, tabs or commas. A line may
-          begin
-          with the name of its image (a backslash becomes a slash) or its number, and go on after
-          the last joint; lines may be empty; the first may say how many follow. What varies is
-          found out here.
-MATLAB    Version 5: the one array of `(N, J, 3)` or `(N, 3 J)` numbers.
-zip       With one file of those kinds among whatever else is in it.
+          begin with the name of its image (a backslash becomes a slash) or its number, and continue
+          after the last joint; lines may be empty; the first may state how many follow.
+MATLAB    Version 5: the only array of `(N, J, 3)` or `(N, 3 J)` numbers.
+zip       Exactly one file of these formats, beside any others.
 
-Reading takes at most `MEMORY` times the size of the file, or of what is packed in it, which may be
-`RATIO` times as large and no larger than `UNPACKED`. Nothing is unpacked to disk, and nothing that
-is read is executed.
+Reading needs at most `MEMORY` times the size of the file, or of its decompressed content, which may
+be `RATIO` times as large and no larger than `UNPACKED`. Nothing is unpacked to disk, and nothing
+that is read is executed.
 """
 
 import io
@@ -18,6 +16,7 @@ import struct
 import zipfile
 import zlib
 from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,21 +27,21 @@ from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import matlab, storage
 
 LARGEST = 512 * 2**20
-"""Bytes of the largest file that is read. The predictions of HANDS 2017's 295,510 test frames take
-a third of it.
+"""Size of the largest file that is accepted. The predictions of HANDS 2017's 295,510 test frames
+need a third of it.
 """
 UNPACKED = 256 * 2**20
-"""Bytes that the packed parts of one file may have together, unpacked."""
+"""Largest total size of the decompressed content of one file."""
 RATIO = 64
-"""How many times larger than their file they may be; predictions shrink to a half or a quarter,
-bombs to a thousandth.
+"""Largest ratio of decompressed to compressed size. Predictions compress to a half or a quarter of
+their size, decompression bombs to a thousandth.
 """
 MEMORY = 24
-"""Times its size that a file may take while it is read: a digit and a blank become the eight bytes
-of a number, twice.
+"""Largest ratio of the memory needed for reading to the size of the file: a digit and a blank
+become the eight bytes of a number, twice.
 """
 LINE = 2**16
-"""Bytes of the longest line: 64 per number for more than 300 joints."""
+"""Length of the longest line in bytes: 64 per number for more than 300 joints."""
 
 BROKEN_ZIP = (
     zipfile.BadZipFile,
@@ -61,8 +60,8 @@ passwords.
 
 @dataclass(frozen=True)
 class Poses:
-    """What one file holds: `points` (N, J, 3) float64 as they stand there, and an image name per
-    frame, or None.
+    """The content of a file: its numbers `points` (N, J, 3), float64, and an image name per frame,
+    or None.
     """
 
     points: torch.Tensor
@@ -72,17 +71,17 @@ class Poses:
         return len(self.points)
 
 
-def read(path, joints=None) -> Poses:
-    """Reads a pose file of any of the kinds above.
+def read(path: Path | str, joints: int | Iterable[int] | None = None) -> Poses:
+    """Return the content of a pose file of any of the formats above.
 
-    `joints`: how many each frame must have, or several numbers that are accepted, the usual one
-    first; without it the file says so. Numbers after the last joint are passed over, unless every
-    line has as many as further joints would need: a file of 16 joints is never read as one of 14.
+    `joints`: the number of joints of each frame, or several accepted numbers, the usual one first;
+    by default the file decides. Numbers after the last joint are ignored, unless every line has as
+    many as further joints would need: a file of 16 joints is never read as one of 14.
     Errors: `DataError` naming the file, and the line or array.
     """
-    joints = () if joints is None else (joints,) if isinstance(joints, int) else tuple(joints)
-    if any(number < 1 for number in joints):
-        raise HandPoseError(f"a frame of {min(joints)} joints: at least 1 is needed")
+    counts = () if joints is None else (joints,) if isinstance(joints, int) else tuple(joints)
+    if any(number < 1 for number in counts):
+        raise HandPoseError(f"a frame of {min(counts)} joints: at least 1 is needed")
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST:
@@ -96,12 +95,16 @@ def read(path, joints=None) -> Poses:
         ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    return _parse(content, str(path), joints, zips=True)
+    return _parse(content, str(path), counts, zips=True)
 
 
-def write(path, points, names=None) -> Path:
-    """Writes `points` (N, J, 3), with `names` before them or without, as the community's text:
-    three decimals.
+def write(
+    path: Path | str, points: torch.Tensor | np.ndarray, names: Sequence[str] | None = None
+) -> Path:
+    """Write `points` (N, J, 3) as text with three decimals, with `names` before them if given.
+
+    Errors: `HandPoseError` for another shape, values that are not finite, and another number of
+    names than frames.
     """
     points = torch.as_tensor(points)
     if points.ndim != 3 or points.shape[-1] != 3 or not bool(points.isfinite().all()):
@@ -116,10 +119,10 @@ def write(path, points, names=None) -> Path:
     return storage.write_text(Path(path), "".join(f"{row}\n" for row in rows))
 
 
-# -- kinds ------------------------------------------------------------------------------------
+# --- formats --------------------------------------------------------------------
 
 
-def _parse(content: bytes, where: str, joints, zips: bool) -> Poses:
+def _parse(content: bytes, where: str, joints: tuple[int, ...], zips: bool) -> Poses:
     if content.startswith(b"PK\x03\x04"):
         if not zips:
             raise DataError(
@@ -136,13 +139,14 @@ def _parse(content: bytes, where: str, joints, zips: bool) -> Poses:
 
 
 def _room(content: bytes) -> int:
-    """How many bytes may be unpacked from it."""
+    """Return how many bytes may be decompressed from the content."""
     return min(UNPACKED, RATIO * len(content) + 2**20)
 
 
-def _from_zip(content: bytes, where: str, joints) -> Poses:
-    """The one pose file among the members."""
-    found, left = {}, _room(content)
+def _from_zip(content: bytes, where: str, joints: tuple[int, ...]) -> Poses:
+    """Return the only pose file among the members."""
+    found: dict[str, Poses] = {}
+    left, reason = _room(content), None
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for member in archive.infolist():
@@ -164,7 +168,7 @@ def _from_zip(content: bytes, where: str, joints) -> Poses:
                         inside, f"{where}, {member.filename[:80]!r} in it", joints, zips=False
                     )
                 except DataError as error:
-                    reason = error  # most members are something else; the last reason serves where it was the only one
+                    reason = error  # reported if this is the only member
     except DataError:
         raise
     except BROKEN_ZIP as error:
@@ -175,19 +179,17 @@ def _from_zip(content: bytes, where: str, joints) -> Poses:
         return next(iter(found.values()))
     if found:
         raise DataError(f"{where}: holds several files of poses ({_some(found)}); accepted is one")
-    if len(archive.infolist()) == 1:
+    if len(archive.infolist()) == 1 and reason is not None:
         raise reason
     raise DataError(
         f"{where}: none of its {len(archive.infolist())} files holds poses as text or MATLAB arrays"
     )
 
 
-def _from_arrays(arrays: dict, where: str, joints) -> torch.Tensor:
-    """The one array that can be poses."""
-    fitting, arrays = (
-        {},
-        {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)},
-    )
+def _from_arrays(found: matlab.Arrays, where: str, joints: tuple[int, ...]) -> torch.Tensor:
+    """Return the only array that can be poses."""
+    fitting: dict[str, np.ndarray] = {}
+    arrays = {name: values for name, values in found.items() if isinstance(values, np.ndarray)}
     for name, values in arrays.items():
         if values.ndim == 2 and values.shape[1] % 3 == 0:
             values = values.reshape(len(values), -1, 3)
@@ -212,8 +214,10 @@ def _from_arrays(arrays: dict, where: str, joints) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
-def _from_text(content: bytes, where: str, joints) -> Poses:
-    flat, counts, lines, names, stops = array("d"), array("q"), array("q"), [], {}
+def _from_text(content: bytes, where: str, joints: tuple[int, ...]) -> Poses:
+    flat, counts, lines = array("d"), array("q"), array("q")
+    names: list[str] = []
+    stops: dict[int, str] = {}
     for number, line in enumerate(io.BytesIO(content), start=1):
         if len(line) > LINE:
             raise DataError(
@@ -232,7 +236,7 @@ def _from_text(content: bytes, where: str, joints) -> Poses:
         before = len(flat)
         try:
             flat.extend(map(float, fields))
-        except ValueError:  # a field that is no number ends the row; what stood before it is in
+        except ValueError:  # a field that is not a number ends the row; those before it are kept
             stops[len(counts)] = fields[len(flat) - before]
         counts.append(len(flat) - before)
         lines.append(number)
@@ -262,9 +266,16 @@ def _from_text(content: bytes, where: str, joints) -> Poses:
     )
 
 
-def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
-    """The numbers (N, 3 J) of the joints, or (N, 1 + 3 J) if each line begins with the number of
-    its frame.
+def _table(
+    flat: np.ndarray,
+    counts: np.ndarray,
+    lines: array,
+    stops: dict[int, str],
+    where: str,
+    joints: tuple[int, ...],
+) -> np.ndarray:
+    """Return the numbers (N, 3 J) of the joints, or (N, 1 + 3 J) if each line begins with the
+    number of its frame.
     """
     starts = counts.cumsum() - counts
     odd = np.flatnonzero(counts != counts[0])
@@ -308,14 +319,14 @@ def _table(flat, counts, lines, stops, where, joints) -> np.ndarray:
 
 
 def _counts_up(first: np.ndarray) -> bool:
-    """Whether the first numbers of the lines are whole and rise by one: the numbers of the frames,
-    not a coordinate.
+    """Return whether the first numbers of the lines are whole and rise by one: frame numbers, not
+    coordinates.
     """
     return len(first) > 1 and float(first[0]).is_integer() and bool((np.diff(first) == 1).all())
 
 
-def _is_count(flat, counts, names) -> bool:
-    """Whether the first line is the number of the lines that follow, as in MSRA's label files."""
+def _is_count(flat: array, counts: array, names: list[str]) -> bool:
+    """Return whether the first line is the number of lines that follow, as in MSRA's labels."""
     return len(counts) > 1 and not names and counts[0] == 1 and flat[0] == len(counts) - 1
 
 
@@ -326,12 +337,12 @@ def _number(field: str) -> float | None:
         return None
 
 
-def _either(joints) -> str:
+def _either(joints: tuple[int, ...]) -> str:
     return " or ".join(map(str, joints)) or "J"
 
 
-def _some(names) -> str:
-    """Names from a file, a few of them and each short: they may be anything."""
+def _some(names: Iterable[str]) -> str:
+    """Return a few names of a file, each shortened: files may contain any names."""
     names = sorted(
         name if name.isprintable() and len(name) < 80 else f"{name[:40]!r}…" for name in names
     )

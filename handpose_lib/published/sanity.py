@@ -1,35 +1,37 @@
-"""What is wrong with a prediction file? Questions that can be answered from numbers alone.
+"""Sanity checks of a prediction file that need nothing but its numbers.
 
-Each function takes joints in mm (or numbers as they stand in a file) and returns a sentence, or
-None where nothing smells. A smell is no proof: it says what to look at before a figure is believed.
+Each function takes joints in mm (or the numbers of a file) and returns a warning in one sentence,
+or None. A warning is no proof of an error; it states what to check before a score is trusted.
 """
+
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from handpose_lib.evaluation import metrics
 
 SAME_MM = 0.05
-"""Coordinates this near are the same: files round pixels to three decimals or six digits, at most
-0.03 mm.
+"""Coordinates that differ by at most this are equal: files round pixels to three decimals or six
+digits, which is at most 0.03 mm.
 """
 BATCHES = (8, 16, 32, 64, 128, 256)
+"""Usual batch sizes: a program that drops the last, incomplete batch leaves out frames."""
 REACH = 3
-"""Frames by which an order is tried to be off, to either side."""
+"""Shifts of the order that are tried, in frames, in both directions."""
 BLOCK = 250
-"""Frames of the stretches in which the order is looked at: long enough for a hand to move more than
-methods err.
-"""
+"""The order is checked in blocks of so many frames: a hand then moves more than methods err."""
 MARGIN = 0.9
-"""A shifted order must bring the error at least down to this share of the unshifted one to count.
-"""
+"""A shift counts if it reduces the error at least to this share."""
 TOO_FAR_MM = 100.0
-"""A hand's length is twice as much: a mean error above it comes from another space, camera, unit or
-order of joints.
+"""Half the length of a hand: a larger mean error comes from another space, camera, unit or order of
+joints.
 """
 
 
-def frame_count(found: int, wanted: int, parts=None, by_name=False) -> str | None:
-    """A number of frames that does not fit, and what may explain it.
+def frame_count(
+    found: int, wanted: int, parts: Mapping[str, int] | None = None, by_name: bool = False
+) -> str | None:
+    """Return a warning if the number of frames is wrong, with a possible reason.
 
     `parts`: name → frames of parts of the test set. `by_name`: the frames are matched by their
     image names.
@@ -48,7 +50,7 @@ def frame_count(found: int, wanted: int, parts=None, by_name=False) -> str | Non
 
 
 def space(expected: str, found: str) -> str | None:
-    """Another kind of numbers than this data set's files hold by custom."""
+    """Return a warning if a file holds other coordinates than usual for its data set."""
     if expected == found:
         return None
     return (
@@ -58,32 +60,38 @@ def space(expected: str, found: str) -> str | None:
     )
 
 
-def same_frames(predicted, other, name: str) -> str | None:
-    """Frames that are those of another file. `predicted`, `other`: (N, J, 3) mm."""
+def same_frames(predicted: torch.Tensor, other: torch.Tensor, name: str) -> str | None:
+    """Return a warning if frames equal those of another file; both (N, J, 3) mm."""
     same = ((predicted - other).abs() <= SAME_MM).flatten(1).all(1)
     return (
         f"{int(same.sum()):,} of {len(same):,} frames are those of {name}" if same.any() else None
     )
 
 
-def equal_to_labels(predicted, labels, names) -> str | None:
-    """Joints that are the label's in every frame: given to the method, not predicted. Both
-    (N, J, 3) mm.
+def equal_to_labels(
+    predicted: torch.Tensor, labels: torch.Tensor, names: Sequence[str]
+) -> str | None:
+    """Return a warning if joints equal the label in every frame: they may have been input.
+
+    `predicted`, `labels`: (N, J, 3) mm; `names`: of the joints.
     """
     given = ((predicted - labels).abs() <= SAME_MM).all(-1).all(0)
     if not given.any():
         return None
-    joints = ", ".join(names[i] for i in given.nonzero().flatten().tolist())
+    joints = ", ".join(name for name, equal in zip(names, given.tolist()) if equal)
     return (
         f"equal to the label in every frame: {'every joint' if given.all() else joints}. Was it"
         " given to the method?"
     )
 
 
-def order(predicted, labels, reach: int = REACH, block: int = BLOCK) -> str | None:
-    """Frames that fit their neighbours' labels better than their own. Both (N, J, 3) mm.
+def order(
+    predicted: torch.Tensor, labels: torch.Tensor, reach: int = REACH, block: int = BLOCK
+) -> str | None:
+    """Return a warning if frames fit their neighbours' labels better than their own.
 
-    Looked at in stretches of `block` frames, since one lost frame shifts only what comes after it.
+    `predicted`, `labels`: (N, J, 3) mm. Blocks of `block` frames are checked, because one lost
+    frame shifts only the frames after it.
     """
     count = len(labels)
     if count < 4 * reach:
@@ -101,9 +109,8 @@ def order(predicted, labels, reach: int = REACH, block: int = BLOCK) -> str | No
         return None
     most = max({shift for _, shift in off}, key=lambda s: sum(shift == s for _, shift in off))
     gain = (errors[0] - errors[most]).nan_to_num()
-    first = int(
-        gain.flip(0).cumsum(0).flip(0).argmax()
-    )  # the frame from which on the shift gains most
+    # The shift helps most from this frame on.
+    first = int(gain.flip(0).cumsum(0).flip(0).argmax())
     own, moved = (error[first:].nanmean().item() for error in (errors[0], errors[most]))
     where = "from the first frame on" if first <= block // 2 else f"from about frame {first:,} on"
     return (
@@ -112,9 +119,10 @@ def order(predicted, labels, reach: int = REACH, block: int = BLOCK) -> str | No
     )
 
 
-def image_names(found, wanted) -> str | None:
-    """Image names that are not those of the test list; compared from their ends, as some lists omit
-    folders.
+def image_names(found: Sequence[str] | None, wanted: Sequence[str] | None) -> str | None:
+    """Return a warning if image names differ from the test list.
+
+    They are compared from their ends, as some lists omit folders.
     """
     for number, (one, other) in enumerate(zip(found or (), wanted or ())):
         if not (f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")):
@@ -125,9 +133,10 @@ def image_names(found, wanted) -> str | None:
     return None
 
 
-def without_depth(predicted) -> str | None:
-    """Frames with a joint that is not in front of the camera: often zeros where nothing was
-    predicted. (N, J, 3) mm.
+def without_depth(predicted: torch.Tensor) -> str | None:
+    """Return a warning if joints (N, J, 3) mm are not in front of the camera.
+
+    Often these are zeros in frames without a prediction.
     """
     count = int((predicted[..., 2] <= 0).any(1).sum())
     return (
@@ -138,7 +147,7 @@ def without_depth(predicted) -> str | None:
 
 
 def too_far(error_mm: float, limit: float = TOO_FAR_MM) -> str | None:
-    """A mean error that no prediction of the right thing has."""
+    """Return a warning if the mean error is larger than any method's."""
     if error_mm <= limit:
         return None
     return (
@@ -147,9 +156,10 @@ def too_far(error_mm: float, limit: float = TOO_FAR_MM) -> str | None:
     )
 
 
-def _shifted(predicted, labels, shift: int):
-    """(N,) error of each frame's prediction against the label `shift` frames before it; NaN where
-    there is none.
+def _shifted(predicted: torch.Tensor, labels: torch.Tensor, shift: int) -> torch.Tensor:
+    """Return (N,), the error of each prediction relative to the label `shift` frames earlier.
+
+    It is NaN where there is no such label.
     """
     count = len(labels)
     errors = torch.full((count,), torch.nan, dtype=torch.float64)

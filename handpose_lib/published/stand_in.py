@@ -1,11 +1,10 @@
-"""Files like those of the literature, from synthetic joints and invented methods, for when the real
-ones are not there.
+"""Imitations of published files, made from synthetic joints, for use without the real ones.
 
-The methods are no networks: they are the true joints with errors of a made-up kind. What is
-computed from them shows how the computation goes, and nothing about any paper. Each carries the
-word "imitation" in its name.
+The methods are not networks but the true joints with artificial errors. They demonstrate the
+computation and say nothing about any paper. Each has the word "imitation" in its name.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,22 +17,25 @@ from handpose_lib.io import matlab
 from handpose_lib.published import BENCHMARKS, Benchmark, files
 
 METHODS = {"imitation A": (4.0, 0.01), "imitation B": (5.0, 0.04), "imitation C": (6.0, 0.0)}
-"""Method → standard deviation in mm of its errors along each axis, and share of its frames with a
-lost hand.
+"""Method → standard deviation in mm of its errors along each axis, and share of frames in which it
+loses the hand.
 """
 NEW = 1.7
-"""So much larger are errors in the last part of a set, as on hands that a network has not seen."""
+"""Factor of the errors in the last part of a set, as on hands without training frames."""
 
 
 def write(
-    folder, name: str, joints: torch.Tensor, parts: dict | None = None, seed: int = 0
+    folder: Path | str,
+    name: str,
+    joints: torch.Tensor,
+    parts: Mapping[str, int] | None = None,
+    seed: int = 0,
 ) -> Benchmark:
-    """Writes labels and predictions in the formats of the set `name`; returns the benchmark that
-    reads them.
+    """Write labels and predictions in the formats of the set `name`; return their benchmark.
 
-    `joints` (N, J, 3) mm in the camera frame, synthetic. `parts`: name → number of frames, in their
-    order. Hands: text in pixels, with names and a trailing field, and points in space with tabs.
-    ITOP: MATLAB arrays in metres.
+    `joints`: (N, J, 3) mm in the camera frame, synthetic. `parts`: name → number of frames, in
+    their order. Hands: text in pixels, with names and a trailing field, and points in space with
+    tabs. ITOP: MATLAB arrays in metres. Errors: `HandPoseError` for an unknown set.
     """
     benchmark = BENCHMARKS[one_of("benchmark", name, BENCHMARKS)]
     folder, parts = Path(folder) / name, parts or {}
@@ -52,7 +54,8 @@ def write(
         results={method: f"{name}/{method.replace(' ', '_')}{suffix}" for method in METHODS},
     )
     (folder / "list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    for number, (method, file) in enumerate({None: made.labels, **made.results}.items()):
+    written: dict[str | None, str] = {None: f"{name}/labels{suffix}", **made.results}
+    for number, (method, file) in enumerate(written.items()):
         points = (
             joints
             if method is None
@@ -80,9 +83,17 @@ def write(
     return made
 
 
-def _predicted(joints, benchmark, parts, spread, lost, seed):
-    """True joints with errors: larger the farther a joint is from the root, larger in the last
-    part, sometimes elsewhere.
+def _predicted(
+    joints: torch.Tensor,
+    benchmark: Benchmark,
+    parts: Mapping[str, int],
+    spread: float,
+    lost: float,
+    seed: int,
+) -> torch.Tensor:
+    """Return the true joints with errors that grow with the distance from the root.
+
+    They are larger in the last part. In a share of the frames the whole hand is displaced.
     """
     draw = torch.Generator().manual_seed(seed)
     reach = torch.tensor(
@@ -93,9 +104,8 @@ def _predicted(joints, benchmark, parts, spread, lost, seed):
         size[-list(parts.values())[-1] :] *= NEW
     size = size * (10 if benchmark.skeleton == "itop15" else 1)
     noise = torch.randn(joints.shape, generator=draw, dtype=joints.dtype)
-    noise = (
-        noise + noise.roll(1, 0) + noise.roll(-1, 0)
-    ) / 3**0.5  # errors of neighbouring frames are alike
+    # Errors of neighbouring frames are similar.
+    noise = (noise + noise.roll(1, 0) + noise.roll(-1, 0)) / 3**0.5
     away = torch.rand(len(joints), 1, 1, generator=draw, dtype=joints.dtype) < lost
     return (
         joints

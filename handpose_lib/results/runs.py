@@ -100,7 +100,7 @@ class Run:
     out: Path | str | None = None
     weights: str = "half"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.frames is not None:
             one_of("source of frames", self.frames, FRAMES)
         one_of("kind of weights to keep", self.weights, WEIGHTS)

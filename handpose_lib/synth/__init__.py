@@ -12,8 +12,8 @@ from handpose_lib.synth.generator import (
     WIDE,
     WIDE_VIEW,
     Distribution,
-    Setup,
     Rendered,
+    Setup,
     frames,
 )
 from handpose_lib.synth.hands import hand, poses
@@ -26,8 +26,8 @@ __all__ = [
     "WIDE",
     "WIDE_VIEW",
     "Distribution",
-    "Setup",
     "Rendered",
+    "Setup",
     "frames",
     "hand",
     "poses",

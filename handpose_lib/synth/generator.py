@@ -352,7 +352,7 @@ def _posed(
         girth=draw.between("forearm girth", d.forearm_girth),
         wrist=wrist,
     )
-    return _moved(posed, _position(draw, imitated, d) - posed.joints("msra21").mean(1)), side
+    return posed.moved(_position(draw, imitated, d) - posed.joints("msra21").mean(1)), side
 
 
 def _angles(draw: _Draws, d: Distribution, person, gesture: str | None) -> Tensor:
@@ -381,11 +381,6 @@ def _position(draw: _Draws, imitated: Setup, d: Distribution) -> Tensor:
         room = (z * size / (2 * focal) - 100).clamp_min(0)
         place.append(z * (size / 2 - middle) / focal + stray[:, i] * room)
     return torch.stack([*place, z], dim=-1)
-
-
-def _moved(posed: Hand, shift: Tensor) -> Hand:
-    spheres = torch.cat([posed.spheres[..., :3] + shift[:, None], posed.spheres[..., 3:]], dim=-1)
-    return replace(posed, spheres=spheres, keypoints=posed.keypoints + shift[:, None])
 
 
 # --- What is around it --------------------------------------------------------

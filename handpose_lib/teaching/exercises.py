@@ -141,7 +141,7 @@ def parse(notebook: dict, name: str, part: str = "") -> Chapter:
     return Chapter(name, part, title, minutes, tuple(found), notebook)
 
 
-# -- inside -----------------------------------------------------------------------------------
+# --- internals ------------------------------------------------------------------
 
 
 def _file(page: str) -> Path:
@@ -149,7 +149,9 @@ def _file(page: str) -> Path:
 
 
 def _asked(text: str, section: str, cell: dict) -> dict:
-    title, label = re.match(r"```\{exercise(?:-start)?\} *(.*)\n:label: *(\S+)", text).groups()
+    found = re.match(r"```\{exercise(?:-start)?\} *(.*)\n:label: *(\S+)", text)
+    assert found, "the pattern by which `parse` finds exercises"
+    title, label = found.groups()
     metadata = cell.get("metadata", {})
     return {
         "label": label,
@@ -177,7 +179,7 @@ def _exercise(chapter: str, asked: dict | None, answer, solution: list[str] | No
         name=call.args[0].value,
         answer=cell,
         stub=_before(source, call),
-        check=ast.get_source_segment(source, call),
+        check=ast.get_source_segment(source, call) or "",
         solution=next(
             (_before(text, required) for text in solution if (required := _call(text, "require"))),
             "",

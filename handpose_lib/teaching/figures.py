@@ -1,46 +1,56 @@
-"""The book's pictures, drawn with matplotlib: depth, skeletons, points, heat maps, curves.
+"""The book's figures, drawn with matplotlib: depth, skeletons, points, heat maps, curves.
 
-Every function takes tensors and draws on `axes`, or on a new figure when none are given; grids of
-pictures make their own figure. What comes back is the Axes (the Figure for grids), so that a
-chapter can go on drawing.
+Every function takes tensors and draws on `axes`, or on a new figure without them; grids of pictures
+make their own figure. They return the Axes (the Figure for grids), on which a chapter can continue
+to draw.
 
-Fonts are large enough to read in a column of text, the colours are those of Okabe and Ito, which
-survive colour-blindness, and the background is opaque white, so that a picture stays readable on
-a dark page. Call `style()` once in a notebook for the fonts and colours, its own plots included.
+Fonts are large enough to read in a column of text. The colours are those of Okabe and Ito, which
+colour-blind readers can distinguish. The background is opaque white, so that a figure remains
+readable on a dark page. Call `style()` once in a notebook to use these fonts and colours in all of
+its plots.
 
-Each function also describes its picture in a sentence: `alt(figure)`. In the book the text for
-people who cannot see the picture stands in the metadata of the notebook cell, where MyST-NB reads
-it: `{"mystnb": {"image": {"alt": "…"}}}`; a sentence written for the cell can say what matters
-there, and the one from here is a start.
+Each function also describes its figure in a sentence: `alt(figure)`. In the book, the alternative
+text of a figure is in the metadata of the notebook cell, where MyST-NB reads it:
+`{"mystnb": {"image": {"alt": "…"}}}`. The sentence from here is a starting point for it.
 """
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from handpose_lib import camera as cameras
+from handpose_lib.camera import Camera
 from handpose_lib.errors import HandPoseError
-from handpose_lib.skeleton import SHADES
+from handpose_lib.skeleton import SHADES, Skeleton
 
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+Values = torch.Tensor | np.ndarray | Sequence[Any]
+"""Numbers that become a tensor."""
+
+# The colours of Okabe and Ito.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000",
     "#E69F00",
     "#56B4E9",
     "#009E73",
-    "#F0E442",
     "#0072B2",
     "#D55E00",
     "#CC79A7",
-)  # Okabe and Ito
+)
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 DASHES = ("-", "--", "-.", ":")  # a second cue beside the colour
 FINGERS = {"thumb": VERMILION, "index": GREEN, "middle": ORANGE, "ring": SKY, "little": PURPLE}
 PALM = "#404040"
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "savefig.facecolor": "white",
@@ -57,58 +67,58 @@ STYLE = {
     "lines.linewidth": 2,
     "legend.frameon": False,
     "image.interpolation": "nearest",
-    "axes.prop_cycle": plt.cycler(color=CYCLE),
+    "axes.prop_cycle": cycler(color=CYCLE),
 }
 
 
 def style() -> None:
-    """Give every later matplotlib figure of this notebook the look of the book."""
-    plt.rcParams.update(STYLE)
+    """Give every later matplotlib figure of this notebook the style of the book."""
+    plt.style.use(STYLE)
 
 
-def alt(figure) -> str:
-    """A sentence that describes the figure, put together by the functions that drew it."""
-    return figure.get_label()
+def alt(figure: Figure) -> str:
+    """Return a sentence that describes the figure, from the functions that drew it."""
+    return str(figure.get_label())
 
 
-def colours(skeleton) -> list[str]:
-    """One colour per joint, by finger (or limb), safe for colour-blind readers."""
+def colours(skeleton: Skeleton) -> list[str]:
+    """Return one colour per joint, by finger (or limb), safe for colour-blind readers."""
     family = {shade: FINGERS[finger] for finger, shades in SHADES.items() for shade in shades}
-    return [family.get(tuple(colour), PALM) for colour in skeleton.colours]
+    return [family.get(colour, PALM) for colour in skeleton.colours]
 
 
-# -- depth ------------------------------------------------------------------------------------
+# --- depth ----------------------------------------------------------------------
 
 
 def depth_image(
-    depth,
-    camera=None,
-    joints=None,
-    skeleton=None,
-    predicted=None,
-    axes=None,
-    title="",
-    zoom=None,
-    near=None,
-    far=None,
-    colour_bar=False,
-):
-    """A depth image in grey: the nearer the lighter, white where nothing was measured.
+    depth: Values,
+    camera: Camera | None = None,
+    joints: Values | None = None,
+    skeleton: Skeleton | None = None,
+    predicted: Values | None = None,
+    axes: Axes | None = None,
+    title: str = "",
+    zoom: int | None = None,
+    near: float | None = None,
+    far: float | None = None,
+    colour_bar: bool = False,
+) -> Axes:
+    """Draw a depth image in grey: near is light, and white means that nothing was measured.
 
-    `depth` (H, W) mm; `joints` (J, 3) mm, drawn with full lines, and `predicted` (J, 3) mm, with
+    `depth`: (H, W) mm. `joints` (J, 3) mm, drawn with solid lines, and `predicted` (J, 3) mm, with
     dashed lines and open circles, need `camera` and `skeleton`. `zoom`: show only the measured
-    pixels and this many around them. `near`, `far` (mm) fix the ends of the grey scale.
+    pixels and this many around them. `near`, `far`: mm, the ends of the grey scale. Errors:
+    `HandPoseError` for other shapes, and joints without camera or skeleton.
     """
     axes = _axes(axes, (4.6, 3.6))
     depth = _array(depth, 2, "depth")
     measured = depth > 0
-    values = depth[measured] if measured.any() else depth.new_zeros(1)
+    values = depth[measured] if bool(measured.any()) else depth.new_zeros(1)
     near = float(values.min()) if near is None else near
     far = float(values.max()) if far is None else far
     span = max(far - near, 1.0)
     image = torch.where(measured, depth, torch.full_like(depth, math.nan))
-    # The scale ends before white and before black: background and skeleton stay apart from the
-    # hand.
+    # The scale ends before white and before black, which are for background and skeleton.
     picture = axes.imshow(
         image.numpy(), cmap="gray_r", vmin=near - 0.25 * span, vmax=far + 0.6 * span
     )
@@ -119,13 +129,10 @@ def depth_image(
     axes.spines[:].set_visible(False)
     for points, kind in ((joints, "full"), (predicted, "dashed")):
         if points is not None:
-            _needs(
-                camera is not None and skeleton is not None,
-                "joints on a depth image need camera and skeleton",
-            )
-            bones(
-                cameras.xyz_to_uvd(_array(points, 2, "joints"), camera)[:, :2], skeleton, axes, kind
-            )
+            if camera is None or skeleton is None:
+                raise HandPoseError("joints on a depth image need camera and skeleton")
+            uv = cameras.xyz_to_uvd(_array(points, 2, "joints"), camera)[:, :2]
+            bones(uv, skeleton, axes, kind)
     height, width = depth.shape
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     if zoom is not None and measured.any():
@@ -141,20 +148,20 @@ def depth_image(
 
 
 def depth_grid(
-    depths,
-    camera=None,
-    joints=None,
-    skeleton=None,
-    predicted=None,
-    titles=None,
-    columns=4,
-    zoom=None,
-    size=2.1,
-):
-    """Many depth images, row by row. `depths` (N, H, W), `joints` and `predicted` (N, J, 3) or
-    None.
+    depths: Sequence[torch.Tensor] | torch.Tensor,
+    camera: Camera | None = None,
+    joints: Sequence[torch.Tensor] | torch.Tensor | None = None,
+    skeleton: Skeleton | None = None,
+    predicted: Sequence[torch.Tensor] | torch.Tensor | None = None,
+    titles: Sequence[str] | None = None,
+    columns: int = 4,
+    zoom: int | None = None,
+    size: float = 2.1,
+) -> Figure:
+    """Draw many depth images, row by row, and return the Figure.
 
-    `camera` is one for all; `size` is the width of one picture in inches. Returns the Figure.
+    `depths`: (N, H, W) mm; `joints` and `predicted`: (N, J, 3) mm or None. All share one `camera`.
+    `size`: width of one picture in inches.
     """
     depths = [*depths]
     _needs(len(depths) > 0, "a grid of pictures needs at least one")
@@ -178,18 +185,22 @@ def depth_grid(
     return figure
 
 
-def bones(points, skeleton, axes, kind="full"):
-    """A skeleton of points (J, 2) or (J, 3), in the coordinates of `axes`; kind 'full' or 'dashed'."""
+def bones(points: Values, skeleton: Skeleton, axes: Any, kind: str = "full") -> Any:
+    """Draw a skeleton on `axes`, 2D or 3D, and return them.
+
+    `points`: (J, 2) or (J, 3) in the coordinates of `axes`; `kind`: 'full' or 'dashed'. Errors:
+    `HandPoseError` for another number of joints than the skeleton has.
+    """
     points = _array(points, 2, "joints")
     _needs(
         len(points) == len(skeleton),
         f"{len(points)} joints for {skeleton.name}, which has {len(skeleton)}",
     )
     child, parent = (list(side) for side in zip(*skeleton.bones))
-    segments = torch.stack((points[parent], points[child]), 1).numpy()  # (bones, 2, 2 or 3)
+    segments = [*torch.stack((points[parent], points[child]), 1).numpy()]  # each (2, 2 or 3)
     lines = LineCollection if points.shape[1] == 2 else Line3DCollection
     paint, full = colours(skeleton), kind == "full"
-    if full:  # a white casing keeps bones apart from the grey of the hand
+    if full:  # a white outline separates bones from the grey of the hand
         axes.add_collection(
             lines(segments, colors="white", linewidths=4, capstyle="round", zorder=3), autolim=False
         )
@@ -216,16 +227,25 @@ def bones(points, skeleton, axes, kind="full"):
     return axes
 
 
-# -- points -----------------------------------------------------------------------------------
+# --- points ---------------------------------------------------------------------
+
+# matplotlib has no type hints for 3D axes.
 
 
 def point_cloud(
-    points, joints=None, skeleton=None, axes=None, title="", colour=BLUE, view=(12, -70), size=1.5
-):
-    """Points (N, 3) mm in space, upright and seen from near the camera; `axes` must be 3D when
-    given.
+    points: Values,
+    joints: Values | None = None,
+    skeleton: Skeleton | None = None,
+    axes: Any = None,
+    title: str = "",
+    colour: str = BLUE,
+    view: tuple[float, float] = (12, -70),
+    size: float = 1.5,
+) -> Any:
+    """Draw points (N, 3) mm in space, upright and seen from near the camera; return the 3D axes.
 
-    `view`: elevation and azimuth in degrees, (0, −90) is the camera's own view.
+    `axes`: 3D, or None for a new figure. `view`: elevation and azimuth in degrees, (0, −90) is the
+    camera's own view. Errors: `HandPoseError` for joints without a skeleton.
     """
     if axes is None:
         axes = plt.figure(figsize=(4.6, 4.4)).add_subplot(projection="3d")
@@ -238,14 +258,14 @@ def point_cloud(
         linewidths=0,
     )
     if joints is not None:
-        _needs(skeleton is not None, "joints in a point cloud need a skeleton")
+        if skeleton is None:
+            raise HandPoseError("joints in a point cloud need a skeleton")
         shown.append(_upright(_array(joints, 2, "joints")))
         bones(shown[1], skeleton, axes)
     everything = torch.cat(shown)
     low, high = everything.amin(0), everything.amax(0)
-    side = (high - low).clamp_min(
-        (high - low).max().clamp_min(1) / 2
-    )  # a flat hand gets a box with room for its ticks
+    # The box of a flat hand is wide enough for its ticks.
+    side = (high - low).clamp_min((high - low).max().clamp_min(1) / 2)
     middle = (low + high) / 2
     limits = torch.stack((middle - side / 2, middle + side / 2), 1).tolist()
     axes.set_box_aspect(side.tolist(), zoom=0.8)
@@ -265,17 +285,18 @@ def point_cloud(
     )
 
 
-def voxels(volume, axes=None, title="", view=(14, -62)):
-    """The voxels of `volume` (D, H, W) of 0 and 1, stored [z][y][x], upright and seen from near the
-    camera; near ones are lighter.
+def voxels(
+    volume: Values, axes: Any = None, title: str = "", view: tuple[float, float] = (14, -62)
+) -> Any:
+    """Draw the filled voxels of `volume`, upright and seen from near the camera.
 
-    `axes` must be 3D when given; `view` as of `point_cloud`.
+    `volume`: (D, H, W) of 0 and 1, stored [z][y][x]; near voxels are lighter. `axes` and `view`: as
+    in `point_cloud`. Returns the 3D axes.
     """
     if axes is None:
         axes = plt.figure(figsize=(4.6, 4.4)).add_subplot(projection="3d")
-    filled = (
-        _array(volume, 3, "volume").permute(2, 0, 1).flip(2) > 0
-    )  # x to the right, z away, −y up
+    # x to the right, z away, −y up
+    filled = _array(volume, 3, "volume").permute(2, 0, 1).flip(2) > 0
     faces, at = _faces(filled)
     away = at[:, 1] - at[:, 1].min() if len(at) else at[:, 1]
     paint = plt.get_cmap("cividis_r")(
@@ -310,9 +331,10 @@ def voxels(volume, axes=None, title="", view=(14, -62)):
     return _described(axes, f"{int(filled.sum())} filled voxels of {filled.numel()}")
 
 
-def _faces(filled):
-    """The sides of the true cells of (X, Y, Z) that border on an empty one: corners (F, 4, 3), and
-    the cells (F, 3).
+def _faces(filled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sides of the filled cells (X, Y, Z) next to an empty one.
+
+    Corners are (F, 4, 3), their cells (F, 3).
     """
     padded, sides = torch.nn.functional.pad(filled, (1,) * 6), []
     square = torch.tensor(((0, 0), (1, 0), (1, 1), (0, 1)))
@@ -321,18 +343,29 @@ def _faces(filled):
             beyond = padded.roll(1 - 2 * side, axis)[1:-1, 1:-1, 1:-1]
             at = (filled & ~beyond).nonzero()
             corner = torch.full((4, 3), side)
+            # counter-clockwise, seen from outside
             corner[:, (axis + 1) % 3], corner[:, (axis + 2) % 3] = (
                 square if side else square.flip(0)
-            ).T  # seen from outside
+            ).T
             sides.append((at[:, None] + corner, at))
-    return tuple(torch.cat(parts) for parts in zip(*sides))
+    corners, cells = (torch.cat(parts) for parts in zip(*sides))
+    return corners, cells
 
 
-# -- what networks see and say ----------------------------------------------------------------
+# --- inputs and outputs of networks ---------------------------------------------
 
 
-def heat_maps(heat, image=None, names=None, columns=5, size=1.9):
-    """Heat maps (J, h, w), one picture per joint, over the network's `image` (S, S) in [−1, 1]."""
+def heat_maps(
+    heat: Values,
+    image: torch.Tensor | None = None,
+    names: Sequence[str] | None = None,
+    columns: int = 5,
+    size: float = 1.9,
+) -> Figure:
+    """Draw heat maps (J, h, w), one picture per joint, over the network's `image` (S, S).
+
+    The image is in [−1, 1]. `size`: width of one picture in inches. Returns the Figure.
+    """
     heat = _array(heat, 3, "heat maps")
     figure, grid = _grid(len(heat), columns, size)
     for number, axes in enumerate(grid):
@@ -349,12 +382,21 @@ def heat_maps(heat, image=None, names=None, columns=5, size=1.9):
     return figure
 
 
-def offset_field(offsets, image=None, weight=None, axes=None, title="", step=2, scale=1.0):
-    """Arrows from pixels towards a joint, over the network's `image` (S, S) in [−1, 1].
+def offset_field(
+    offsets: Values,
+    image: torch.Tensor | None = None,
+    weight: Values | None = None,
+    axes: Axes | None = None,
+    title: str = "",
+    step: int = 2,
+    scale: float = 1.0,
+) -> Axes:
+    """Draw arrows from pixels towards a joint, over the network's `image` (S, S) in [−1, 1].
 
-    `offsets` (2 or 3, h, w) in normalised coordinates of the cube; a third component, towards or
-    away from the camera, colours the arrows. `weight` (h, w): arrows only where it is above 0.
-    `step`: one arrow every so many pixels. `scale`: the arrows are drawn this many times as long.
+    `offsets`: (2 or 3, h, w) in normalised coordinates of the cube; a third component, towards or
+    away from the camera, colours the arrows. `weight`: (h, w), arrows only where it is above 0.
+    `step`: distance between arrows in pixels. `scale`: factor of the length of the arrows. Errors:
+    `HandPoseError` for other shapes.
     """
     offsets = _array(offsets, 3, "offsets")
     _needs(
@@ -364,9 +406,8 @@ def offset_field(offsets, image=None, weight=None, axes=None, title="", step=2, 
     axes = _axes(axes, (4.2, 4.0))
     _crop(axes, image)
     height, width = offsets.shape[1:]
-    x = (
-        torch.arange(width) + 0.5
-    ) * 2 / width - 1  # pixel k of a crop lies at (k + 1/2) 2 / size − 1
+    # Pixel k of a crop lies at (k + 1/2) 2 / size − 1.
+    x = (torch.arange(width) + 0.5) * 2 / width - 1
     y = (torch.arange(height) + 0.5) * 2 / height - 1
     chosen = torch.zeros(height, width, dtype=torch.bool)
     chosen[step // 2 :: step, step // 2 :: step] = True
@@ -374,7 +415,7 @@ def offset_field(offsets, image=None, weight=None, axes=None, title="", step=2, 
         chosen &= _array(weight, 2, "weight") > 0
     v, u = chosen.nonzero().T
     dx, dy = offsets[0, v, u] * scale, offsets[1, v, u] * scale
-    arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.006}
+    arrows: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.006}
     if len(offsets) == 3:
         quiver = axes.quiver(
             x[u].numpy(),
@@ -392,14 +433,21 @@ def offset_field(offsets, image=None, weight=None, axes=None, title="", step=2, 
     return _described(axes, "field of offsets: arrows from pixels of the crop towards a joint")
 
 
-# -- curves and bars --------------------------------------------------------------------------
+# --- curves and bars ------------------------------------------------------------
 
 
-def success_curve(rates, thresholds, by="worst", axes=None, title=""):
-    """Success rates over thresholds. `rates`: one (T,) tensor, or name → (T,), shares in [0, 1].
+def success_curve(
+    rates: Values | Mapping[str, Values],
+    thresholds: Values,
+    by: str = "worst",
+    axes: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """Draw success rates over thresholds: one curve (T,), or name → (T,), shares in [0, 1].
 
-    `by`: 'worst' or 'mean', which joint error judged a frame; it is written on the axis, because
-    the two curves differ and share a name in the literature.
+    `by`: 'worst' or 'mean', the joint error that decides about a frame. It is part of the label of
+    the axis, because the literature uses one name for these two curves. Errors: `HandPoseError` for
+    another `by`.
     """
     axes = _axes(axes, (5.4, 3.6))
     _needs(by in ("worst", "mean"), f"success judged by {by!r}: accepted are 'worst' and 'mean'")
@@ -418,10 +466,13 @@ def success_curve(rates, thresholds, by="worst", axes=None, title=""):
     return _described(axes, f"success rate over the threshold, judged by the {by} joint error")
 
 
-def joint_bars(errors, names, axes=None, title=""):
-    """Mean error of each joint. `errors`: one (J,) tensor in mm, or name → (J,); `names` of the
-    joints.
-    """
+def joint_bars(
+    errors: Values | Mapping[str, Values],
+    names: Sequence[str],
+    axes: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """Draw the mean error of each joint, (J,) mm, or name → (J,); `names` are the joints'."""
     axes = _axes(axes, (max(5.4, 0.38 * len(names)), 3.6))
     entries = _named(errors)
     width = 0.8 / len(entries)
@@ -436,9 +487,8 @@ def joint_bars(errors, names, axes=None, title=""):
             hatch=("", "//", "..", "xx")[number % 4],
             edgecolor="white",
         )
-    axes.set_title(
-        title, pad=30 if len(entries) > 1 else None
-    )  # the legend stands between it and the bars
+    # The legend is between the title and the bars.
+    axes.set_title(title, pad=30 if len(entries) > 1 else None)
     axes.set(ylabel="mean error (mm)")
     axes.set_xticks(
         range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=10
@@ -450,10 +500,17 @@ def joint_bars(errors, names, axes=None, title=""):
 
 
 def training_curve(
-    curves, baselines=None, axes=None, title="", x="epoch", y="error (mm)", logarithmic=False
-):
-    """Values over epochs. `curves`: name → values; `baselines`: name → one value, a grey dashed
-    line.
+    curves: Values | Mapping[str, Values],
+    baselines: Mapping[str, float] | None = None,
+    axes: Axes | None = None,
+    title: str = "",
+    x: str = "epoch",
+    y: str = "error (mm)",
+    logarithmic: bool = False,
+) -> Axes:
+    """Draw values over epochs.
+
+    `curves`: name → values; `baselines`: name → one value, drawn as a grey dashed line.
     """
     axes = _axes(axes, (5.4, 3.6))
     for (name, values), look in zip(_named(curves), _looks()):
@@ -470,7 +527,7 @@ def training_curve(
             color="#444444",
         )
     axes.set(title=title, xlabel=x, ylabel=y, yscale="log" if logarithmic else "linear")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     if not logarithmic:
         axes.set_ylim(bottom=0)
     axes.grid(True)
@@ -478,18 +535,19 @@ def training_curve(
     return _described(axes, f"{y} over {x}")
 
 
-# -- helpers ----------------------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------
 
 
-def _axes(axes, size):
+def _axes(axes: Axes | None, size: tuple[float, float]) -> Axes:
     if axes is not None:
         return axes
     return plt.subplots(figsize=size, layout="constrained", facecolor="white")[1]
 
 
-def _grid(number, columns, size, aspect=1.0):
-    """A figure of `number` pictures, `size` inches wide and `aspect` times as high, and its axes;
-    empty places are left out.
+def _grid(number: int, columns: int, size: float, aspect: float = 1.0) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `number` pictures and their axes.
+
+    Each picture is `size` inches wide and `aspect` times as high.
     """
     _needs(number > 0, "a grid of pictures needs at least one")
     columns = min(columns, number)
@@ -517,53 +575,56 @@ def _grid(number, columns, size, aspect=1.0):
     return figure, [*grid.flat][:number]
 
 
-def _crop(axes, image):
-    """The network's image as a backdrop, in normalised coordinates."""
+def _crop(axes: Axes, image: torch.Tensor | None) -> None:
+    """Draw the network's image as a background, in normalised coordinates."""
     if image is not None:
         image = _array(image[0] if image.ndim == 3 else image, 2, "image")
         axes.imshow(image.numpy(), cmap="gray_r", vmin=-1.6, vmax=2.2, extent=(-1, 1, 1, -1))
     axes.set(xticks=[], yticks=[], xlim=(-1, 1), ylim=(1, -1), aspect="equal")
 
 
-def _upright(xyz):
-    """From the camera frame (y down, z forward) to matplotlib's axes, whose third one points up."""
+def _upright(xyz: torch.Tensor) -> torch.Tensor:
+    """Return points of the camera frame (y down, z forward) in matplotlib's axes, whose third one
+    points up.
+    """
     return torch.stack((xyz[:, 0], xyz[:, 2], -xyz[:, 1]), 1)
 
 
-def _looks():
+def _looks() -> Iterator[dict[str, Any]]:
+    """Yield the colour and dashes of one curve after the other."""
     return (
         {"color": CYCLE[i % len(CYCLE)], "linestyle": DASHES[i % len(DASHES)]} for i in range(1000)
     )
 
 
-def _named(values):
-    """Pairs (name, values) of a dictionary, or of one nameless entry."""
-    return list(values.items()) if isinstance(values, dict) else [("", values)]
+def _named(values: Values | Mapping[str, Values]) -> list[tuple[str, Values]]:
+    """Return pairs (name, values) of a dictionary, or of one entry without a name."""
+    return list(values.items()) if isinstance(values, Mapping) else [("", values)]
 
 
-def _legend(axes, values, **place):
-    if isinstance(values, dict) and values:
+def _legend(axes: Axes, values: Values | Mapping[str, Values], **place: Any) -> None:
+    if isinstance(values, Mapping) and values:
         axes.legend(**place)
 
 
-def _array(value, axes, what):
-    """A detached tensor on the CPU with that many axes."""
+def _array(value: Values, axes: int, what: str) -> torch.Tensor:
+    """Return a detached float64 tensor on the CPU after checking its number of axes."""
     value = torch.as_tensor(value).detach().cpu()
     _needs(value.ndim == axes, f"{what} of shape {tuple(value.shape)}: accepted are {axes} axes")
     return value.to(torch.float64)
 
 
-def _list(values):
+def _list(values: Values) -> list[float]:
     return torch.as_tensor(values, dtype=torch.float64).detach().cpu().tolist()
 
 
-def _needs(condition, message):
+def _needs(condition: bool, message: str) -> None:
     if not condition:
         raise HandPoseError(message)
 
 
-def _described(axes, sentence):
-    """Adds the sentence to what the figure says about itself."""
+def _described(axes: Any, sentence: str) -> Any:
+    """Add the sentence to the description of the figure; return the axes."""
     figure = axes.figure
     known = figure.get_label()
     if sentence not in known:

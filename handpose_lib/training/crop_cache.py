@@ -17,7 +17,7 @@ protocol, the kind of window or the code of these changes. It gets its name once
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class Packed(Stored):
         self.path = Path(path) if path is not None else default_path(self.settings)
         self.made = _open(self.path, self.settings, len(dataset)) is None
         if self.made:
-            pack(self.path, self, self.settings, workers, progress)
+            pack(self.path, super()._cut, len(dataset), self.settings, workers, progress)
         self._columns: dict[str, Any] | None = None
 
     def _cut(self, indices: Sequence[int]) -> list[Window]:
@@ -100,26 +100,27 @@ class Packed(Stored):
 
 
 def pack(
-    path: Path, source: Stored, settings: dict, workers: int = 2, progress: bool = False
+    path: Path,
+    cut: Callable[[Sequence[int]], list[Window]],
+    count: int,
+    settings: dict,
+    workers: int = 2,
+    progress: bool = False,
 ) -> Path:
-    """Cut all frames of `source` and write their windows to `path`, all of them or none.
+    """Cut `count` frames and write their windows to `path`, all of them or none.
 
+    `cut` returns the windows of frames by number.
     Errors: those of reading the set; no permission or no room to write.
     """
-    count = len(source)
-    starts = range(0, count, BATCH)
-
-    def cut(first: int) -> list[Window]:
-        return Stored._cut(source, range(first, min(first + BATCH, count)))
-
+    batches = [range(first, min(first + BATCH, count)) for first in range(0, count, BATCH)]
     try:
         with (
             temporary_file(path) as temporary,
             _Spool(temporary.with_name(f"{temporary.name}.pixels")) as spool,
         ):
             for windows in tqdm(
-                in_background(cut, starts, ahead=2 * workers, workers=workers),
-                total=len(starts),
+                in_background(cut, batches, ahead=2 * workers, workers=workers),
+                total=len(batches),
                 desc="pack",
                 unit="batch",
                 disable=not progress,

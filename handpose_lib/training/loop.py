@@ -57,7 +57,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, step: int, size: int, seed: int, device: torch.device | str) -> Crops:
+    def batch(self, step: int, size: int, seed: int, device: torch.device | str, /) -> Crops:
         """Return batch `step`, a function of its arguments alone."""
         ...
 

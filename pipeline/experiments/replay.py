@@ -1,24 +1,24 @@
-"""Trains the first epoch of recorded runs again: does changed code still compute the same?
+"""Repeat the first epoch of recorded runs, to check that changed code computes the same.
 
     python pipeline/experiments/replay.py                        # all records of changed code
     python pipeline/experiments/replay.py book/records/jgr_p2o/laptop/paper-synthetic-s0
-    python pipeline/experiments/replay.py --remember before      # by the code as it is now
-    python pipeline/experiments/replay.py --against before       # after a change: still the same?
+    python pipeline/experiments/replay.py --remember before      # before a change of the code
+    python pipeline/experiments/replay.py --against before       # after it: compare
 
-A record is marked in every table once a module that its run used has changed, though most changes
-(an option added, a function renamed) leave its numbers as they were. The first epoch costs a tenth
-of the run and passes through all that decides it: frames, crops, augmentation, network, loss,
-optimiser. Where it ends with the recorded losses, bit for bit, and the recorded predictions still
-score as recorded, the record takes the digest of the present code, and says under `code.replayed`
-that this was done. Otherwise the mark stays, and the run has to be made again.
+A record is marked in every table once a module that its run used has changed, although most changes
+(a new option, a renamed function) do not change its numbers. The first epoch costs a tenth of the
+run and uses everything that determines it: frames, crops, augmentation, network, loss, optimiser.
+If it ends with the recorded losses, bit for bit, and the recorded predictions still have the
+recorded score, the record gets the digest of the present code; `code.replayed` states how this was
+shown. Otherwise the mark stays, and the run must be repeated.
 
-Processors round differently, so losses agree bit for bit only on a machine like the one of the run.
-On another machine, let the old code train the first epochs before the change (`--remember`), and
-compare the new code with them (`--against`): losses and weights must be the same bits. A data set
-whose generator has changed may then have another fingerprint, if all its files are still the same.
+Processors round differently, so that losses agree bit for bit only on a machine like that of the
+run. On another machine, the old code trains the first epochs before the change (`--remember`), and
+the new code is compared with them (`--against`): losses and weights must agree bit for bit. A data
+set whose generator has changed may then have another fingerprint, if all its files are the same.
 
-The two networks that find hands see rendered frames only. Of them the first updates are trained
-again, and compared with those that `--remember` has kept.
+The networks that locate hands are trained on rendered frames only. Their first updates are repeated
+and compared with those that `--remember` has kept.
 """
 
 import argparse
@@ -29,6 +29,7 @@ import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,7 +44,7 @@ from handpose_lib.results import records
 from handpose_lib.results.runs import Run
 
 UPDATES = 8
-"""Of a network that finds hands, in a replay."""
+"""Updates of a network that locates hands, in a replay."""
 KINDS = ("training", *trained.NETWORKS)
 
 
@@ -52,11 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "folders", nargs="*", type=Path, help="folders of records; all that are marked without one"
+        "folders", nargs="*", type=Path, help="folders of records; default: all marked ones"
     )
-    parser.add_argument(
-        "--root", type=Path, help="folder of the data set; without it, its usual place"
-    )
+    parser.add_argument("--root", type=Path, help="folder of the data set; default: its usual one")
     parser.add_argument("--remember", type=Path, help="folder: keep the first epochs of this code")
     parser.add_argument(
         "--against", type=Path, help="folder: compare with the first epochs kept there"
@@ -83,12 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def replay(record: records.Record, root: Path | None = None, against: Path | None = None) -> None:
-    """Give the record the digest of the present code, if that does the same as the code of the run.
+    """Give a record the digest of the present code, if that computes the same as the run.
 
-    `against` is a folder that `--remember` has filled; without it, the record itself is the
-    measure.
-    Errors: `HandPoseError` where first epoch, recipe, data or score are no longer the same. The
-    record is left as it was.
+    `against`: a folder that `--remember` has filled; None compares with the record itself.
+    Errors: `HandPoseError` if first epoch, recipe, data or score differ. The record then stays as
+    it was.
     """
     if record["kind"] == "training":
         compare_recipe(record)
@@ -119,11 +117,11 @@ def replay(record: records.Record, root: Path | None = None, against: Path | Non
     records.restamp(record, **replayed, against="the code before, on one other machine")
 
 
-def first_epoch(record: records.Record, root: Path | None = None) -> dict:
-    """Train the first epoch of a run by the present code, or the first updates.
+def first_epoch(record: records.Record, root: Path | None = None) -> dict[str, Any]:
+    """Train the first epoch of a run with the present code, or the first updates.
 
-    Returns `curve`, the entry of the epoch; `weights`, a digest of them; of a training also `data`:
-    fingerprint and digest of the files of the data set.
+    Returns `curve`, the entry of the epoch, and `weights`, their digest; for a training also
+    `data`, fingerprint and digest of the files of the data set.
     Errors: frames that were rendered on the fly, or weights chosen by validation.
     """
     if record["kind"] != "training":
@@ -140,8 +138,8 @@ def first_epoch(record: records.Record, root: Path | None = None) -> dict:
     return {"curve": history.curve[0], "weights": weights(method), "data": files}
 
 
-def first_updates(record: records.Record) -> dict:
-    """As `first_epoch`, of a network that finds hands."""
+def first_updates(record: records.Record) -> dict[str, Any]:
+    """Train the first updates of a network that locates hands; see `first_epoch`."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network, config = trained.NETWORKS[record["kind"]]
@@ -156,7 +154,7 @@ def first_updates(record: records.Record) -> dict:
 
 
 def weights(network: nn.Module) -> str:
-    """A digest of a network's state."""
+    """Return a digest of a network's state."""
     state = hashlib.sha256()
     for tensor in network.state_dict().values():
         state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -173,7 +171,7 @@ def compare_recipe(record: records.Record) -> None:
 
 
 def present_run(record: records.Record, root: Path | None) -> Run:
-    """The run of a record, with the present recipe."""
+    """Return the run of a record, with the present recipe."""
     source = record["training"]["source"]
     if source["kind"] != "stored" or record["training"]["choice"].startswith("best epoch"):
         raise HandPoseError(
@@ -198,7 +196,7 @@ def present_run(record: records.Record, root: Path | None) -> Run:
 
 @cache
 def content(root: Path) -> str:
-    """A digest of all files of a data set but the one that says which code made it."""
+    """Return a digest of a data set's files, without the one that states which code made it."""
     state = hashlib.sha256()
     for path in sorted(path for path in Path(root).rglob("*") if path.is_file()):
         if path.name != SYNTHETIC:
@@ -209,12 +207,12 @@ def content(root: Path) -> str:
 
 
 def remembered(record: records.Record, folder: Path) -> Path:
-    """The file in which `--remember` keeps the first epoch of a run."""
+    """Return the file in which `--remember` keeps the first epoch of a run."""
     return folder / f"{record.key.replace('/', '__')}.json"
 
 
 def compare(what: str, now: object, before: object) -> None:
-    """Errors: `HandPoseError` where the two differ."""
+    """Errors: `HandPoseError` if the two differ."""
     if now != before:
         raise HandPoseError(f"its {what} is no longer the same: {now} now, {before} before")
 

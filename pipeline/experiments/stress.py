@@ -235,7 +235,7 @@ def errors(
 
 
 def real(networks: Mapping[str, Pretrained]) -> dict | None:
-    """Return the measures of each network on the SR305 frames of the data folder, None without them."""
+    """Return the measures of each network on the SR305 frames, None if they are missing."""
     if not (paths.data() / "real_frames" / "sr305").exists():
         return None
     data = datasets.open("sr305")

@@ -1,5 +1,4 @@
-"""Trains the book's network that refines reference points on synthetic frames, and keeps it in
-book/records/centre_refiner.
+"""Train the book's centre refiner on synthetic frames; the result is book/records/centre_refiner.
 
     python pipeline/experiments/train_centre_refiner.py         # twenty minutes on two CPU cores
     python pipeline/experiments/train_centre_refiner.py --width 1024 --dropout 0.5 \\
@@ -31,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--batch", type=int, default=16, help="frames; each is cut around two centres"
     )
-    parser.add_argument("--views", type=int, default=2, help="updates that each batch is good for")
+    parser.add_argument("--views", type=int, default=2, help="updates per batch")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its peak")
     parser.add_argument("--network", choices=centre_refiner.NETWORKS, default="three windows")
     parser.add_argument(
@@ -39,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument(
-        "--cube", type=float, default=300.0, help="mm around the crude centre that the network sees"
+        "--cube", type=float, default=300.0, help="side of the cube around the crude centre, mm"
     )
     parser.add_argument(
         "--method", choices=METHODS, default="mass", help="how the crude centre is found"
@@ -51,9 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument(
-        "--held-out", type=int, default=1024, help="frames of a person never seen, to judge by"
+        "--held-out", type=int, default=1024, help="frames of a held-out person for the test"
     )
-    parser.add_argument("--out", type=Path, help="folder; the book's records without it")
+    parser.add_argument("--out", type=Path, help="folder; default: the book's records")
     chosen = parser.parse_args(arguments)
 
     torch.manual_seed(chosen.seed)
@@ -104,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         },
     )
     print(
-        f"{seconds / 60:.1f} minutes; from the middle of the joints: crude"
+        f"{seconds / 60:.1f} minutes; distance from the mean of the joints: crude"
         f" {measures['crude_mean_mm']:.1f} mm, refined {measures['refined_mean_mm']:.1f} mm; kept"
         f" in {folder.name}"
     )

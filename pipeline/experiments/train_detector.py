@@ -1,9 +1,9 @@
-"""Trains the book's hand detector on synthetic frames and keeps it in book/records/hand_detector.
+"""Train the book's hand detector on synthetic frames; the result is book/records/hand_detector.
 
     python pipeline/experiments/train_detector.py                   # 90 minutes on two CPU cores
     python pipeline/experiments/train_detector.py --only second     # keeps the first look
     python pipeline/experiments/train_detector.py --more --seed 1 --rate 1e-3   # another round
-    python pipeline/experiments/train_detector.py --judge           # trains nothing, only tests
+    python pipeline/experiments/train_detector.py --judge           # no training, only the test
     python pipeline/experiments/train_detector.py --frames 400000 --look-frames 200000 \\
         --device cuda --out detector
 
@@ -13,7 +13,9 @@ Rendering and training take one core each, so that OMP_NUM_THREADS=1 is best on 
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,15 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only",
         choices=("first", "second"),
-        help="train this look alone, beside the other one that is kept",
+        help="train only this look; the other one is taken from the record",
     )
     parser.add_argument(
         "--more",
         action="store_true",
-        help="go on from what is kept, with the frames of another --seed",
+        help="continue from the record, with the frames of another --seed",
     )
     parser.add_argument(
-        "--judge", action="store_true", help="judge what is kept, without any training"
+        "--judge", action="store_true", help="test the network of the record, without training"
     )
     parser.add_argument("--batch", type=int, default=8, help="frames per update")
     parser.add_argument(
@@ -53,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument(
-        "--held-out", type=int, default=1024, help="frames of a person never seen, to judge by"
+        "--held-out", type=int, default=1024, help="frames of a held-out person for the test"
     )
-    parser.add_argument("--out", type=Path, help="folder; the book's records without it")
+    parser.add_argument("--out", type=Path, help="folder; default: the book's records")
     chosen = parser.parse_args(arguments)
 
     torch.manual_seed(chosen.seed)
@@ -73,7 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     elif chosen.only == "first":
         detector.look = trained.load("hand_detector", chosen.out).look
 
-    told = {name: kept.get(name) for name in ("training", "curve", "second_look", "look_curve")}
+    told: dict[str, Any] = {
+        name: kept.get(name) for name in ("training", "curve", "second_look", "look_curve")
+    }
     for look, train, frames, rate, facts, curve in (
         ("first", hand_detector.train, chosen.frames, chosen.rate, "training", "curve"),
         (
@@ -99,9 +103,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def timed(train, detector, frames: int, before: tuple, **settings) -> tuple[dict, list[dict]]:
-    """Train; what it took, round by round and together, and the curve. `before`: the same of
-    earlier rounds, (None, []) if there are none.
+def timed(
+    train: Callable[..., list[dict]],
+    detector: hand_detector.Detector,
+    frames: int,
+    before: tuple[dict | None, list[dict]],
+    **settings: Any,
+) -> tuple[dict[str, Any], list[dict]]:
+    """Train, and return the facts of the training and the curve of its loss.
+
+    The facts are those of each round, and their sums. `before`: the same of earlier rounds,
+    (None, []) if there are none. Errors: a seed that an earlier round has used.
     """
     earlier, known = before
     rounds = (earlier.get("rounds") or [earlier]) if earlier else []
@@ -134,13 +146,15 @@ def timed(train, detector, frames: int, before: tuple, **settings) -> tuple[dict
     )
 
 
-def held_out(detector: hand_detector.Detector, frames: int) -> dict:
-    """How often the detector, its first look alone and what costs no learning find hands of a
-    person never seen.
+def held_out(detector: hand_detector.Detector, frames: int) -> dict[str, Any]:
+    """Return how often hands of held-out persons are found.
 
-    `rates` within `hand_detector.WITHIN`, and `others`: the same of as many frames of other
-    persons; `shares` by distance in mm; `scenes`: the detector's rate by what else is in view, of
-    `scene_frames` each.
+    The detector, its first look alone, and the methods without a network are compared.
+
+    rates     share of frames within `hand_detector.WITHIN`; `others`: the same on as many frames of
+              other persons
+    shares    share of frames, by distance in mm
+    scenes    rate of the detector by the other object in view, on `scene_frames` frames each
     """
     locators = {"detector": detector, "first look": detector.find, "mass": None, "outline": None}
     apart, others = (
@@ -173,7 +187,7 @@ def held_out(detector: hand_detector.Detector, frames: int) -> dict:
 
 
 def keep(detector: hand_detector.Detector, told: dict, found: dict, out: Path | None) -> Path:
-    """Write network and record into a folder, which is returned."""
+    """Write network and record into a folder and return it."""
     return trained.save(
         "hand_detector",
         detector,

@@ -42,8 +42,8 @@ from typing import Any
 import torch
 
 from handpose_lib import datasets, papers, paths, prepare, skeleton, synth, training
-from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.datasets.base import Dataset
+from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.evaluation import label_free, plausibility
 from handpose_lib.frames import DepthFrame
 from handpose_lib.io import provenance, storage

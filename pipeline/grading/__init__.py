@@ -1,1 +1,1 @@
-"""Student versions of chapters, and the grading of what comes back."""
+"""Student versions of the chapters, and grading of the submissions."""

@@ -1,1 +1,1 @@
-"""Executing the chapters, building the site, checking its pages, printing the book."""
+"""Execution of the chapters; building, checking and printing of the site."""

@@ -35,17 +35,23 @@ def crops(rendered, centre):
 
 
 def opinionated(config=TINY):
-    """A network that moves centres: an untrained one leaves them."""
+    """Return a network that moves centres; an untrained one does not."""
     refiner = CentreRefiner(config).eval()
-    torch.nn.init.normal_(refiner.head[-1].weight, std=0.1)
+    torch.nn.init.normal_(last_layer(refiner).weight, std=0.1)
     return refiner
 
 
 def saying(refiner, offset):
-    """The network with an answer of its own, whatever it sees."""
-    torch.nn.init.zeros_(refiner.head[-1].weight)
-    refiner.head[-1].bias.data = torch.tensor(offset)
+    """Return the network, made to predict this offset for every input."""
+    torch.nn.init.zeros_(last_layer(refiner).weight)
+    last_layer(refiner).bias.data = torch.tensor(offset)
     return refiner
+
+
+def last_layer(refiner):
+    layer = refiner.head[-1]
+    assert isinstance(layer, torch.nn.Linear)
+    return layer
 
 
 @pytest.mark.parametrize(
@@ -193,14 +199,15 @@ def test_it_learns_a_handful_of_centres():
 
 
 def test_training_is_the_same_twice_and_judged_on_others():
-    curves = []
-    for _ in range(2):
+    def trained_once():
         torch.manual_seed(1)
         refiner = CentreRefiner(Config(width=8, dropout=0.2))
-        curves.append(
-            centre_refiner.train(refiner, frames=12, batch=4, device="cpu", progress=False)
-        )
-        torch.rand(1)  # what was drawn elsewhere changes nothing
+        curve = centre_refiner.train(refiner, frames=12, batch=4, device="cpu", progress=False)
+        return refiner, curve
+
+    refiner, first = trained_once()
+    torch.rand(1)  # what was drawn elsewhere changes nothing
+    curves = [first, trained_once()[1]]
     assert curves[0] == curves[1] and not refiner.training
     assert [entry["step"] for entry in curves[0]] == [1, 2, 3, 4, 5, 6] and set(curves[0][0]) == {
         "step",
@@ -236,14 +243,8 @@ def test_the_recorded_network_brings_centres_closer_on_a_held_out_person():
 class Rendered:
     """Frames of a hand as a data set, some of them with a centre of their own."""
 
-    name, camera, skeleton, synthetic, fingerprint, protocol = (
-        "msra",
-        preset("msra"),
-        None,
-        True,
-        "0" * 16,
-        {"split": "all"},
-    )
+    name, camera, skeleton = "msra", preset("msra"), None
+    synthetic, fingerprint, protocol = True, "0" * 16, {"split": "all"}
 
     def __init__(self):
         self.rendered = frames()
@@ -284,14 +285,14 @@ def test_a_data_set_with_refined_centres_is_one_to_train_on():
 
 
 def test_bad_input():
-    for wrong, message in (
-        ({"network": "two windows"}, "two windows.*three windows, one window"),
-        ({"width": 0}, "width 0.*from 1"),
-        ({"cube": -1.0}, "cube -1.0.*mm > 0"),
-        ({"dropout": 1.0}, "dropout 1.0.*share"),
+    for name, wrong, message in (
+        ("network", "two windows", "two windows.*three windows, one window"),
+        ("width", 0, "width 0.*from 1"),
+        ("cube", -1.0, "cube -1.0.*mm > 0"),
+        ("dropout", 1.0, "dropout 1.0.*share"),
     ):
         with pytest.raises(HandPoseError, match=message):
-            Config(**wrong)
+            replace(TINY, **{name: wrong})
     with pytest.raises(HandPoseError, match="centre.*mass, outline"):
         centre_refiner.train(CentreRefiner(TINY), method="centre", progress=False)
     rendered = frames(2)

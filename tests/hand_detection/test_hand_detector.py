@@ -23,11 +23,12 @@ def frames(count=4, setup="msra", distribution="wide_view", seed=3):
 
 
 def true_maps(detector, rendered, step):
-    """What the network should say of frames."""
+    """Return the maps that a perfect network would predict."""
     cameras = rendered.camera.intrinsics(rendered.depth).expand(len(rendered), 4)
     _, _, seen = detector.maps(rendered.depth, step)
     uv = xyz_to_uvd(rendered.joints, cameras)[..., :2]
-    heat = cones((uv / step - 1.5) / 4, *seen.shape[-2:], hand_detector.RADIUS)
+    height, width = seen.shape[-2:]
+    heat = cones((uv / step - 1.5) / 4, height, width, hand_detector.RADIUS)
     return heat, (rendered.joints.mean(1)[:, 2, None, None] - seen) / 100, seen, cameras
 
 

@@ -131,7 +131,7 @@ def test_what_needs_no_learning_is_the_same_for_all_that_see_the_same_crops(reco
     assert record["baselines"] == pytest.approx(first["baselines"], abs=1e-3)
 
 
-# --- A changed record changes the page ---------------------------------------
+# --- A changed record changes the page ----------------------------------------
 
 
 def page(

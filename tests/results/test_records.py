@@ -125,7 +125,7 @@ def test_a_folder_of_any_name_keeps_its_labels_inside(tmp_path):
 def test_weights_come_back_in_the_stated_precision(tmp_path, half):
     torch.manual_seed(0)
     net, other = (nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)) for _ in range(2))
-    net[1].running_var.fill_(1e6)  # more than 16 bits hold
+    net.get_buffer("1.running_var").fill_(1e6)  # more than 16 bits hold
     saved = save(tmp_path, record(), weights=net, half=half)
     assert saved["files"]["weights"] == ("float16" if half else "float32")
     records.load_weights(records.load(saved.folder), other)
@@ -192,8 +192,7 @@ def test_a_save_that_fails_leaves_no_record(tmp_path):
     assert records.load_all(tmp_path) == []
 
 
-# Broken ones
-# -------------------------------------------------------------------------------------------
+# --- Broken ones --------------------------------------------------------------
 
 
 def broken(tmp_path, change):

@@ -102,6 +102,7 @@ def test_the_quickest_and_the_slowest_training_are_told(seconds, shown):
 
 def test_seeds_show_as_mean_and_spread():
     table = ours(run(error=5.0), run(error=6.0, seed=1), run(error=7.0, seed=2))
+    assert table.ours is not None
     assert table.value("skeleton", table.ours) == 6.0
     assert "6.00 ± 1.00 (3 seeds)" in table.markdown()
 
@@ -150,7 +151,8 @@ def test_claims_are_asked_of_the_trainings():
         [run(error=50.0), run(error=50.5, seed=1), run("parameterised", 4.0)],
         profile="laptop",
     )
-    assert claim.verdict == statistics.FAILS and claim.margin_mm < 0
+    assert claim.verdict == statistics.FAILS
+    assert claim.margin_mm is not None and claim.margin_mm < 0
     (claim,) = tables.claims(PAPER, "1", [run(), run("parameterised", 6.0)], profile="laptop")
     assert claim.verdict == statistics.UNDECIDED and "from one training each: +1.00 mm" in str(
         claim
@@ -167,7 +169,7 @@ def test_what_to_expect_of_a_training():
     table = tables.runs(
         [run(error=5.0), run(error=7.0, seed=1), run("small", 10.0, profile="smoke")]
     )
-    assert table.rows == ["laptop, paper", "smoke, small"]
+    assert table.rows == ["laptop, paper", "smoke, small"] and table.ours is not None
     assert table.value("laptop, paper", table.ours) == 6.0
     assert table.value("laptop, paper", "minutes") == 5.0
     assert (
@@ -184,6 +186,7 @@ def test_what_to_expect_of_a_training():
 
 def test_the_summary_of_a_run():
     table = tables.summary(run(error=5.0))
+    assert table.ours is not None
     assert table.value("mean joint error, mm", "synthetic msra, test") == 5.0
     assert table.value("five nearest neighbours, mm", table.ours) == 20.0
     assert table.value("worst joint within 30 mm, % of frames", table.ours) == 75.0
@@ -198,6 +201,7 @@ def test_asking_for_what_is_not_there():
     table = ours(run())
     with pytest.raises(HandPoseError, match="skeleton, learned"):
         table.value("graph", "NYU, printed")
+    assert table.ours is not None
     with pytest.raises(HandPoseError, match="no number"):
         table.value("learned", table.ours)
     with pytest.raises(HandPoseError, match="accepted are 1, 5"):

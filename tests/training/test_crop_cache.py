@@ -14,6 +14,7 @@ from handpose_lib import datasets, training
 from handpose_lib.datasets import msra
 from handpose_lib.datasets.subset import Subset
 from handpose_lib.errors import DataError
+from handpose_lib.io import hdf5
 from handpose_lib.training import crop_cache
 from tests.support.fuzzing import fuzz
 
@@ -156,7 +157,9 @@ def test_damaged_caches_are_made_anew(tmp_path, data):
         same(cache.batch(0, 8), expected)
     for name, place, value in (("start", 3, 5), ("size", (2, 0), -1), ("start", -1, 1 << 40)):
         with h5py.File(path, "a") as file:
-            file[name][place] = value
+            dataset = file[name]
+            assert isinstance(dataset, h5py.Dataset)
+            dataset[place] = value
         assert crop_cache.Packed(data, CUBES, path=path).made
 
 
@@ -191,12 +194,12 @@ def test_the_file_says_what_it_holds(tmp_path, data):
             "joints",
             "id",
         }
-        assert (
-            file["depth"].dtype == np.dtype("<i2")
-            and file["joints"].shape == (64, 21, 3)
-            and file["id"][0] == b"P0/1/000000"
-        )
-        assert data.fingerprint in file["settings"][:].tobytes().decode()
+        depth, joints = hdf5.dataset(file, "depth", (None,), "iu"), file["joints"]
+        assert isinstance(joints, h5py.Dataset)
+        assert depth.dtype == np.dtype("<i2") and joints.shape == (64, 21, 3)
+        names = hdf5.read(hdf5.dataset(file, "id", (64,), "S"))
+        settings = hdf5.read(hdf5.dataset(file, "settings", (None,), "iu"))
+        assert names[0] == b"P0/1/000000" and data.fingerprint in settings.tobytes().decode()
 
 
 def test_packing_that_is_cut_off_leaves_nothing(tmp_path, data, monkeypatch):

@@ -1,4 +1,4 @@
-"""The ensemble of a training's epochs: the mean of their places, whatever else the method is doing."""
+"""The ensemble of a training's epochs: the mean of the joints that its networks predict."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from tests.papers.test_jgr_p2o import blobs
 
 
 class Crowd:
-    """Frames that are crops already."""
+    """A source whose frames are cropped already."""
 
     def __init__(self, n=5):
         self.crops = blobs(n, joints=14)
@@ -21,7 +21,9 @@ class Crowd:
     def __len__(self):
         return len(self.crops)
 
-    def sweep(self, *, cube=None, batch=64, device="cpu"):
+    def sweep(
+        self, *, cube: float | None = None, batch: int = 64, device: torch.device | str = "cpu"
+    ):
         crops = replace(self.crops, cube=torch.full_like(self.crops.cube, cube or 250.0))
         for start in range(0, len(self), batch):
             yield crops.index(slice(start, start + batch)).to(device)
@@ -66,9 +68,8 @@ def test_the_method_keeps_its_weights_and_its_mode(tmp_path):
     ensemble.predict(method, run(tmp_path), Crowd())
     assert method.training
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
-    write_tensors(
-        training.epoch_weights(tmp_path, 4), network(1, read_out="top_k").head.state_dict()
-    )
+    head = network(1, read_out="top_k").get_submodule("head")
+    write_tensors(training.epoch_weights(tmp_path, 4), head.state_dict())
     with pytest.raises(DataError, match="another network than this v2v_posenet"):
         ensemble.predict(method, tmp_path, Crowd())
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())

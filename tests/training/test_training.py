@@ -18,7 +18,7 @@ from handpose_lib import evaluation, prepare, training
 from handpose_lib.camera import Camera
 from handpose_lib.datasets.subset import Subset
 from handpose_lib.errors import HandPoseError
-from handpose_lib.frames import DepthFrame
+from handpose_lib.frames import Crops, DepthFrame
 from handpose_lib.io.storage import Checkpoints, read_tensors, write_json, write_tensors
 from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.skeleton import Skeleton
@@ -33,13 +33,8 @@ PAIR = Skeleton(
 class Patches:
     """A data set of flat patches in front of the camera; joints at the left and right edges."""
 
-    name, skeleton, camera, synthetic, fingerprint = (
-        "patches",
-        PAIR,
-        CAMERA,
-        True,
-        "0123456789abcdef",
-    )
+    name, fingerprint, synthetic = "patches", "0123456789abcdef", True
+    skeleton, camera = PAIR, CAMERA
 
     def __init__(self, count=40, first=0):
         self.first, self.count, self.reads = first, count, 0
@@ -69,7 +64,13 @@ class Patches:
         return [self[i] for i in indices]
 
     def joints(self):
-        return torch.stack([frame.joints for frame in self.frames(range(len(self)))])
+        return torch.stack([labels(frame) for frame in self.frames(range(len(self)))])
+
+
+def labels(frames: DepthFrame | Crops) -> torch.Tensor:
+    """Return the joints of a frame or of crops that have them."""
+    assert frames.joints is not None
+    return frames.joints
 
 
 def _uniform(number, count):
@@ -100,7 +101,7 @@ class Toy(Method):
         return [self.net(x).reshape(len(x), 2, 3)]
 
     def targets(self, crops):
-        return prepare.to_view(crops.joints, crops)
+        return prepare.to_view(labels(crops), crops)
 
     def loss(self, y, crops):
         terms = {
@@ -152,7 +153,7 @@ def same_weights(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-# A batch in parts -------------------------------------------------------------------------------
+# --- A batch in parts ---------------------------------------------------------
 
 
 def train_in_parts(out, parts, threads=1, norm=True):
@@ -213,7 +214,7 @@ def test_what_cannot_be_parted_is_said(tmp_path, method, parts, message):
     assert not (tmp_path / "checkpoint").exists()
 
 
-# Killed and continued ---------------------------------------------------------------------------
+# --- Killed and continued -----------------------------------------------------
 
 
 def train_to_files(out, parts):
@@ -269,10 +270,10 @@ def test_a_training_stopped_in_the_middle_of_an_epoch_continues(tmp_path):
         pass
 
     class Ending(training.Stored):
-        def batch(self, step, *rest):
+        def batch(self, step, size, seed=0, device="cpu"):
             if step == 13:  # the third epoch has updates 10 to 14
                 raise Stop
-            return super().batch(step, *rest)
+            return super().batch(step, size, seed, device)
 
     torch.manual_seed(0)
     with pytest.raises(Stop):
@@ -339,11 +340,11 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     before, last = checkpoints.steps()
     file = tmp_path / "checkpoint" / f"{last:08d}.safetensors"
     file.write_bytes(file.read_bytes()[:-8])
-    assert checkpoints.latest()[0] == before
+    assert newest(checkpoints) == before
     again, repeated = train(tmp_path)
     assert same_weights(whole, again)
     assert repeated.curve == history.curve
-    assert checkpoints.latest()[0] == last
+    assert newest(checkpoints) == last
 
 
 def test_a_torn_pair_falls_back_to_the_one_before(tmp_path):
@@ -352,7 +353,14 @@ def test_a_torn_pair_falls_back_to_the_one_before(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoint")
     before, last = checkpoints.steps()
     (tmp_path / "checkpoint" / f"{last:08d}.json").unlink()
-    assert checkpoints.latest()[0] == before
+    assert newest(checkpoints) == before
+
+
+def newest(checkpoints):
+    """Return the step of the newest whole checkpoint."""
+    found = checkpoints.latest()
+    assert found is not None
+    return found[0]
 
 
 def test_other_settings_in_the_same_folder_are_an_error_that_names_them(tmp_path):
@@ -370,7 +378,7 @@ def test_other_code_starts_over_and_says_so(tmp_path, monkeypatch):
     assert again.settings["code"]["digest"] == "changed"
 
 
-# What the loop does ------------------------------------------------------------------------------
+# --- What the loop does -------------------------------------------------------
 
 
 def test_training_reduces_the_error(tmp_path):
@@ -444,8 +452,7 @@ def test_weight_decay_reaches_kernels_and_not_biases():
     }
 
 
-# Schedules
-# -----------------------------------------------------------------------------------------
+# --- Schedules ----------------------------------------------------------------
 
 
 def rates(steps=100, per_epoch=10, **changes):
@@ -488,8 +495,7 @@ def test_one_cycle_climbs_once_and_falls_once():
     assert all(b < a for a, b in zip(values[top:], values[top + 1 :], strict=False))
 
 
-# Sources
-# ---------------------------------------------------------------------------------------------
+# --- Sources ------------------------------------------------------------------
 
 
 def batches_equal(a, b):
@@ -569,7 +575,7 @@ def test_frames_on_the_fly_depend_on_the_seeds_and_their_number_alone():
         source.batch(2, 4, seed=2),
         training.OnTheFly("wide", frames=8, cube=250.0, seed=1).batch(1, 4, seed=2),
     ):
-        assert not torch.equal(other.joints, batch.joints)
+        assert not torch.equal(labels(other), labels(batch))
 
 
 @pytest.mark.parametrize("centre", ["mass", "true", "stored"])
@@ -578,7 +584,7 @@ def test_frames_on_the_fly_have_the_centre_that_is_asked_for(centre):
     hand.
     """
     crops = training.OnTheFly("msra_like", frames=4, cube=250.0, centre=centre).crops(range(4))
-    away = (crops.centre - crops.joints.mean(1)).norm(dim=1)
+    away = (crops.centre - labels(crops).mean(1)).norm(dim=1)
     assert (away < {"mass": 150.0, "true": 1e-3, "stored": 60.0}[centre]).all()
     assert centre == "true" or (away > 0.01).all()
 
@@ -587,7 +593,7 @@ def test_the_first_epoch_on_the_fly_can_be_swept():
     source = training.OnTheFly("msra_like", frames=3, cube=250.0)
     swept = list(source.sweep(cube=200.0, batch=2))
     assert [len(crops) for crops in swept] == [2, 1]
-    assert torch.equal(torch.cat([c.joints for c in swept]), source.crops(range(3)).joints)
+    assert torch.equal(torch.cat([labels(c) for c in swept]), labels(source.crops(range(3))))
     assert all((c.cube == 200).all() for c in swept)
 
 

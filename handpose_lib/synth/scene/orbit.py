@@ -6,7 +6,6 @@ the same height. Products are spelled out, so that a row has the same bits alone
 """
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,8 +15,7 @@ from handpose_lib.synth.hands.hand import Hand
 
 def seen_from(hand: Hand, degrees: float, pivot: float) -> Hand:
     """Return the same hands in the frame of a camera `degrees` to the right."""
-    spheres = torch.cat([turned(hand.spheres[..., :3], degrees, pivot), hand.spheres[..., 3:]], -1)
-    return replace(hand, spheres=spheres, keypoints=turned(hand.keypoints, degrees, pivot))
+    return hand.mapped(lambda points: turned(points, degrees, pivot))
 
 
 def turned(points: Tensor, degrees: float, pivot: float) -> Tensor:
@@ -40,6 +38,6 @@ def turned_cones(cones: Tensor, degrees: float, pivot: float) -> Tensor:
 
 
 def turned_planes(planes: Tensor, degrees: float, pivot: float) -> Tensor:
-    """Return planes (B, 4), n.p = d, in the other frame: n'.p' = d + n'.c - n.c with the pivot c."""
+    """Return planes (B, 4), n.p = d, in the other frame: n'.p' = d + n'.c - n.c, pivot c."""
     normal = directed(planes[:, :3], degrees)
     return torch.cat([normal, planes[:, 3:] + pivot * (normal[:, 2:] - planes[:, 2:3])], -1)

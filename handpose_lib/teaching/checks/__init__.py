@@ -1,32 +1,33 @@
-"""Exercises that answer at once: is the function right, and if not, which law does it break?
+"""Automatic checks of exercises: whether a function is right, and if not, which law it breaks.
 
-A chapter asks for a function and the reader hands it over by the name of the exercise:
+A chapter asks for a function, and the reader submits it under the name of the exercise:
 
->>> from handpose_lib.checks import depth_cameras as checks
+>>> from handpose_lib.teaching.checks import depth_cameras as checks
 >>> checks.check("back_project", back_project)         # doctest: +SKIP
 ✘ back_project: a pixel does not come back when its point is projected. Hint: u counts columns ...
 
-`check` never raises: it returns a `Verdict`, which is one line of text and is true or false.
-`require` raises an AssertionError with that line: for solutions, which must fail the build of
-the book when they are wrong. `progress()` shows what a reader has solved, in which chapter.
+`check` does not raise for wrong answers: it returns a `Verdict`, which is one line of text and is
+true or false. `require` raises an AssertionError with that line; it is for solutions, which must
+fail the build of the book when they are wrong. `progress()` shows which exercises a reader has
+solved.
 
 How to write a check
 --------------------
-Each chapter has one module here, which registers its exercises and hands `check` and `require` on;
-importing it by name lets the book see which chapters a change concerns. A check is a function of
-the reader's function and of a seeded random generator; it tests laws on fresh inputs:
+Each chapter has one module here, which registers its exercises and exports `check` and `require`;
+because chapters import their own module, the build knows which of them a change affects. A check is
+a function of the reader's function and of a seeded random generator; it tests laws on fresh inputs:
 
-    from handpose_lib.checks import check, equal, exercise, require, uniform
+    from handpose_lib.teaching.checks import Student, check, equal, exercise, require, uniform
 
     @exercise("double", chapter="depth_cameras")
-    def double(student, generator):
+    def double(student: Student, generator: torch.Generator) -> None:
         x = uniform(generator, (5, 3), -1, 1)
         equal(student(x), 2 * x, "double(x) is not x + x",
               mistakes={"that is the square: multiply by two": x ** 2})
 
-`student` calls the reader's function and says so when it raises, returns nothing, or changes its
-inputs. `holds`, `shaped` and `equal` state laws; `mistakes` maps a hint to the value that the
-typical mistake would give, so that the hint appears exactly when it fits.
+`student` calls the reader's function and reports if it raises, returns nothing, or changes its
+inputs. `holds`, `shaped` and `equal` state laws; `mistakes` maps a hint to the value that a typical
+mistake gives, so that the hint appears exactly when it applies.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,6 +48,7 @@ from handpose_lib.io import storage
 __all__ = [
     "Broken",
     "Progress",
+    "Student",
     "Verdict",
     "check",
     "equal",
@@ -61,9 +64,13 @@ __all__ = [
 ]
 
 
+Student = Callable[..., Any]
+"""The reader's function, as a check calls it."""
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one exercise, shown as one line; true when every law holds."""
+    """The result of one check, shown as one line; true if every law holds."""
 
     name: str
     law: str = ""  # the broken law; empty when all hold
@@ -72,6 +79,7 @@ class Verdict:
 
     @property
     def right(self) -> bool:
+        """Whether every law holds."""
         return not self.law
 
     def __bool__(self) -> bool:
@@ -87,7 +95,7 @@ class Verdict:
 
 
 class Broken(Exception):
-    """A law does not hold; carries the law and a hint."""
+    """Raised if a law does not hold; carries the law and a hint."""
 
     def __init__(self, law: str, hint: str = ""):
         super().__init__(law)
@@ -95,7 +103,10 @@ class Broken(Exception):
 
 
 def check(name: str, function: Callable, seed: int | None = None) -> Verdict:
-    """Test `function` against the laws of the exercise `name` on fresh random inputs."""
+    """Test `function` against the laws of the exercise `name` on fresh random inputs.
+
+    Errors: `HandPoseError` for an unknown exercise.
+    """
     test = _REGISTRY[errors.one_of("exercise", name, sorted(_REGISTRY))].test
     seed = secrets.randbelow(2**31) if seed is None else seed
     try:
@@ -121,13 +132,13 @@ def require(name: str, function: Callable, seed: int | None = None) -> Verdict:
 
 
 def names(chapter: str | None = None) -> list[str]:
-    """The exercises that have a check, of every chapter imported so far or of one."""
+    """Return the exercises that have a check, of all chapters imported so far or of one."""
     return sorted(name for name, entry in _REGISTRY.items() if chapter in (None, entry.chapter))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What has been solved: chapter -> exercise -> yes or no. Shown with a line for each chapter."""
+    """Chapter -> exercise -> whether it has been solved; shown with a line for each chapter."""
 
     chapters: Mapping[str, Mapping[str, bool]]
 
@@ -147,12 +158,10 @@ class Progress:
 
 
 def progress(chapter: str | None = None) -> Progress:
-    """What has been solved so far, in every chapter or in one, in notebooks that keep their data in
-    the same folder.
+    """Return which exercises have been solved, in all chapters or in one.
 
-    `check` notes an exercise when it finds an answer right in a notebook, in `progress.json` of the
-    data folder; `require` notes nothing, so that executing the solutions of the book solves
-    nothing.
+    When `check` accepts an answer in a notebook, it records the exercise in `progress.json` of the
+    data folder. `require` records nothing, so that executing the book's solutions solves nothing.
     """
     known = [module.name for module in pkgutil.iter_modules(__path__)]
     if chapter is not None:
@@ -164,13 +173,12 @@ def progress(chapter: str | None = None) -> Progress:
 
 
 def load(chapter: str) -> None:
-    """Register the exercises of a chapter: what importing its module does."""
-    # Not by importlib: `provenance` would take this for a package any of whose modules any chapter
-    # may need.
+    """Register the exercises of a chapter by importing its module."""
+    # Not by importlib: `provenance` would then assume that every chapter needs every module here.
     __import__(f"{__name__}.{chapter}")
 
 
-# -- for the authors of checks ----------------------------------------------------------------
+# --- for the authors of checks --------------------------------------------------
 
 
 def exercise(name: str, chapter: str) -> Callable[[Callable], Callable]:
@@ -188,14 +196,14 @@ def exercise(name: str, chapter: str) -> Callable[[Callable], Callable]:
     return register
 
 
-def holds(condition, law: str, hint: str = "") -> None:
+def holds(condition: object, law: str, hint: str = "") -> None:
     """State a law: a false `condition` ends the check."""
     if not bool(condition):
         raise Broken(law, hint)
 
 
-def shaped(value, shape: tuple[int, ...], what: str = "the result", hint: str = "") -> None:
-    """The value is a tensor of this shape with finite entries."""
+def shaped(value: Any, shape: tuple[int, ...], what: str = "the result", hint: str = "") -> None:
+    """State the law that the value is a tensor of this shape with finite entries."""
     holds(
         isinstance(value, torch.Tensor), f"{what} is a {type(value).__name__}, not a tensor", hint
     )
@@ -212,7 +220,7 @@ def shaped(value, shape: tuple[int, ...], what: str = "the result", hint: str = 
 
 
 def equal(
-    value,
+    value: Any,
     expected: torch.Tensor,
     law: str,
     hint: str = "",
@@ -220,9 +228,10 @@ def equal(
     atol: float = 1e-4,
     rtol: float = 1e-5,
 ) -> None:
-    """The value equals what is expected; otherwise the hint of the first mistake that explains it.
+    """State the law that the value equals `expected`.
 
-    `mistakes` maps a hint to the tensor that this mistake would have given.
+    `mistakes` maps a hint to the tensor that a typical mistake gives; the first one that equals the
+    value decides the hint.
     """
     shaped(value, expected.shape)
     if _close(value, expected, atol, rtol):
@@ -240,8 +249,9 @@ def uniform(
     high: float,
     dtype: torch.dtype = torch.float64,
 ) -> torch.Tensor:
-    """Uniform draws in [low, high]; float64 by default, so that a tolerance judges formulas, not
-    rounding.
+    """Return uniform random numbers in [low, high].
+
+    They are float64 by default, so that tolerances test formulas and not rounding.
     """
     return low + (high - low) * torch.rand(shape, generator=generator, dtype=dtype)
 
@@ -249,11 +259,11 @@ def uniform(
 def normal(
     generator: torch.Generator, shape: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> torch.Tensor:
-    """Standard normal draws."""
+    """Return standard normal random numbers."""
     return torch.randn(shape, generator=generator, dtype=dtype)
 
 
-# -- inside -----------------------------------------------------------------------------------
+# --- internals ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -266,21 +276,17 @@ _REGISTRY: dict[str, _Exercise] = {}
 
 
 class _Student:
-    """The reader's function behind a counter: exceptions, missing returns and changed inputs become
-    laws.
-    """
+    """The reader's function; exceptions, missing returns and changed inputs become broken laws."""
 
     def __init__(self, function: Callable):
         self._function = function
 
-    def __call__(self, *inputs, **named):
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
         given = [*inputs, *named.values()]
         before = [value.clone() if isinstance(value, torch.Tensor) else value for value in given]
         try:
             result = self._function(*inputs, **named)
-        except (
-            Exception
-        ) as error:  # whatever the reader's code raises is the answer, never ours to pass on
+        except Exception as error:  # the reader's code may raise anything
             shapes = ", ".join(
                 str(tuple(value.shape)) for value in given if isinstance(value, torch.Tensor)
             )
@@ -312,7 +318,7 @@ def _notes() -> Path:
 def _solved() -> set[str]:
     try:
         return set(storage.read_json(_notes())["solved"])
-    except (errors.DataError, KeyError, TypeError):  # nothing noted yet, or not by us
+    except (errors.DataError, KeyError, TypeError):  # nothing recorded yet, or another file
         return set()
 
 
@@ -321,21 +327,16 @@ def _remember(name: str) -> None:
     if name not in solved:
         try:
             storage.write_json(_notes(), {"solved": sorted(solved | {name})})
-        except OSError:  # a folder that cannot be written costs the note, not the answer
+        except OSError:  # without write access, only the progress is lost
             pass
 
 
 def _close(value: torch.Tensor, expected: torch.Tensor, atol: float, rtol: float) -> bool:
     expected = expected.to(value.device)
     if value.dtype.is_floating_point or expected.dtype.is_floating_point:
-        if value.dtype in (
-            torch.float16,
-            torch.bfloat16,
-            torch.float32,
-        ):  # computed in single precision: allow its rounding
-            rtol, atol = (
-                max(rtol, 1e-4),
-                max(atol, 1e-4 * float(expected.abs().max()) if expected.numel() else atol),
-            )
+        if value.dtype in (torch.float16, torch.bfloat16, torch.float32):
+            # Computed in single precision or less: allow its rounding.
+            rtol = max(rtol, 1e-4)
+            atol = max(atol, 1e-4 * float(expected.abs().max()) if expected.numel() else atol)
         return torch.allclose(value.double(), expected.double(), atol=atol, rtol=rtol)
     return torch.equal(value.long(), expected.long())

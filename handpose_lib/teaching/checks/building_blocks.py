@@ -2,13 +2,13 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, normal, require
+from handpose_lib.teaching.checks import Student, check, equal, exercise, holds, normal, require
 
 __all__ = ["check", "require"]
 
 
 @exercise("conv_parameters", chapter="building_blocks")
-def conv_parameters(student, generator):
+def conv_parameters(student: Student, generator: torch.Generator) -> None:
     """conv_parameters(kernel, dimensions, channels_in, channels_out, bias) -> number of weights."""
     kernel, i, o = (_draw(generator, *limits) for limits in ((4, 7), (3, 40), (41, 80)))
     for dimensions in (2, 3):
@@ -40,7 +40,7 @@ def conv_parameters(student, generator):
 
 
 @exercise("hourglass_sides", chapter="building_blocks")
-def hourglass_sides(student, generator):
+def hourglass_sides(student: Student, generator: torch.Generator) -> None:
     """hourglass_sides(size, depth) -> [size, …, lowest, …, size]: 2·depth + 1 sides, halved
     rounding up.
     """
@@ -81,7 +81,7 @@ def hourglass_sides(student, generator):
 
 
 @exercise("attention_pool", chapter="building_blocks")
-def attention_pool(student, generator):
+def attention_pool(student: Student, generator: torch.Generator) -> None:
     """attention_pool(scores (B, H, W), features (B, C, H, W)) -> (B, C): mean weighted by the
     soft-max over the pixels.
     """
@@ -117,8 +117,8 @@ def attention_pool(student, generator):
 
 
 @exercise("graph_convolution", chapter="building_blocks")
-def graph_convolution(student, generator):
-    """graph_convolution(features (B, N, C), edges (N, N), weight (C, D)) -> relu(A F W) (B, N, D)."""
+def graph_convolution(student: Student, generator: torch.Generator) -> None:
+    """graph_convolution(features (B, N, C), edges (N, N), weight (C, D)) -> (B, N, D): ReLU(AFW)"""
     features, edges, weight = (
         normal(generator, (2, 5, 3)),
         normal(generator, (5, 5)),
@@ -157,9 +157,9 @@ def _floored(size, depth):
     return down + down[-2::-1]
 
 
-def _number(value):
+def _number(value: float | torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(float(value), dtype=torch.float64)
 
 
-def _draw(generator, low, high):
+def _draw(generator: torch.Generator, low: int, high: int) -> int:
     return int(torch.randint(low, high, (1,), generator=generator))

@@ -3,6 +3,7 @@
 import torch
 
 from handpose_lib.teaching.checks import (
+    Student,
     check,
     equal,
     exercise,
@@ -17,7 +18,7 @@ __all__ = ["check", "require"]
 
 
 @exercise("paired_interval", chapter="claims")
-def paired_interval(student, generator):
+def paired_interval(student: Student, generator: torch.Generator) -> None:
     """paired_interval(without, with_, drawn) -> (2,): the middle 95 % of the mean gain over
     drawings of frames.
     """
@@ -63,7 +64,7 @@ def paired_interval(student, generator):
 
 
 @exercise("answer", chapter="claims")
-def answer(student, generator):
+def answer(student: Student, generator: torch.Generator) -> None:
     """answer(effect_low, effect_high, low, high) -> 1, -1 or 0."""
     inf = float("inf")
     cases = [
@@ -112,7 +113,7 @@ def answer(student, generator):
 
 
 @exercise("without_floor", chapter="claims")
-def without_floor(student, generator):
+def without_floor(student: Student, generator: torch.Generator) -> None:
     """without_floor(total, floor) -> the rest, where total² = floor² + rest²; 0 where the floor is
     larger.
     """

@@ -4,13 +4,22 @@ import math
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, require, shaped, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    require,
+    shaped,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("half_extent", chapter="crop_and_normalise")
-def half_extent(student, generator):
+def half_extent(student: Student, generator: torch.Generator) -> None:
     """half_extent(fx, fy, cube, z) -> (2,) pixels: half the cube's side, seen at depth z."""
     fx, fy, z = uniform(generator, (3,), 200, 700).tolist()
     cube = float(uniform(generator, (), 150, 300))
@@ -33,7 +42,7 @@ def half_extent(student, generator):
 
 
 @exercise("normalise_depth", chapter="crop_and_normalise")
-def normalise_depth(student, generator):
+def normalise_depth(student: Student, generator: torch.Generator) -> None:
     """normalise_depth(depth, centre_z, cube) -> the same shape in [-1, 1], background +1."""
     centre, cube = float(uniform(generator, (), 300, 800)), float(uniform(generator, (), 150, 300))
     inside = uniform(generator, (6, 7), centre - 0.49 * cube, centre + 0.49 * cube)
@@ -74,7 +83,7 @@ def normalise_depth(student, generator):
 
 
 @exercise("view_point", chapter="crop_and_normalise")
-def view_point(student, generator):
+def view_point(student: Student, generator: torch.Generator) -> None:
     """view_point(uv, centre, half, rotation) -> (N, 2): pixels to the rotated, normalised view."""
     uv, centre = uniform(generator, (9, 2), 40, 200), uniform(generator, (2,), 80, 160)
     half = uniform(generator, (2,), 30, 60)

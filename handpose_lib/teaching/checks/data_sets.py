@@ -2,13 +2,13 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, normal, require
+from handpose_lib.teaching.checks import Student, check, equal, exercise, holds, normal, require
 
 __all__ = ["check", "require"]
 
 
 @exercise("nyu_depth", chapter="data_sets")
-def nyu_depth(student, generator):
+def nyu_depth(student: Student, generator: torch.Generator) -> None:
     """nyu_depth(picture) -> (H, W) mm from green (high byte) and blue (low byte)."""
     picture = torch.randint(1, 256, (5, 7, 3), generator=generator, dtype=torch.uint8)
     red, green, blue = picture.double().unbind(-1)
@@ -32,7 +32,7 @@ def nyu_depth(student, generator):
 
 
 @exercise("originals", chapter="data_sets")
-def originals(student, generator):
+def originals(student: Student, generator: torch.Generator) -> None:
     """originals(names) -> (N,) booleans, true where the folder begins with the year 2014."""
     folders = ["201403121135", "22-5", "0", "201405151126", "2014", "90", "157-5", "120140312"]
     order = torch.randperm(len(folders), generator=generator).tolist()
@@ -62,7 +62,7 @@ def originals(student, generator):
 
 
 @exercise("itop_to_camera", chapter="data_sets")
-def itop_to_camera(student, generator):
+def itop_to_camera(student: Student, generator: torch.Generator) -> None:
     """itop_to_camera(points) -> mm with y down, any number of leading axes."""
     for shape in ((3,), (6, 3), (2, 15, 3)):
         points = normal(generator, shape) + torch.tensor([0.0, 0.0, 3.0])
@@ -82,7 +82,7 @@ def itop_to_camera(student, generator):
 
 
 @exercise("reorder", chapter="data_sets")
-def reorder(student, generator):
+def reorder(student: Student, generator: torch.Generator) -> None:
     """reorder(joints, source, target) -> (N, K, 3), joints picked by their names."""
     source = tuple("abcdefgh")
     joints = normal(generator, (3, len(source), 3))

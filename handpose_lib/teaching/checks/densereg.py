@@ -2,13 +2,22 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, normal, require, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    normal,
+    require,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("directions", chapter="densereg")
-def directions(student, generator):
+def directions(student: Student, generator: torch.Generator) -> None:
     """directions(points (N, 3), joint (3,), theta) -> (N, 3): unit vectors from point to joint
     within theta, else 0.
     """
@@ -28,21 +37,19 @@ def directions(student, generator):
         "within theta a unit vector must lead from the point to the joint, beyond it 0",
         hint="divide joint − point by its length, and multiply by (length <= theta)",
         mistakes={
-            "that points from the joint to the point: Eq. 2 as printed, but a vote must walk towards the joint": (
-                away * near
-            ),
+            "that points from the joint to the point: Eq. 2 as printed, but a vote must walk"
+            " towards the joint": (away * near),
             "points farther than theta know nothing: their vector is 0": -away,
             "the distance is the other map's business: divide by it": -away * distance * near,
             "divide by the distance, not by theta": -away * distance / theta * near,
-            "a point within theta keeps its vector, one beyond loses it: you have it the other way round": (
-                -away * (1 - near)
-            ),
+            "a point within theta keeps its vector, one beyond loses it: you have it the"
+            " other way round": (-away * (1 - near)),
         },
     )
 
 
 @exercise("ball_votes", chapter="densereg")
-def ball_votes(student, generator):
+def ball_votes(student: Student, generator: torch.Generator) -> None:
     """ball_votes(points (N, 3), S (N,), V (N, 3), theta) -> (N, 3): where each point says that the
     joint is.
     """
@@ -76,8 +83,8 @@ def ball_votes(student, generator):
 
 
 @exercise("mean_shift_step", chapter="densereg")
-def mean_shift_step(student, generator):
-    """mean_shift_step(p (3,), votes (K, 3), weights (K,), sigma) -> (3,): one step of Algorithm 1."""
+def mean_shift_step(student: Student, generator: torch.Generator) -> None:
+    """mean_shift_step(p (3,), votes (K, 3), weights (K,), sigma) -> (3,): a step of Algorithm 1."""
     votes, weights = 40 * normal(generator, (7, 3)), uniform(generator, (7,), 0.1, 1)
     p, sigma = 20 * normal(generator, (3,)), float(uniform(generator, (), 25, 60))
     apart = (votes - p).square().sum(1)

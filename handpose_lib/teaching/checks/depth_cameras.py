@@ -2,13 +2,22 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, require, shaped, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    require,
+    shaped,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("back_project", chapter="depth_cameras")
-def back_project(student, generator):
+def back_project(student: Student, generator: torch.Generator) -> None:
     """back_project(depth (H, W), fx, fy, u0, v0) -> points (H, W, 3) mm."""
     depth = uniform(generator, (7, 11), 300, 900)
     fx, fy = uniform(generator, (2,), 200, 600).tolist()
@@ -67,7 +76,7 @@ def back_project(student, generator):
 
 
 @exercise("crop_camera", chapter="depth_cameras")
-def crop_camera(student, generator):
+def crop_camera(student: Student, generator: torch.Generator) -> None:
     """crop_camera(camera (4,) [fx, fy, u0, v0], left, top, scale) -> (4,) intrinsics of the cut and
     resized image.
     """
@@ -109,9 +118,8 @@ def crop_camera(student, generator):
         "the edges of the image scale, and the centre of the first pixel lies half a pixel from the"
         " edge",
         mistakes={
-            "the centre of the first pixel lies half a pixel from the edge: add 0.5, scale, subtract 0.5": resized(
-                1, 0.0
-            ),
+            "the centre of the first pixel lies half a pixel from the edge: add 0.5, scale,"
+            " subtract 0.5": resized(1, 0.0),
             "cut first, then resize: left and top count the pixels of the large image": late,
             "the principal point scales as well": torch.stack(
                 (fx * scale, fy * scale, u0 - left, v0 - top)

@@ -2,13 +2,22 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, normal, require, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    normal,
+    require,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("joint_cone", chapter="hand_detector")
-def joint_cone(student, generator):
+def joint_cone(student: Student, generator: torch.Generator) -> None:
     """joint_cone(place (2,), height, width, radius) -> (height, width): 1 at (column, row) = place,
     0 from radius on.
     """
@@ -42,7 +51,7 @@ def joint_cone(student, generator):
 
 
 @exercise("sure_median", chapter="hand_detector")
-def sure_median(student, generator):
+def sure_median(student: Student, generator: torch.Generator) -> None:
     """sure_median(places (J, 2), heights (J,)) -> (2,): median of the places whose height is at
     least half of the largest.
     """

@@ -2,13 +2,22 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, normal, require, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    normal,
+    require,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("voting_weights", chapter="jgr_p2o")
-def voting_weights(student, generator):
+def voting_weights(student: Student, generator: torch.Generator) -> None:
     """voting_weights(logits (B, J, H, W)) -> the same shape: soft-max over the pixels of each map
     (Eq. 1).
     """
@@ -37,7 +46,7 @@ def voting_weights(student, generator):
 
 
 @exercise("skeleton_graph", chapter="jgr_p2o")
-def skeleton_graph(student, generator):
+def skeleton_graph(student: Student, generator: torch.Generator) -> None:
     """skeleton_graph(joints, bones) -> (J, J): D^-½ (A + I) D^-½ of the undirected skeleton."""
     joints = 6
     order = torch.randperm(joints, generator=generator).tolist()
@@ -71,16 +80,15 @@ def skeleton_graph(student, generator):
             "every joint also listens to itself: add the identity": normalised(adjacency),
             "a bone joins both ways: set [child, parent] and [parent, child]": normalised(one_way),
             "normalise: divide by the square roots of the degrees of both joints": loops,
-            "that divides rows by their sum: the symmetric form takes the square root on both sides": (
-                loops / loops.sum(1, keepdim=True)
-            ),
+            "that divides rows by their sum: the symmetric form takes the square root on both"
+            " sides": (loops / loops.sum(1, keepdim=True)),
             "the degrees count the self loops": without[:, None] * loops * without,
         },
     )
 
 
 @exercise("vote", chapter="jgr_p2o")
-def vote(student, generator):
+def vote(student: Student, generator: torch.Generator) -> None:
     """vote(weights (B, J, H, W), pixels (B, 3, H, W), offsets (B, 3, J, H, W)) -> (B, J, 3)
     (Eq. 6).
     """
@@ -122,7 +130,7 @@ def vote(student, generator):
 
 
 @exercise("huber", chapter="jgr_p2o")
-def huber(student, generator):
+def huber(student: Student, generator: torch.Generator) -> None:
     """huber(x, delta) -> the same shape: x² / 2 near zero, linear beyond delta."""
     delta = float(uniform(generator, (), 0.01, 0.5))
     small, large = (

@@ -3,6 +3,7 @@
 import torch
 
 from handpose_lib.teaching.checks import (
+    Student,
     check,
     equal,
     exercise,
@@ -17,7 +18,7 @@ __all__ = ["check", "require"]
 
 
 @exercise("success_rate", chapter="measuring")
-def success_rate(student, generator):
+def success_rate(student: Student, generator: torch.Generator) -> None:
     """success_rate(errors, thresholds) -> (T,): share of frames whose worst joint is within t."""
     errors = uniform(generator, (23, 8), 0, 50)
     thresholds = torch.linspace(0, 60, 13, dtype=torch.float64)
@@ -34,9 +35,8 @@ def success_rate(student, generator):
             "that judges a frame by the mean of its joints: one lost finger can hide in it": share(
                 errors.mean(1)
             ),
-            "that is the share of joints, not of frames: take the worst joint of each frame first": (
-                (errors[..., None] <= thresholds).double().mean((0, 1))
-            ),
+            "that is the share of joints, not of frames: take the worst joint of each frame"
+            " first": ((errors[..., None] <= thresholds).double().mean((0, 1))),
             "that judges a frame by its best joint": share(errors.amin(1)),
             "that counts the failures: 1 minus it": 1 - share(errors.amax(1)),
             "that is in percent: a share lies between 0 and 1": 100 * share(errors.amax(1)),
@@ -53,7 +53,7 @@ def success_rate(student, generator):
 
 
 @exercise("area_under_curve", chapter="measuring")
-def area_under_curve(student, generator):
+def area_under_curve(student: Student, generator: torch.Generator) -> None:
     """area_under_curve(rates, thresholds) -> a number in [0, 1], thresholds not evenly spaced."""
     thresholds = uniform(generator, (12,), 0.5, 8).cumsum(0)
     rates = uniform(generator, (12,), 0, 1).sort().values
@@ -80,7 +80,7 @@ def area_under_curve(student, generator):
 
 
 @exercise("merge_means", chapter="measuring")
-def merge_means(student, generator):
+def merge_means(student: Student, generator: torch.Generator) -> None:
     """merge_means(means, counts) -> the mean over all frames, from the means of unequal batches."""
     counts = torch.tensor([32, 32, 32, 5])
     batches = [normal(generator, (int(n),)) * 3 + 10 * i for i, n in enumerate(counts)]

@@ -2,13 +2,22 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, normal, require, shaped, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    normal,
+    require,
+    shaped,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("mixing_error", chapter="millimetre")
-def mixing_error(student, generator):
+def mixing_error(student: Student, generator: torch.Generator) -> None:
     """mixing_error(joints, camera, other) -> (N, J) mm between joints and what another focal length
     makes of them.
     """
@@ -22,9 +31,8 @@ def mixing_error(student, generator):
         "mixing_error is not the distance between a joint and its image",
         hint="x is proportional to 1/f, and the depth stays",
         mistakes={
-            "the other way round: the pixels were written with `camera` and are read with `other`": (
-                (xy * (1 / ratio - 1)).norm(dim=-1)
-            ),
+            "the other way round: the pixels were written with `camera` and are read with"
+            " `other`": ((xy * (1 / ratio - 1)).norm(dim=-1)),
             "u and v have their own focal lengths": (xy * (ratio[0] - 1)).norm(dim=-1),
             "the depth is in the file as it is: it does not change": (
                 (joints * torch.cat((ratio - 1, ratio[:1] - 1))).norm(dim=-1)
@@ -39,7 +47,7 @@ def mixing_error(student, generator):
 
 
 @exercise("without_joint", chapter="millimetre")
-def without_joint(student, generator):
+def without_joint(student: Student, generator: torch.Generator) -> None:
     """without_joint(mean, per_joint, j) -> the mean over the other joints."""
     per_joint = uniform(generator, (9,), 5, 25)
     j = int(torch.randint(9, (), generator=generator))
@@ -65,7 +73,7 @@ def without_joint(student, generator):
 
 
 @exercise("sequence_mean", chapter="millimetre")
-def sequence_mean(student, generator):
+def sequence_mean(student: Student, generator: torch.Generator) -> None:
     """sequence_mean(errors, sequence) -> the mean over sequences of their means."""
     counts, marks = torch.tensor([3, 11, 6, 25]), torch.tensor([7, 2, 4, 9])
     sequence = torch.repeat_interleave(marks, counts)

@@ -4,13 +4,22 @@ import math
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, require, shaped, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    require,
+    shaped,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("focal_length", chapter="real_depth_image")
-def focal_length(student, generator):
+def focal_length(student: Student, generator: torch.Generator) -> None:
     """focal_length(pixels, degrees) -> pixels: what covers `degrees` with so many pixels."""
     for _ in range(3):
         pixels = float(uniform(generator, (), 200, 2000))
@@ -44,7 +53,7 @@ def focal_length(student, generator):
 
 
 @exercise("below_surface", chapter="real_depth_image")
-def below_surface(student, generator):
+def below_surface(student: Student, generator: torch.Generator) -> None:
     """below_surface(depth, u, v, z) -> (J,) mm: how far each joint lies behind what is seen at its
     pixel.
     """
@@ -80,7 +89,7 @@ def below_surface(student, generator):
 
 
 @exercise("disagreement", chapter="real_depth_image")
-def disagreement(student, generator):
+def disagreement(student: Student, generator: torch.Generator) -> None:
     """disagreement(views) -> (J,) mm: (K, J, 3) answers to the same question, mean distance to
     their mean.
     """
@@ -120,5 +129,5 @@ def disagreement(student, generator):
     )
 
 
-def _number(value) -> torch.Tensor:
+def _number(value: float | torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(float(value), dtype=torch.float64)

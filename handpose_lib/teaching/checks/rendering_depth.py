@@ -3,6 +3,7 @@
 import torch
 
 from handpose_lib.teaching.checks import (
+    Student,
     check,
     equal,
     exercise,
@@ -17,7 +18,7 @@ __all__ = ["check", "require"]
 
 
 @exercise("sphere_depth", chapter="rendering_depth")
-def sphere_depth(student, generator):
+def sphere_depth(student: Student, generator: torch.Generator) -> None:
     """sphere_depth(rays (N, 3) with z = 1, centre (3,) mm, radius mm) -> depth (N,) mm, 0 where a
     ray misses.
     """
@@ -81,8 +82,8 @@ def sphere_depth(student, generator):
 
 
 @exercise("nearest", chapter="rendering_depth")
-def nearest(student, generator):
-    """nearest(a (H, W), b (H, W)) -> (H, W): what a camera sees of two things, 0 where neither is."""
+def nearest(student: Student, generator: torch.Generator) -> None:
+    """nearest(a (H, W), b (H, W)) -> (H, W): the depth of two objects together, 0 for neither."""
     a, b = uniform(generator, (2, 12, 15), 300, 800)
     a[uniform(generator, (12, 15), 0, 1) < 0.4] = 0
     b[uniform(generator, (12, 15), 0, 1) < 0.4] = 0
@@ -114,7 +115,7 @@ def nearest(student, generator):
 
 
 @exercise("quantise_disparity", chapter="rendering_depth")
-def quantise_disparity(student, generator):
+def quantise_disparity(student: Student, generator: torch.Generator) -> None:
     """quantise_disparity(depth (H, W) mm, focal px, baseline mm, step px) -> depth (H, W) mm of a
     rounded disparity.
     """

@@ -3,13 +3,22 @@
 import torch
 
 from handpose_lib.camera import uvd_to_xyz
-from handpose_lib.teaching.checks import check, equal, exercise, holds, normal, require, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    normal,
+    require,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
 
 @exercise("rescore", chapter="rescoring")
-def rescore(student, generator):
+def rescore(student: Student, generator: torch.Generator) -> None:
     """rescore(predicted, labels, intrinsics) -> mean joint error in mm of pixels and depth."""
     low, high = torch.tensor([100.0, 100.0, 400.0]), torch.tensor([300.0, 300.0, 900.0])
     labels = uniform(generator, (7, 5, 3), 0, 1) * (high - low) + low
@@ -51,8 +60,8 @@ def rescore(student, generator):
 
 
 @exercise("subject_numbers", chapter="rescoring")
-def subject_numbers(student, generator):
-    """subject_numbers(widths, jump) -> (N,) whole numbers from 0 that rise where the width jumps."""
+def subject_numbers(student: Student, generator: torch.Generator) -> None:
+    """subject_numbers(widths, jump) -> (N,): whole numbers from 0 that rise where widths jump."""
     counts = torch.randint(3, 9, (4,), generator=generator)
     levels = torch.tensor([35.0, 31.0, 33.0, 29.0], dtype=torch.float64)
     truth = torch.repeat_interleave(torch.arange(4), counts)
@@ -84,7 +93,7 @@ def subject_numbers(student, generator):
 
 
 @exercise("best_shift", chapter="rescoring")
-def best_shift(student, generator):
+def best_shift(student: Student, generator: torch.Generator) -> None:
     """best_shift(predicted, labels, reach) -> s for which line i fits the label of frame i + s."""
     labels = 20 * normal(generator, (60, 4, 3)).cumsum(0)
     for shift in (-3, 0, 2):

@@ -3,6 +3,7 @@
 import torch
 
 from handpose_lib.teaching.checks import (
+    Student,
     check,
     equal,
     exercise,
@@ -17,7 +18,7 @@ __all__ = ["check", "require"]
 
 
 @exercise("attend", chapter="residual_attention")
-def attend(student, generator):
+def attend(student: Student, generator: torch.Generator) -> None:
     """attend(features (B, C, H, W), logits (B, C, H, W)) -> (1 + sigmoid(logits)) · features
     (Eq. 1).
     """
@@ -44,7 +45,7 @@ def attend(student, generator):
 
 
 @exercise("principal_poses", chapter="residual_attention")
-def principal_poses(student, generator):
+def principal_poses(student: Student, generator: torch.Generator) -> None:
     """principal_poses(poses (N, D), d) -> (mean (D,), components (d, D)): PCA, the widest direction
     first.
     """
@@ -104,7 +105,7 @@ def _same_span(rows, columns):
 
 
 @exercise("success_rates", chapter="residual_attention")
-def success_rates(student, generator):
+def success_rates(student: Student, generator: torch.Generator) -> None:
     """success_rates(errors (N, J), threshold) -> (share by the worst joint, share by the mean), in
     [0, 1].
     """

@@ -2,13 +2,13 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, require, shaped
+from handpose_lib.teaching.checks import Student, check, equal, exercise, holds, require, shaped
 
 __all__ = ["check", "require"]
 
 
 @exercise("convolution_cost", chapter="side_by_side")
-def convolution_cost(student, generator):
+def convolution_cost(student: Student, generator: torch.Generator) -> None:
     """convolution_cost(size, kernel, stride, channels_in, channels_out, dimensions) ->
     (parameters, multiply-adds).
     """
@@ -35,7 +35,8 @@ def convolution_cost(student, generator):
             mistakes={
                 name: torch.tensor(values, dtype=torch.float64)
                 for name, values in {
-                    "the bias belongs to the parameters, one number for each channel that comes out": (
+                    "the bias belongs to the parameters, one number for each channel that"
+                    " comes out": (
                         weights,
                         weights * side**dimensions,
                     ),
@@ -70,7 +71,7 @@ def convolution_cost(student, generator):
 
 
 @exercise("on_front", chapter="side_by_side")
-def on_front(student, generator):
+def on_front(student: Student, generator: torch.Generator) -> None:
     """on_front(cost, error) -> (N,) bool: which no other one beats."""
     cost = torch.randint(1, 9, (40,), generator=generator).double()
     error = torch.randint(1, 9, (40,), generator=generator).double() + (9 - cost) * 0.5
@@ -114,7 +115,7 @@ def on_front(student, generator):
 
 
 @exercise("differences", chapter="side_by_side")
-def differences(student, generator):
+def differences(student: Student, generator: torch.Generator) -> None:
     """differences(a, b) -> sorted names of the facts that both know and in which they differ."""
     a = {
         "joints": 21,

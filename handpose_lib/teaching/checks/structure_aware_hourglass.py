@@ -3,6 +3,7 @@
 import torch
 
 from handpose_lib.teaching.checks import (
+    Student,
     check,
     equal,
     exercise,
@@ -17,7 +18,7 @@ __all__ = ["check", "require"]
 
 
 @exercise("bone_map", chapter="structure_aware_hourglass")
-def bone_map(student, generator):
+def bone_map(student: Student, generator: torch.Generator) -> None:
     """bone_map(start (3,), end (3,), size, sigma) -> (size, size, size) [z][y][x]: a Gaussian
     of the distance to the segment.
     """
@@ -61,7 +62,7 @@ def bone_map(student, generator):
 
 
 @exercise("weighted_top_k", chapter="structure_aware_hourglass")
-def weighted_top_k(student, generator):
+def weighted_top_k(student: Student, generator: torch.Generator) -> None:
     """weighted_top_k(volume (D, H, W), k) -> place (3,) = (x, y, z): the k highest voxels, weighted
     by their heights (Eq. 3).
     """
@@ -115,7 +116,7 @@ def _mean_of_all(volume):
 
 
 @exercise("bone_length_off", chapter="structure_aware_hourglass")
-def bone_length_off(student, generator):
+def bone_length_off(student: Student, generator: torch.Generator) -> None:
     """bone_length_off(predicted (N, J, 3), joints (N, J, 3), bones ((child, parent), …)) -> (M,)
     mean |length − true length|.
     """
@@ -140,9 +141,8 @@ def bone_length_off(student, generator):
         mistakes={
             "too long and too short must not cancel: drop the sign before the mean": off.mean(0),
             "drop the sign before the mean, not after it": off.mean(0).abs(),
-            "that is the length of the difference of two bones: turning a bone does not make it longer": (
-                (vector - true).norm(dim=-1).mean(0)
-            ),
+            "that is the length of the difference of two bones: turning a bone does not make"
+            " it longer": ((vector - true).norm(dim=-1).mean(0)),
             "that is the mean of the squares": off.square().mean(0),
             "that is the root of the mean of the squares": off.square().mean(0).sqrt(),
         },

@@ -4,6 +4,7 @@ import torch
 
 from handpose_lib import skeleton as skeletons
 from handpose_lib.teaching.checks import (
+    Student,
     check,
     equal,
     exercise,
@@ -18,7 +19,7 @@ __all__ = ["check", "require"]
 
 
 @exercise("bone_lengths", chapter="the_hand")
-def bone_lengths(student, generator):
+def bone_lengths(student: Student, generator: torch.Generator) -> None:
     """bone_lengths(joints (B, J, 3), parents) -> (B, number of bones) mm, in the order of the
     children.
     """
@@ -60,7 +61,7 @@ def bone_lengths(student, generator):
 
 
 @exercise("bend_finger", chapter="the_hand")
-def bend_finger(student, generator):
+def bend_finger(student: Student, generator: torch.Generator) -> None:
     """bend_finger(lengths (3,), angles (3,) rad) -> joints (4, 2) mm: knuckle at the origin,
     straight along +x.
     """
@@ -113,7 +114,7 @@ def bend_finger(student, generator):
 
 
 @exercise("to_msra", chapter="the_hand")
-def to_msra(student, generator):
+def to_msra(student: Student, generator: torch.Generator) -> None:
     """to_msra(joints (B, 21, 3) in HANDS2017's order) -> the same joints in MSRA's order."""
     source, target = skeletons.get("hands17_21"), skeletons.get("msra21")
     order = [source.index(name) for name in target.joints]
@@ -140,9 +141,8 @@ def to_msra(student, generator):
         "a joint has got another joint's place",
         "look the names up: index(name)",
         mistakes={
-            "that is the inverse permutation: entry j must say where MSRA's joint j stands in HANDS2017": joints[
-                :, inverse
-            ],
+            "that is the inverse permutation: entry j must say where MSRA's joint j stands in"
+            " HANDS2017": joints[:, inverse],
             "in MSRA the thumb comes last": joints[:, thumb_first],
             "nothing has changed: HANDS2017 goes level by level, MSRA finger by finger": joints,
         },

@@ -4,13 +4,13 @@ import math
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, require
+from handpose_lib.teaching.checks import Student, check, equal, exercise, holds, require
 
 __all__ = ["check", "require"]
 
 
 @exercise("one_cycle", chapter="train_jgr_p2o")
-def one_cycle(student, generator):
+def one_cycle(student: Student, generator: torch.Generator) -> None:
     """one_cycle(step, steps, climb, start) -> factor of the rate: start → 1 → 0, both ways by half
     a cosine.
     """
@@ -74,7 +74,7 @@ def one_cycle(student, generator):
 
 
 @exercise("batch_frames", chapter="train_jgr_p2o")
-def batch_frames(student, generator):
+def batch_frames(student: Student, generator: torch.Generator) -> None:
     """batch_frames(step, size, frames, order) -> the numbers of the frames in batch `step`."""
     size = _draw(generator, 5, 9)
     frames = 3 * size + _draw(
@@ -123,5 +123,5 @@ def _hint(found, step, size, frames, orders):
     )
 
 
-def _draw(generator, low, high):
+def _draw(generator: torch.Generator, low: int, high: int) -> int:
     return int(torch.randint(low, high, (1,), generator=generator))

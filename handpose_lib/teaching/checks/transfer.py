@@ -2,13 +2,13 @@
 
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, require, uniform
+from handpose_lib.teaching.checks import Student, check, equal, exercise, holds, require, uniform
 
 __all__ = ["check", "require"]
 
 
 @exercise("covered", chapter="transfer")
-def covered(student, generator):
+def covered(student: Student, generator: torch.Generator) -> None:
     """covered(points, start, end, within) -> share of the points (P, 3) that are within so many mm
     of a bone from start to end (M, 3).
     """
@@ -66,7 +66,7 @@ def covered(student, generator):
 
 
 @exercise("helps", chapter="transfer")
-def helps(student, generator):
+def helps(student: Student, generator: torch.Generator) -> None:
     """helps(base, switched) -> bool, from the base's seeds (S, M) and one training (M,) by M
     measures of which more is better.
     """
@@ -131,7 +131,7 @@ def helps(student, generator):
     )
 
 
-def _number(value):
+def _number(value: float | torch.Tensor) -> torch.Tensor:
     """One number, as a tensor."""
     holds(
         isinstance(value, (bool, int, float))

@@ -3,6 +3,7 @@
 import torch
 
 from handpose_lib.teaching.checks import (
+    Student,
     check,
     equal,
     exercise,
@@ -17,7 +18,7 @@ __all__ = ["check", "require"]
 
 
 @exercise("authors_decode", chapter="v2v_posenet")
-def authors_decode(student, generator):
+def authors_decode(student: Student, generator: torch.Generator) -> None:
     """authors_decode(m (J, 3), centre (3,), cube, size) -> (J, 3) mm: the middle of input voxel 2m,
     of `size` per side.
     """
@@ -59,7 +60,7 @@ def authors_decode(student, generator):
 
 
 @exercise("two_losses", chapter="v2v_posenet")
-def two_losses(student, generator):
+def two_losses(student: Student, generator: torch.Generator) -> None:
     """two_losses(found, target), both (B, J, D, H, W) -> (Eq. 2, averaged over the frames; the mean
     over everything).
     """
@@ -102,7 +103,7 @@ def two_losses(student, generator):
 
 
 @exercise("frames_per_second", chapter="v2v_posenet")
-def frames_per_second(student, generator):
+def frames_per_second(student: Student, generator: torch.Generator) -> None:
     """frames_per_second(prepare_ms, forward_ms, read_out_ms, networks): the input is made once, for
     all networks.
     """
@@ -139,7 +140,7 @@ def frames_per_second(student, generator):
 
 
 @exercise("palm_pitch", chapter="v2v_posenet")
-def palm_pitch(student, generator):
+def palm_pitch(student: Student, generator: torch.Generator) -> None:
     """palm_pitch(wrist (N, 3), knuckle (N, 3)) -> (N,) rad: how far the knuckle is tipped towards
     the camera.
     """
@@ -162,9 +163,8 @@ def palm_pitch(student, generator):
                 torch.acos(-way[:, 2] / way.norm(dim=-1))
             ),
             "that is the sine of it": -way[:, 2] / way.norm(dim=-1),
-            "divide by the distance in space: with y alone the angle changes when the picture is turned": torch.atan2(
-                -way[:, 2], -way[:, 1]
-            ),
+            "divide by the distance in space: with y alone the angle changes when the picture"
+            " is turned": torch.atan2(-way[:, 2], -way[:, 1]),
             "divide by the distance in space, which is where the sine comes from": torch.atan(
                 -way[:, 2] / way.norm(dim=-1)
             ),

@@ -1,8 +1,19 @@
 """Checks of the chapter on voxels."""
 
+from collections.abc import Callable
+
 import torch
 
-from handpose_lib.teaching.checks import check, equal, exercise, holds, require, shaped, uniform
+from handpose_lib.teaching.checks import (
+    Student,
+    check,
+    equal,
+    exercise,
+    holds,
+    require,
+    shaped,
+    uniform,
+)
 
 __all__ = ["check", "require"]
 
@@ -10,8 +21,8 @@ MIRRORED = "store it as [z][y][x]: the depth comes first, the row second, the co
 
 
 @exercise("occupy", chapter="voxels")
-def occupy(student, generator):
-    """occupy(points (N, 3), centre (3,), cube, size) -> (size, size, size) of 0 and 1, [z][y][x]."""
+def occupy(student: Student, generator: torch.Generator) -> None:
+    """occupy(points (N, 3), centre (3,), cube, size) -> (size, size, size): 0 or 1, [z][y][x]."""
     size, cube = (
         int(torch.randint(5, 9, (1,), generator=generator)),
         float(uniform(generator, (), 150, 300)),
@@ -47,9 +58,8 @@ def occupy(student, generator):
             "a voxel with several points is 1 as well: nothing is counted": _filled(
                 torch.cat((voxel, voxel[:5])), size, accumulate=True
             ),
-            "take the floor: voxel i reaches from i to i + 1, and rounding moves half of the points on": _filled(
-                rounded[(rounded < size).all(1)], size
-            ),
+            "take the floor: voxel i reaches from i to i + 1, and rounding moves half of the"
+            " points on": _filled(rounded[(rounded < size).all(1)], size),
         },
     )
     mixed = student(torch.cat((to_mm(outside), to_mm(inside))), centre, cube, size)
@@ -79,7 +89,7 @@ def _filled(voxel, size, accumulate=False):
 
 
 @exercise("voxel_places", chapter="voxels")
-def voxel_places(student, generator):
+def voxel_places(student: Student, generator: torch.Generator) -> None:
     """voxel_places(points (N, 3), centre (3,), cube, size) -> (N, 3) in voxels; the middle of voxel
     k is k.
     """
@@ -99,9 +109,8 @@ def voxel_places(student, generator):
         hint="count from the near corner, centre − cube / 2, in voxels of cube / size",
         mistakes={
             "the corner of voxel 0 must be −1/2, not 0: its middle is 0": expected + 0.5,
-            "the middle of voxel k lies half a voxel after its corner: subtract 1/2, do not add it": (
-                expected + 1
-            ),
+            "the middle of voxel k lies half a voxel after its corner: subtract 1/2, do not"
+            " add it": (expected + 1),
             "that is the number of the voxel: leave the place real-valued": (
                 (expected + 0.5).floor()
             ),
@@ -114,7 +123,7 @@ def voxel_places(student, generator):
 
 
 @exercise("gaussian_map", chapter="voxels")
-def gaussian_map(student, generator):
+def gaussian_map(student: Student, generator: torch.Generator) -> None:
     """gaussian_map(place (3,), size, sigma) -> (size, size, size): exp(−|v − place|² / 2σ²),
     stored [z][y][x].
     """
@@ -142,29 +151,36 @@ def gaussian_map(student, generator):
             "do not round the place: the map shows where in its voxel a joint lies": (
                 (-_square(place.round(), size) / (2 * sigma**2)).exp()
             ),
-            "that is the sum of three Gaussians: multiply them": sum(
-                _along((-(torch.arange(size) - p).square() / (2 * sigma**2)).exp(), axis)
-                for axis, p in enumerate(place)
+            "that is the sum of three Gaussians: multiply them": _over_axes(
+                lambda v: (-v.square() / (2 * sigma**2)).exp(), place, size
             ),
         },
         atol=1e-6,
     )
 
 
-def _square(place, size):
-    """(size, size, size) squared distance of each voxel to the place."""
-    return sum(_along((torch.arange(size) - p).square(), axis) for axis, p in enumerate(place))
+def _square(place: torch.Tensor, size: int) -> torch.Tensor:
+    """Return (size, size, size), the squared distance of each voxel from the place."""
+    return _over_axes(torch.square, place, size)
 
 
-def _along(profile, axis):
-    """A profile of x (0), y (1) or z (2) in a volume [z][y][x]."""
+def _over_axes(
+    profile: Callable[[torch.Tensor], torch.Tensor], place: torch.Tensor, size: int
+) -> torch.Tensor:
+    """Return the sum over the three axes of a function of the distance from the place."""
+    x, y, z = (_along(profile(torch.arange(size) - p), axis) for axis, p in enumerate(place))
+    return x + y + z
+
+
+def _along(profile: torch.Tensor, axis: int) -> torch.Tensor:
+    """Return a profile of x (0), y (1) or z (2) in a volume [z][y][x]."""
     shape = [1, 1, 1]
     shape[2 - axis] = len(profile)
     return profile.reshape(shape)
 
 
 @exercise("top_k", chapter="voxels")
-def top_k(student, generator):
+def top_k(student: Student, generator: torch.Generator) -> None:
     """top_k(volume (D, H, W), k) -> (3,) x, y, z: the mean of the k highest voxels, weighted by
     their height.
     """
@@ -201,7 +217,7 @@ def top_k(student, generator):
 
 
 @exercise("fitted_cube", chapter="voxels")
-def fitted_cube(student, generator):
+def fitted_cube(student: Student, generator: torch.Generator) -> None:
     """fitted_cube(points (N, 3)) -> (centre (3,), side): the middle of the points' box, and its
     largest extent.
     """
@@ -222,12 +238,10 @@ def fitted_cube(student, generator):
         (low + high) / 2,
         "the centre is not the middle of the points' box",
         mistakes={
-            "the mean lies where most points are, and would leave some outside: take the middle of lowest and highest": points.mean(
-                0
-            ),
-            "the median lies where most points are, and would leave some outside: take the middle of lowest and highest": (
-                points.median(0).values
-            ),
+            "the mean lies where most points are, and would leave some outside: take the"
+            " middle of lowest and highest": points.mean(0),
+            "the median lies where most points are, and would leave some outside: take the"
+            " middle of lowest and highest": (points.median(0).values),
             "add half of the extent to the lowest corner": low,
             "take half of the sum": low + high,
         },

@@ -1,28 +1,36 @@
-"""The masks of attention modules: which channel looks where."""
+"""The masks of attention modules, by channel."""
 
 import functools
+from collections.abc import Sequence
 
 import torch
+from matplotlib.figure import Figure
 
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets.live import Live, choice, count
 
 SHOWN = 6
-"""Masks side by side."""
+"""Number of masks side by side."""
 
 
-def liveliest(mask):
-    """(C,) the channels of `mask` (C, h, w), the one that varies most over the image first."""
+def liveliest(mask: torch.Tensor) -> torch.Tensor:
+    """Return (C,), the channels of `mask` (C, h, w), that with most variation first."""
     return mask.flatten(1).std(1).argsort(descending=True, stable=True)
 
 
-def picture(x, masks, module=0, first=0, row=0):
-    """Six masks of one module over frame `row`, from the `first` of the liveliest on; bright pixels
-    are strengthened.
+def picture(
+    x: torch.Tensor,
+    masks: Sequence[torch.Tensor],
+    module: int = 0,
+    first: int = 0,
+    row: int = 0,
+) -> Figure:
+    """Draw six masks of one module over frame `row`, from `first` on in the order of `liveliest`.
 
-    `x` (B, 1, S, S): the network's images; `masks`: of each module (B, C, h, w) in [0, 1]. Errors:
-    no such module, or a `first` beyond its channels.
+    Bright pixels are amplified. `x`: (B, 1, S, S), the network's images; `masks`: of each module
+    (B, C, h, w) in [0, 1]. Errors: `HandPoseError` for an unknown module, and a `first` beyond its
+    channels.
     """
     mask = masks[one_of("module", module, range(len(masks)))][row]
     if not 0 <= first < len(mask):
@@ -40,8 +48,8 @@ def picture(x, masks, module=0, first=0, row=0):
     return figure
 
 
-def live(x, masks, row=0):
-    """Frame, module and channels of `picture`."""
+def live(x: torch.Tensor, masks: Sequence[torch.Tensor], row: int = 0) -> Live:
+    """Return `picture` with controls for frame, module and channels."""
     most = max(mask.shape[1] for mask in masks)
     controls = {
         "row": count("frame", row, 0, len(x) - 1),

@@ -1,20 +1,30 @@
-"""The cube around a hand: how large it is, and where it sits."""
+"""The cube around a hand: its size and its position."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from handpose_lib import prepare, skeleton
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.frames import Crops
+from handpose_lib.synth import Rendered
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, number
 
 
-def moved(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0)) -> Crops:
-    """The crops of `rendered` frames (`synth.Rendered`) in cubes of `side` mm, `offset` mm
-    (x, y, z) off their `centre` (B, 3) mm.
+def moved(
+    rendered: Rendered,
+    centre: torch.Tensor,
+    side: float = 240.0,
+    offset: Sequence[float] = (0.0, 0.0, 0.0),
+) -> Crops:
+    """Return the crops of `rendered` frames in cubes of `side` mm around `centre` + `offset`.
+
+    `centre`: (B, 3) mm; `offset`: x, y, z in mm.
     """
     centre = centre + torch.as_tensor(offset, dtype=centre.dtype)
     return prepare.crop(
@@ -23,15 +33,23 @@ def moved(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0)) -> Crops:
 
 
 def outside(crops: Crops) -> torch.Tensor:
-    """(B,) share of each frame's joints that the view does not hold."""
-    return (prepare.to_view(crops.joints, crops).abs() > 1).any(-1).double().mean(1)
+    """Return (B,), the share of each frame's joints that lie outside the view."""
+    return (canvas.joints_in_view(crops).abs() > 1).any(-1).double().mean(1)
 
 
-def picture(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0), row=0, size=96, joints="msra21"):
-    """The cube of frame `row` in the camera's image, and what a network of `size` pixels sees of
-    it; other arguments as of `moved`.
+def picture(
+    rendered: Rendered,
+    centre: torch.Tensor,
+    side: float = 240.0,
+    offset: Sequence[float] = (0.0, 0.0, 0.0),
+    row: int = 0,
+    size: int = 96,
+    joints: str = "msra21",
+) -> Figure:
+    """Draw the cube of frame `row` in the camera's image, and the input of a network.
 
-    The share of joints outside counts over all frames.
+    The input has `size` pixels along a side; other arguments as in `moved`. The share of joints
+    outside is that of all frames.
     """
     crops, bones = moved(rendered, centre, side, offset), skeleton.get(joints)
     one, lens = crops.index(slice(row, row + 1)), rendered.camera
@@ -47,7 +65,7 @@ def picture(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0), row=0, size=96
         f"{outside(crops).mean():.1%} of all joints lie outside;\none pixel is {side / size:.1f} mm"
         " wide",
     )
-    figures.bones(prepare.to_view(one.joints, one)[0, :, :2], bones, right)
+    figures.bones(canvas.joints_in_view(one)[0, :, :2], bones, right)
     figure.set_label(
         f"a synthetic hand with the square of a cube of {side:.0f} mm around it, and the network's"
         " view of that cube with the skeleton"
@@ -55,15 +73,15 @@ def picture(rendered, centre, side=240.0, offset=(0.0, 0.0, 0.0), row=0, size=96
     return figure
 
 
-def live(rendered, centre, row=0):
-    """Side and place of the cube, and the frame, of `picture`."""
+def live(rendered: Rendered, centre: torch.Tensor, row: int = 0) -> Live:
+    """Return `picture` with controls for side and position of the cube, and the frame."""
     controls = {
         "side": number("side (mm)", 240, 100, 400, 10),
         **{axis: number(f"{axis} off by (mm)", 0, -100, 100, 5) for axis in "xyz"},
         "row": number("frame", row, 0, len(rendered) - 1),
     }
 
-    def read(values):
+    def read(values: dict[str, Any]) -> dict[str, Any]:
         return {
             "side": values["side"],
             "offset": [values[axis] for axis in "xyz"],

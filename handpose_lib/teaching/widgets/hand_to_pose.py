@@ -1,12 +1,13 @@
-"""A hand to pose: 26 sliders, the hand as the camera sees it, its skeleton, and what a trained
-network says of it.
-"""
+"""A hand to pose: 26 sliders, its depth image, its skeleton, and a trained network's prediction."""
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets
 import torch
+from matplotlib.figure import Figure
 
 from handpose_lib import dataset_specs, skeleton
 from handpose_lib.errors import HandPoseError
@@ -21,12 +22,24 @@ RESTING = torch.tensor([0.0, 60.0, 400.0] + [0.0] * 23)
 """A flat hand in the middle of the image, its palm to the camera."""
 
 
-def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=None):
-    """A posed hand as the camera sees it, with its skeleton, and dashed with that of a `network`
-    (`pretrained.Pretrained`).
+class PosedLive(Live):
+    """A live figure with a menu of gestures, `gesture`."""
 
-    `pose` (26,) as in `synth.hand.DOF`, mm and rad; `subject` the number of a person. The network's
-    cube sits at the mean of the true joints. Returns a matplotlib figure.
+    gesture: ipywidgets.Dropdown
+
+
+def picture(
+    pose: torch.Tensor | Sequence[float],
+    subject: int = 0,
+    camera: str = "msra",
+    overlay: bool = True,
+    forearm: float = 60.0,
+    network: pretrained.Pretrained | None = None,
+) -> Figure:
+    """Draw the depth image of a posed hand with its skeleton, and a network's prediction, dashed.
+
+    `pose`: (26,) as in `hand.DOF`, mm and rad; `subject`: the number of a person. The network's
+    cube sits at the mean of the true joints. Errors: `HandPoseError` for a pose of another shape.
     """
     pose = torch.as_tensor(pose, dtype=torch.float32)
     if pose.shape != (len(hand.DOF),):
@@ -49,12 +62,14 @@ def picture(pose, subject=0, camera="msra", overlay=True, forearm=60.0, network=
     return figure
 
 
-def live(pose=None, subject=0, camera="msra"):
-    """Sliders for the 26 degrees of freedom, in their groups, beside the hand that they pose.
+def live(
+    pose: torch.Tensor | Sequence[float] | None = None, subject: int = 0, camera: str = "msra"
+) -> PosedLive:
+    """Return `picture` with sliders for the 26 degrees of freedom, in groups.
 
-    `pose` (26,): the first one, mm and rad. The menu of gestures sets the twenty angles of the
-    fingers; the menu of networks holds those that come with the book. Its `arguments["pose"]` is
-    the present pose, its `gesture` the menu.
+    `pose`: (26,), the first one, mm and rad. The menu of gestures sets the twenty angles of the
+    fingers; the menu of networks contains those that come with the book. `arguments["pose"]` of the
+    result is the present pose.
     """
     pose = RESTING if pose is None else torch.as_tensor(pose, dtype=torch.float32)
     sliders = {}
@@ -75,7 +90,7 @@ def live(pose=None, subject=0, camera="msra"):
     )
     trained = functools.cache(pretrained.load)
 
-    def read(values):
+    def read(values: dict[str, Any]) -> dict[str, Any]:
         return {
             "pose": torch.tensor(
                 [values[name] / _unit(place) for place, name in enumerate(hand.DOF)]
@@ -84,7 +99,7 @@ def live(pose=None, subject=0, camera="msra"):
             "overlay": values["overlay"],
         }
 
-    shown = Live(
+    shown = PosedLive(
         functools.partial(picture, subject=subject, camera=camera),
         {**others, **sliders},
         ipywidgets.VBox([gesture, *others.values(), groups]),
@@ -92,13 +107,13 @@ def live(pose=None, subject=0, camera="msra"):
     )
     shown.gesture = gesture
 
-    def show_gesture(change):
+    def show_gesture(change: dict[str, Any]) -> None:
         if change["new"]:
             with shown.together():
                 for name, angle in zip(hand.DOF[6:], poses.preset(change["new"]).tolist()):
                     sliders[name].value = math.degrees(angle)
 
-    def forget_gesture(_):
+    def forget_gesture(_: object) -> None:
         if not shown.held:
             gesture.value = ""
 
@@ -108,6 +123,6 @@ def live(pose=None, subject=0, camera="msra"):
     return shown
 
 
-def _unit(place):
-    """Of the sliders: millimetres, or degrees in a radian."""
+def _unit(place: int) -> float:
+    """Return the factor from the pose to the slider: 1 for mm, degrees per radian for angles."""
     return 1.0 if place < 3 else 180 / math.pi

@@ -1,34 +1,39 @@
-"""A pure picture behind controls, in a running notebook: `Live`, and the controls that the book's
-figures are made of.
-"""
+"""Figures with controls in a running notebook: `Live`, and the controls."""
 
 import contextlib
 import html
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import ipywidgets
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from handpose_lib.errors import HandPoseError
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets.pages import png
 
 DPI = 72
-"""Coarser than on a page: what is drawn at every move of a slider should be there at once."""
+"""Lower than on a page, because a figure is drawn at every move of a slider."""
 
 
 class Live(ipywidgets.HBox):
-    """Controls beside the picture that they turn: `picture(**values)` is drawn again whenever one
-    of them changes.
+    """Controls beside a figure: `picture(**values)` is drawn again whenever one of them changes.
 
     `picture`: a pure function that returns a matplotlib figure. `controls`: ipywidgets by the names
-    of its arguments.
-    `panel`: the widget that holds them, if not one below the other. `read`: from the controls'
-    values by name to the arguments of `picture`, where they are not the same. What `picture`
-    refuses with a `HandPoseError` stands as text above the last picture. `arguments` is what was
-    drawn last; `held`, whether it waits (`together`).
+    of its arguments. `panel`: the widget that holds them; by default they are in a column. `read`:
+    converts the controls' values by name to the arguments of `picture`; by default they are equal.
+    The message of a `HandPoseError` of `picture` is shown above the last figure. `arguments` are
+    those of the last figure; `held` is true while drawing is suspended (`together`).
     """
 
-    def __init__(self, picture, controls, panel=None, read=dict):
+    def __init__(
+        self,
+        picture: Callable[..., Figure],
+        controls: Mapping[str, Any],
+        panel: ipywidgets.Widget | None = None,
+        read: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+    ):
         self.controls, self.arguments = controls, {}
         self._picture, self._read, self.held = picture, read, False
         self.image = ipywidgets.Image(
@@ -44,8 +49,8 @@ class Live(ipywidgets.HBox):
             control.observe(self.draw, "value")
         self.draw()
 
-    def draw(self, _=None):
-        """Draw the picture for the present values; `_` is the change that asks for it."""
+    def draw(self, _: object = None) -> None:
+        """Draw the figure for the present values; `_` is the change of a control."""
         if self.held:
             return
         others = plt.get_fignums()
@@ -58,12 +63,12 @@ class Live(ipywidgets.HBox):
         except HandPoseError as error:
             self.message.value = html.escape(str(error))
         finally:
-            for number in set(plt.get_fignums()) - set(others):  # what an error left behind
+            for number in set(plt.get_fignums()) - set(others):  # figures left by an error
                 plt.close(number)
 
     @contextlib.contextmanager
-    def together(self):
-        """Change several controls, and draw once: `with live.together(): ...`."""
+    def together(self) -> "Iterator[Live]":
+        """Change several controls and draw only once: `with live.together(): ...`."""
         self.held = True
         try:
             yield self
@@ -71,17 +76,17 @@ class Live(ipywidgets.HBox):
             self.held = False
         self.draw()
 
-    def close(self):
-        """Dispose of the figure: every widget that it is made of, their layouts and styles
-        included.
-        """
+    def close(self) -> None:
+        """Close all widgets of the figure, with their layouts and styles."""
         for widget in list(_inside(self, set())):
             widget.unobserve_all()
             ipywidgets.Widget.close(widget)
 
 
-def number(name, value, low, high, step=1, digits=0):
-    """A slider for a number."""
+def number(
+    name: str, value: float, low: float, high: float, step: float = 1, digits: int = 0
+) -> ipywidgets.FloatSlider:
+    """Return a slider for a number."""
     return ipywidgets.FloatSlider(
         float(value),
         min=low,
@@ -94,8 +99,8 @@ def number(name, value, low, high, step=1, digits=0):
     )
 
 
-def count(name, value, low, high):
-    """A slider for a whole number."""
+def count(name: str, value: int, low: int, high: int) -> ipywidgets.IntSlider:
+    """Return a slider for a whole number."""
     return ipywidgets.IntSlider(
         int(value),
         min=low,
@@ -106,9 +111,10 @@ def count(name, value, low, high):
     )
 
 
-def choice(name, options, value=None):
-    """A menu; `options` are values, or pairs of a text and a value. The first one is chosen if
-    `value` is None.
+def choice(name: str, options: Iterable[Any], value: Any = None) -> ipywidgets.Dropdown:
+    """Return a menu; `options` are values, or pairs of a text and a value.
+
+    `value`: the one that is chosen, by default the first.
     """
     options = [*options]
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
@@ -121,13 +127,15 @@ def choice(name, options, value=None):
     )
 
 
-def tick(name, value):
-    """A box to tick."""
+def tick(name: str, value: bool) -> ipywidgets.Checkbox:
+    """Return a check box."""
     return ipywidgets.Checkbox(bool(value), description=name, indent=False)
 
 
-def _inside(widget, known):
-    """The widget and every one below it: children, layouts, styles."""
+def _inside(
+    widget: ipywidgets.Widget, known: set[ipywidgets.Widget]
+) -> Iterator[ipywidgets.Widget]:
+    """Yield every widget below one, then the widget itself: children, layouts, styles."""
     if widget in known:
         return
     known.add(widget)

@@ -1,28 +1,37 @@
-"""DenseReg's fields, the votes that come of them, and mean shift on its way to where they agree."""
+"""DenseReg's fields, the votes computed from them, and the steps of mean shift."""
 
 import functools
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from handpose_lib import prepare
 from handpose_lib.errors import HandPoseError
+from handpose_lib.frames import Crops
 from handpose_lib.nets.mean_shift import mean_shift
+from handpose_lib.papers.densereg import DenseReg, StackOutput
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, choice, count, number
 
 SEEN = 0.05
-"""A point with a 3D heat above it is worth a colour and an arrow."""
+"""Points with a larger 3D heat have a colour and an arrow."""
 
 
-def path(votes, weights, sigma=40.0, steps=10, start=None):
-    """(steps + 1, 3) mm: from `start` (3,), or the densest vote, one step of mean shift after the
-    other.
+def path(
+    votes: torch.Tensor,
+    weights: torch.Tensor,
+    sigma: float = 40.0,
+    steps: int = 10,
+    start: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return (steps + 1, 3) mm, the start and the positions after each step of mean shift.
 
-    `votes` (K, 3) mm and `weights` (K,), `sigma` mm as of `nets.mean_shift`, with which it ends at
-    the same place.
+    `start`: (3,), by default the densest vote. `votes` (K, 3) mm, `weights` (K,) and `sigma` in mm
+    as in `nets.mean_shift`, which returns the last position. Errors: `HandPoseError` for other
+    shapes.
     """
     if votes.ndim != 2 or weights.shape != votes.shape[:1]:
         raise HandPoseError(
@@ -35,22 +44,28 @@ def path(votes, weights, sigma=40.0, steps=10, start=None):
     return torch.stack(way)
 
 
-def at_the_edge(votes, weights):
-    """(3,) of the votes (K, 3) that weigh at least a tenth of the heaviest, the one farthest to the
-    right: from there it has to walk.
-    """
+def at_the_edge(votes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return (3,), the rightmost vote among those (K, 3) with a tenth of the largest weight."""
     heavy = votes[weights >= weights.max() / 10]
     return heavy[heavy[:, 0].argmax()]
 
 
-def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, step=10):
-    """The fields around one joint of frame `row`, and the first `step` steps of mean shift from the
-    edge of its votes.
+def picture(
+    method: DenseReg,
+    stage: StackOutput,
+    crops: Crops,
+    row: int = 0,
+    joint: int = 0,
+    candidates: int = 30,
+    sigma: float = 15.0,
+    step: int = 10,
+) -> Figure:
+    """Draw the fields around one joint of frame `row`, and `step` steps of mean shift.
 
-    `method` a DenseReg, `stage` what it says of `crops` (or its targets). Left: the 3D heat map
-    over the crop, and the directions of the points near the joint. Right, in mm from the centre of
-    the cube: `candidates` votes, the larger the heavier, and the way, with the kernel of `sigma` mm
-    around its end.
+    `stage`: output of `method` for `crops` (or its targets). Left: the 3D heat map over the crop,
+    and the directions of the points near the joint. Right, in mm from the centre of the cube:
+    `candidates` votes, with areas that grow with their weights, and the path of mean shift, with
+    the kernel of `sigma` mm around its end. It starts at the edge of the votes.
     """
     one, rows = crops.index(slice(row, row + 1)), slice(row, row + 1)
     stage = stage._replace(
@@ -60,8 +75,9 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
         t[0, joint] for t in method.votes(stage, one, replace(method.config, candidates=candidates))
     )
     way = path(votes, weights, sigma, step, at_the_edge(votes, weights))
-    true = (prepare.xyz_to_cube(one.joints, one) * (one.cube / 2)[:, None, None])[0, joint]
+    true = (canvas.joints_in_cube(one) * (one.cube / 2)[:, None, None])[0, joint]
 
+    assert stage.heat3d is not None and stage.vectors is not None, "the variant has 3D maps"
     figure, (left, right) = canvas.panels(3.0, 3.0, height=3.0, numbered=(1,))
     image = prepare.image(one, method.config.size)[0, 0]
     canvas.crop_image(left, image)
@@ -75,7 +91,7 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
     )
     left.collections[-1].set_facecolor("white")  # arrows over the dark colours of small heat
     canvas.title(left, f"{method.skeleton.joints[joint]}: how near, and which way")
-    canvas.true_joint(left, prepare.to_view(one.joints, one)[0, joint, :2])
+    canvas.true_joint(left, canvas.joints_in_view(one)[0, joint, :2])
     right.scatter(
         *votes[:, :2].T.tolist(),
         s=(20 + 120 * weights / weights.max().clamp_min(1e-6)).tolist(),
@@ -84,9 +100,8 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
         linewidths=0,
     )
     right.plot(*way[:, :2].T.tolist(), "-o", color=figures.VERMILION, markersize=4)
-    right.add_patch(
-        plt.Circle(way[-1, :2].tolist(), sigma, fill=False, color=figures.VERMILION, linewidth=1)
-    )
+    u, v = way[-1, :2].tolist()
+    right.add_patch(Circle((u, v), sigma, fill=False, color=figures.VERMILION, linewidth=1))
     right.plot(*true[:2].tolist(), "x", color=figures.BLACK, markersize=11, markeredgewidth=3)
     x, y = true[:2].tolist()
     canvas.title(right, f"step {step}: {(way[-1] - true).norm():.1f} mm from the joint")
@@ -110,8 +125,8 @@ def picture(method, stage, crops, row=0, joint=0, candidates=30, sigma=15.0, ste
     return figure
 
 
-def live(method, stage, crops, row=0, joint=0):
-    """Frame, joint, votes, kernel and step of `picture`."""
+def live(method: DenseReg, stage: StackOutput, crops: Crops, row: int = 0, joint: int = 0) -> Live:
+    """Return `picture` with controls for frame, joint, votes, kernel and step."""
     controls = {
         "row": count("frame", row, 0, len(crops) - 1),
         "joint": choice(

@@ -1,9 +1,8 @@
-"""What a page carries: points in space, pictures behind a slider. Neither a kernel nor a network is
-needed.
+"""Interactive figures for pages, which need neither a kernel nor a network connection.
 
-* `space` draws points and skeletons to be turned with the mouse, as a plotly figure.
-* `slider` puts several such figures behind one slider.
-* `flip_book` puts matplotlib figures behind one slider.
+* `space` draws points and skeletons as a plotly figure, which readers rotate with the mouse.
+* `slider` combines several such figures with a slider.
+* `flip_book` combines matplotlib figures with a slider.
 * `show` displays a plotly figure: as plotly's own JSON where the front end can draw it
   (JupyterLab, VS Code), and as HTML that loads the book's copy of plotly, `_static/plotly.min.js`,
   on a published page.
@@ -14,30 +13,42 @@ import hashlib
 import html
 import io
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import plotly.graph_objects as go
 import torch
 from IPython.display import HTML, display
+from matplotlib.figure import Figure
 
 from handpose_lib.errors import HandPoseError
+from handpose_lib.skeleton import Skeleton
 from handpose_lib.teaching import figures
+from handpose_lib.teaching.figures import Values
 
 FONT = {"size": 14, "color": "#222222"}
 
 
-# -- points in space
-# ----------------------------------------------------------------------------------------
+# --- points in space ------------------------------------------------------------
 
 
-def space(clouds, joints=None, skeleton=None, title="", alt="", height=480, size=2.0):
-    """A plotly figure of points in space, upright and first seen from the camera.
+def space(
+    clouds: Values | Mapping[str, Values],
+    joints: Values | None = None,
+    skeleton: Skeleton | None = None,
+    title: str = "",
+    alt: str = "",
+    height: int = 480,
+    size: float = 2.0,
+) -> go.Figure:
+    """Return a plotly figure of points in space, upright and first seen from the camera.
 
-    `clouds`: points (N, 3) mm, or name → points; `joints` (J, 3) mm with their `skeleton`. `alt`
-    describes the figure for people who cannot see it.
+    `clouds`: points (N, 3) mm, or name → points; `joints`: (J, 3) mm with their `skeleton`. `alt`:
+    alternative text. Errors: `HandPoseError` for other shapes, and joints without their skeleton.
     """
-    clouds = clouds if isinstance(clouds, dict) else {"": clouds}
+    clouds = clouds if isinstance(clouds, Mapping) else {"": clouds}
     figure = go.Figure()
     shown = []
     for (name, points), colour in zip(
@@ -97,27 +108,29 @@ def space(clouds, joints=None, skeleton=None, title="", alt="", height=480, size
     return figure
 
 
-def slider(steps, labels, name="", alt=""):
-    """One plotly figure out of several, which a slider exchanges; the first one gives title and
-    axes.
+def slider(
+    steps: Sequence[go.Figure], labels: Sequence[object], name: str = "", alt: str = ""
+) -> go.Figure:
+    """Return one plotly figure with a slider that selects one of several.
 
-    In space the axes grow to hold every step, so that things stay where they are while the slider
-    moves.
+    The first one defines title and axes. Axes in space cover all steps, so that they do not change
+    while the slider moves. Errors: `HandPoseError` for no step, and another number of labels.
     """
     if not steps or len(steps) != len(labels):
         raise HandPoseError(
             f"{len(steps)} steps with {len(labels)} labels: accepted is one label for each of at"
             " least one"
         )
-    figure = go.Figure(layout=steps[0].layout)
-    figure.layout.meta = {"alt": alt or (steps[0].layout.meta or {}).get("alt", "")}
+    layouts = [_layout(step) for step in steps]
+    figure = go.Figure(layout=layouts[0])
+    _layout(figure).meta = {"alt": alt or (layouts[0].meta or {}).get("alt", "")}
     owner = []
     for number, step in enumerate(steps):
         for trace in step.data:
             figure.add_trace(trace)
             figure.data[-1].visible = number == 0
             owner.append(number)
-    ranges = {axis: [step.layout.scene[f"{axis}axis"].range for step in steps] for axis in "xyz"}
+    ranges = {axis: [layout.scene[f"{axis}axis"].range for layout in layouts] for axis in "xyz"}
     if all(all(known) for known in ranges.values()):
         ranges = {
             axis: [min(r[0] for r in known), max(r[1] for r in known)]
@@ -149,54 +162,64 @@ def slider(steps, labels, name="", alt=""):
     return figure
 
 
-def show(figure) -> None:
+def show(figure: go.Figure) -> None:
     """Display a plotly figure in a notebook and on the published page."""
     display(
         {
-            "application/vnd.plotly.v1+json": json.loads(figure.to_json()),
+            "application/vnd.plotly.v1+json": json.loads(str(figure.to_json())),
             "text/html": to_html(figure),
         },
         raw=True,
     )
 
 
-def to_html(figure) -> str:
-    """The figure as HTML for a page of the book, which holds plotly at `_static/plotly.min.js`.
+def to_html(figure: go.Figure) -> str:
+    """Return the figure as HTML for a page of the book, which has plotly at
+    `_static/plotly.min.js`.
 
-    The script is loaded once per page; where `_static` lies is what Sphinx wrote into the page.
+    The script is loaded once per page; Sphinx states in each page where `_static` is.
     """
-    content = _safe(figure.to_json())
+    content, layout = _safe(str(figure.to_json())), _layout(figure)
     name = "plotly-" + hashlib.sha256(content.encode()).hexdigest()[:12]
-    label = html.escape((figure.layout.meta or {}).get("alt") or "interactive figure", quote=True)
-    return f"""<div id="{name}" role="img" aria-label="{label}" style="min-height:{figure.layout.height or 450}px;background:white"></div>
+    label = html.escape((layout.meta or {}).get("alt") or "interactive figure", quote=True)
+    style = f"min-height:{layout.height or 450}px;background:white"
+    return f"""<div id="{name}" role="img" aria-label="{label}" style="{style}"></div>
 <script>
 (function () {{
   const place = document.getElementById("{name}");
-  window.plotlyOfTheBook = window.plotlyOfTheBook || (window.Plotly ? Promise.resolve() : new Promise((done, failed) => {{
+  const loaded = () => window.Plotly ? Promise.resolve() : new Promise((done, failed) => {{
     const root = document.documentElement.dataset.content_root;
     const script = document.createElement("script");
     script.src = (root === undefined ? "../../" : root) + "_static/plotly.min.js";
     script.onload = done;
     script.onerror = failed;
     document.head.append(script);
-  }}));
+  }});
+  window.plotlyOfTheBook = window.plotlyOfTheBook || loaded();
   const figure = {content};
   figure.config = {{responsive: true, displaylogo: false}};
+  const message = "This figure needs _static/plotly.min.js, which could not be loaded.";
   window.plotlyOfTheBook.then(() => window.Plotly.newPlot(place, figure))
-    .catch(() => {{ place.textContent = "This figure needs _static/plotly.min.js, which could not be loaded."; }});
+    .catch(() => {{ place.textContent = message; }});
 }})();
 </script>"""
 
 
-# -- pictures behind a slider
-# -------------------------------------------------------------------------------
+# --- pictures with a slider -----------------------------------------------------
 
 
-def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
-    """Matplotlib figures behind one slider, as HTML that needs neither kernel nor library.
+def flip_book(
+    pictures: Iterable[Figure],
+    labels: Sequence[object],
+    name: str = "",
+    alt: str = "",
+    start: int = 0,
+) -> HTML:
+    """Return matplotlib figures with a slider, as HTML that needs neither kernel nor library.
 
-    `pictures` may be a generator: each figure is closed as soon as it is turned into a PNG.
-    `labels` name the pictures beside the slider; `start` is the one that is shown first.
+    `pictures` may be a generator: each figure is closed as soon as it is converted to a PNG.
+    `labels`: names of the pictures, shown beside the slider; `start`: the first one to show.
+    Errors: `HandPoseError` for no picture, another number of labels, and an unknown `start`.
     """
     sources = [
         "data:image/png;base64," + base64.b64encode(png(picture)).decode() for picture in pictures
@@ -207,16 +230,23 @@ def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
             "for each of at least one picture, and the number of one of them"
         )
     name_of_all = "flip-" + hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
-    alts = [f"{alt or name}: {label}" for label in labels]
+    texts = [str(label) for label in labels]
+    alts = [f"{alt or name}: {text}" for text in texts]
+    shown_alt = html.escape(alts[start], quote=True)
+    quoted = html.escape(name, quote=True)
     return HTML(f"""<div id="{name_of_all}" style="max-width:720px">
-<img src="{sources[start]}" alt="{html.escape(alts[start], quote=True)}" style="width:100%;background:white">
-<label style="display:block">{html.escape(name)} <output>{html.escape(str(labels[start]))}</output><br>
-<input type="range" aria-label="{html.escape(name, quote=True)}" min="0" max="{len(sources) - 1}" value="{start}" style="width:100%"></label>
+<img src="{sources[start]}" alt="{shown_alt}" style="width:100%;background:white">
+<label style="display:block">{html.escape(name)}
+<output>{html.escape(texts[start])}</output><br>
+<input type="range" aria-label="{quoted}" min="0" max="{len(sources) - 1}" value="{start}"
+style="width:100%"></label>
 </div>
 <script>
 (function () {{
   const book = document.getElementById("{name_of_all}");
-  const sources = {_script(sources)}, alts = {_script(alts)}, labels = {_script([str(label) for label in labels])};
+  const sources = {_script(sources)};
+  const alts = {_script(alts)};
+  const labels = {_script(texts)};
   book.querySelector("input").addEventListener("input", event => {{
     const number = Number(event.target.value), picture = book.querySelector("img");
     picture.src = sources[number];
@@ -227,9 +257,10 @@ def flip_book(pictures, labels, name="", alt="", start=0) -> HTML:
 </script>""")
 
 
-def png(figure, dpi=90, quick=False) -> bytes:
-    """A matplotlib figure as PNG with a white, opaque background; the figure is closed. `quick`:
-    hardly compressed, in less time.
+def png(figure: Figure, dpi: int = 90, quick: bool = False) -> bytes:
+    """Return a matplotlib figure as PNG with a white, opaque background, and close the figure.
+
+    `quick`: compress little, in less time.
     """
     buffer = io.BytesIO()
     figure.savefig(
@@ -244,21 +275,24 @@ def png(figure, dpi=90, quick=False) -> bytes:
     return buffer.getvalue()
 
 
-# -- helpers
-# ------------------------------------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------
 
 
-def _script(value):
-    """A value as JavaScript."""
+def _layout(figure: go.Figure) -> Any:
+    return figure.layout  # plotly's attributes have no type hints
+
+
+def _script(value: list[str]) -> str:
+    """Return a value as JavaScript."""
     return _safe(json.dumps(value))
 
 
-def _safe(text):
-    """JSON that cannot end the script around it."""
+def _safe(text: str) -> str:
+    """Return JSON that cannot end the script around it."""
     return text.replace("</", "<\\/")
 
 
-def _points(value, what):
+def _points(value: Values, what: str) -> np.ndarray:
     value = torch.as_tensor(value).detach().cpu()
     if value.ndim != 2 or value.shape[1] != 3 or len(value) == 0:
         raise HandPoseError(
@@ -267,12 +301,12 @@ def _points(value, what):
     return value.float().numpy()
 
 
-def _xyz(points):
+def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(points[:, axis]) for axis, name in enumerate("xyz")}
 
 
-def _bones(joints, skeleton):
-    """One line per finger's colour, cut between bones, and the joints."""
+def _bones(joints: np.ndarray, skeleton: Skeleton) -> list[go.Scatter3d]:
+    """Return one line per colour, interrupted between bones, and the joints."""
     paint = figures.colours(skeleton)
     traces = []
     for colour in dict.fromkeys(paint[child] for child, _ in skeleton.bones):

@@ -1,11 +1,11 @@
-"""Viewpoint and distance: what perspective makes of one and the same pose, and which crop undoes
-how much of it.
+"""Viewpoint and distance: how perspective changes the image of one pose, and which crops correct
+it.
 """
 
 import math
-from dataclasses import replace
 
 import torch
+from matplotlib.figure import Figure
 
 from handpose_lib import camera as cameras
 from handpose_lib import dataset_specs, prepare, skeleton
@@ -18,15 +18,22 @@ from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, choice, number
 
 CAMERA, HAND, CUBE, WINDOW = dataset_specs.preset("msra"), skeleton.get("msra21"), 250.0, 96
-"""The side of the cube in mm, and that of the window and of the network's image in pixels."""
+"""`CUBE`: its side in mm; `WINDOW`: side of the window and of the network's image in pixels."""
 
 
-def scene(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5") -> tuple[torch.Tensor, Crops]:
-    """The depth image (240, 320) mm of a hand, and its crop.
+def scene(
+    distance: float = 400.0,
+    aside: float = 0.0,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    gesture: str = "5",
+) -> tuple[torch.Tensor, Crops]:
+    """Return the depth image (240, 320) mm of a hand, and its crop.
 
     The mean of its joints is `distance` mm in front of the camera and `aside` degrees to the right
-    of its axis; its pose is one of `poses.POSES`, turned by `yaw` and `pitch` degrees: another
-    viewpoint. Errors: a distance that is not above 0, an angle of 90° and more to the side.
+    of its axis. Its pose is one of `poses.POSES`, turned by `yaw` and `pitch` degrees, which is
+    another viewpoint. Errors: `HandPoseError` for a distance that is not above 0, and an angle of
+    90° or more to the side.
     """
     if not 0 < distance < math.inf or not -90 < aside < 90:
         raise HandPoseError(
@@ -41,31 +48,32 @@ def scene(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5") -> tuple[t
     posed = hand.posed(
         hand.subject(0), poses.assemble(angles, torch.zeros(1, 3), *turn), forearm=40.0
     )
-    shift = wanted - posed.joints(HAND.name).mean(1)
-    posed = replace(
-        posed,
-        keypoints=posed.keypoints + shift,
-        spheres=torch.cat((posed.spheres[..., :3] + shift, posed.spheres[..., 3:]), -1),
-    )
+    posed = posed.moved(wanted - posed.joints(HAND.name).mean(1))
     depth, joints = raycast.depth(posed.solids(), CAMERA), posed.joints(HAND.name)
     return depth[0], prepare.crop(depth, CAMERA, wanted, CUBE, joints)
 
 
 def distortion(crops: Crops) -> torch.Tensor:
-    """(B,) mm, the mean distance of where the image shows a joint from where it is in the cube,
-    across the view.
+    """Return (B,), the mean displacement of joints in the image by perspective, in mm.
 
-    Source: the two maps of `prepare.view`; without perspective they are one.
+    It is the distance across the view between the two maps of `prepare.view`, which are equal
+    without perspective.
     """
-    apart = prepare.to_view(crops.joints, crops) - prepare.xyz_to_cube(crops.joints, crops)
+    apart = canvas.joints_in_view(crops) - canvas.joints_in_cube(crops)
     return apart[..., :2].norm(dim=-1).mean(1) * crops.cube / 2
 
 
-def picture(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5"):
-    """The camera's image, the same number of pixels around the hand, and the same cube around it;
-    arguments as of `scene`.
+def picture(
+    distance: float = 400.0,
+    aside: float = 0.0,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    gesture: str = "5",
+) -> Figure:
+    """Draw the camera's image, a window of fixed pixels, and a crop of a fixed cube.
 
-    In the cube, full lines join the joints where the image shows them, dashed ones where they are.
+    Arguments as in `scene`. In the crop, solid lines connect the joints as the image shows them,
+    dashed ones as they are in the cube.
     """
     depth, crops = scene(distance, aside, yaw, pitch, gesture)
     middle = cameras.xyz_to_uvd(crops.centre[0], CAMERA)[:2]
@@ -82,8 +90,8 @@ def picture(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5"):
     window.set(xlim=(u - WINDOW / 2, u + WINDOW / 2), ylim=(v + WINDOW / 2, v - WINDOW / 2))
     canvas.crop_image(cube, prepare.image(crops, WINDOW)[0, 0])
     canvas.title(cube, f"red: {CUBE:.0f} mm; off by {distortion(crops)[0]:.1f} mm")
-    figures.bones(prepare.to_view(crops.joints, crops)[0, :, :2], HAND, cube)
-    figures.bones(prepare.xyz_to_cube(crops.joints, crops)[0, :, :2], HAND, cube, "dashed")
+    figures.bones(canvas.joints_in_view(crops)[0, :, :2], HAND, cube)
+    figures.bones(canvas.joints_in_cube(crops)[0, :, :2], HAND, cube, "dashed")
     figure.set_label(
         f"a synthetic hand {distance:.0f} mm from the camera and {aside:.0f} degrees aside: its"
         " depth image, a window of fixed pixels and a window of the fixed cube around it, with the"
@@ -92,8 +100,8 @@ def picture(distance=400.0, aside=0.0, yaw=0.0, pitch=0.0, gesture="5"):
     return figure
 
 
-def live():
-    """Distance, place in the image, viewpoint and gesture of the hand in `picture`."""
+def live() -> Live:
+    """Return `picture` with controls for distance, position, viewpoint and gesture of the hand."""
     return Live(
         picture,
         {

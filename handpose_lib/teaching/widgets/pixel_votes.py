@@ -1,25 +1,31 @@
-"""JGR-P2O's voting weights: whose word counts for a joint, and what the pixels say."""
+"""JGR-P2O's voting weights and the proposals of the pixels."""
 
 import functools
 
-from handpose_lib import prepare
+from matplotlib.figure import Figure
+
+from handpose_lib.frames import Crops
+from handpose_lib.papers.jgr_p2o import JGRP2O, StackOutput
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, choice, count
 
 
-def picture(method, stage, crops, row=0, joint=0):
-    """Left the weights of one joint of frame `row` over its crop, 1 in sum; right each pixel's
-    proposal, the larger the more it counts.
+def picture(
+    method: JGRP2O, stage: StackOutput, crops: Crops, row: int = 0, joint: int = 0
+) -> Figure:
+    """Draw the voting weights of one joint of frame `row`, and the proposal of each pixel.
 
-    `method` a JGR-P2O with offsets, `stage` what it says of `crops`.
+    Left: the weights over the crop, with sum 1. Right: the proposals, with areas that grow with
+    their weights. `stage`: output of `method`, which predicts offsets, for `crops`.
     """
+    assert stage.weights is not None and stage.offsets is not None, "outputs, not targets"
     one, name = crops.index(slice(row, row + 1)), method.skeleton.joints[joint]
     weights = stage.weights[row, joint]
     places = (
         2 * (stage.pixels[row, :2] + stage.offsets[row, :2, joint]).flatten(1) - 1
     )  # (2, h·w) in the view
-    image, true = method.encode(one)[0, 0], prepare.to_view(one.joints, one)[0, joint, :2]
+    image, true = method.encode(one)[0, 0], canvas.joints_in_view(one)[0, joint, :2]
     figure, panels = canvas.panels(3.2, 3.2, height=3.2)
     for axes, text in zip(panels, (f"{name}: who is heard", "what they say")):
         canvas.crop_image(axes, image)
@@ -60,8 +66,8 @@ def picture(method, stage, crops, row=0, joint=0):
     return figure
 
 
-def live(method, stage, crops, row=0, joint=0):
-    """Frame and joint of `picture`."""
+def live(method: JGRP2O, stage: StackOutput, crops: Crops, row: int = 0, joint: int = 0) -> Live:
+    """Return `picture` with controls for frame and joint."""
     controls = {
         "row": count("frame", row, 0, len(crops) - 1),
         "joint": choice(

@@ -1,27 +1,30 @@
-"""Likelihoods and what a read-out makes of them: voxel size, width of the maps, noise, and how many
-voxels are used.
-"""
+"""Decoding of likelihoods: effects of voxel size, width of maps, noise, and number of voxels."""
 
 import functools
+from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from handpose_lib.errors import HandPoseError
 from handpose_lib.nets import likelihood
 from handpose_lib.prepare import voxels
+from handpose_lib.skeleton import Skeleton
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, choice, count, number
 
 SHARPNESS = 20.0
-"""Of the soft-max, for Gaussian maps of height 1."""
+"""Factor of the soft-max for Gaussian maps of height 1."""
 
 
-def volumes(n, size=44, sigma=1.7, noise=0.0):
-    """(1, J, size, size, size): a Gaussian around each of the places `n` (J, 3) in [-1, 1]³, and
-    `noise` times a normal draw, always the same one.
+def volumes(
+    n: torch.Tensor, size: int = 44, sigma: float = 1.7, noise: float = 0.0
+) -> torch.Tensor:
+    """Return (1, J, size, size, size), a Gaussian around each of the places `n` (J, 3) in [-1, 1]³.
 
-    Errors: places of another shape, and as of `likelihood.gaussian_maps`.
+    Normal noise with standard deviation `noise` is added, always the same one. Errors:
+    `HandPoseError` for places of another shape, and as `likelihood.gaussian_maps`.
     """
     if n.ndim != 2 or n.shape[1] != 3:
         raise HandPoseError(f"places of shape {tuple(n.shape)}: accepted is (J, 3)")
@@ -33,8 +36,8 @@ def volumes(n, size=44, sigma=1.7, noise=0.0):
     )
 
 
-def places(volume, k=27) -> dict[str, torch.Tensor]:
-    """The three read-outs of `volume` (1, J, size, size, size), each (J, 3) in voxels."""
+def places(volume: torch.Tensor, k: int = 27) -> dict[str, torch.Tensor]:
+    """Return three decodings of `volume` (1, J, size, size, size), each (J, 3) in voxels."""
     return {
         "arg-max": likelihood.arg_max(volume)[0],
         f"top {k}": likelihood.top_k(volume, k)[0],
@@ -42,8 +45,15 @@ def places(volume, k=27) -> dict[str, torch.Tensor]:
     }
 
 
-def errors(n, cube, size=44, sigma=1.7, k=27, noise=0.0) -> dict[str, torch.Tensor]:
-    """(J,) mm by which each read-out of `volumes` misses its place, in a cube of `cube` mm."""
+def errors(
+    n: torch.Tensor,
+    cube: float,
+    size: int = 44,
+    sigma: float = 1.7,
+    k: int = 27,
+    noise: float = 0.0,
+) -> dict[str, torch.Tensor]:
+    """Return the error (J,) in mm of each decoding of `volumes`, in a cube of `cube` mm."""
     true = voxels.to_voxels(n, size)
     return {
         name: (found - true).norm(dim=-1) * cube / size
@@ -51,12 +61,19 @@ def errors(n, cube, size=44, sigma=1.7, k=27, noise=0.0) -> dict[str, torch.Tens
     }
 
 
-def picture(n, cube, size=44, sigma=1.7, k=27, noise=0.0, joint=0):
-    """The likelihood of one joint around its peak with what the read-outs say, and their mean error
-    over all joints, in mm.
+def picture(
+    n: torch.Tensor,
+    cube: float,
+    size: int = 44,
+    sigma: float = 1.7,
+    k: int = 27,
+    noise: float = 0.0,
+    joint: int = 0,
+) -> Figure:
+    """Draw the likelihood of one joint around its peak with its decodings, and their mean errors.
 
-    `n` (J, 3): the joints in the cube of `cube` mm, in [-1, 1]³; other arguments as of `volumes`
-    and `places`.
+    `n`: (J, 3), the joints in the cube of `cube` mm, in [-1, 1]³; other arguments as in `volumes`
+    and `places`. The errors are means over all joints, in mm.
     """
     volume = volumes(n, size, sigma, noise)
     true, found = voxels.to_voxels(n, size), places(volume, k)
@@ -93,9 +110,10 @@ def picture(n, cube, size=44, sigma=1.7, k=27, noise=0.0, joint=0):
     return figure
 
 
-def live(joints, centre, skeleton):
-    """Cube, voxels, width, noise and K of `picture`, for joints (J, 3) mm in cubes around `centre`
-    (3,) mm.
+def live(joints: torch.Tensor, centre: torch.Tensor, skeleton: Skeleton) -> Live:
+    """Return `picture` with controls for cube, voxels, width, noise, K and joint.
+
+    `joints`: (J, 3) mm in cubes around `centre` (3,) mm.
     """
     controls = {
         "cube": number("cube (mm)", 250, 120, 400, 10),
@@ -108,5 +126,5 @@ def live(joints, centre, skeleton):
     return Live(functools.partial(_around, joints, centre), controls)
 
 
-def _around(joints, centre, cube, **knobs):
-    return picture((joints - centre) / (cube / 2), cube, **knobs)
+def _around(joints: torch.Tensor, centre: torch.Tensor, cube: float, **settings: Any) -> Figure:
+    return picture((joints - centre) / (cube / 2), cube, **settings)

@@ -1,32 +1,39 @@
-"""Sensor noise against error: what a depth camera does to a frame, and what a trained network then
-says.
-"""
+"""Sensor noise and its effect on the error of a trained network."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from handpose_lib import skeleton
 from handpose_lib.errors import one_of
 from handpose_lib.evaluation import metrics
-from handpose_lib.synth import hashing
+from handpose_lib.results.pretrained import Pretrained
+from handpose_lib.synth import Rendered, hashing
 from handpose_lib.synth.scene import sensors
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets import canvas
 from handpose_lib.teaching.widgets.live import Live, choice, count, number
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-"""At which the curve is measured; 1 is a camera as one meets it."""
+"""Strengths at which the curve is computed; 1 stands for a typical camera."""
 
 SEED = 3
-"""Of the noise."""
+"""Seed of the noise."""
 
 
-def measured(rendered, sensor="time of flight", strength=1.0, rows=slice(None)):
-    """The exact depth of the hands of `rendered` frames (B, H, W) mm as `sensor` measures it, one
-    of `sensors.SENSORS`; itself at strength 0.
+def measured(
+    rendered: Rendered,
+    sensor: str = "time of flight",
+    strength: float = 1.0,
+    rows: slice = slice(None),
+) -> torch.Tensor:
+    """Return the depth (B, H, W) mm of the hands of `rendered` frames as `sensor` measures it.
 
-    `rows`: of some frames only, which have the same noise alone and among all.
+    `sensor`: one of `sensors.SENSORS`. `rows`: some frames only, which have the same noise as among
+    all frames. Errors: `HandPoseError` for an unknown sensor.
     """
     sense = sensors.SENSORS[one_of("sensor", sensor, sensors.SENSORS)]
     return sense(
@@ -37,18 +44,22 @@ def measured(rendered, sensor="time of flight", strength=1.0, rows=slice(None)):
     )
 
 
-def roughness(clean, noisy):
-    """(B,) mm: the root of the mean square by which depth (B, H, W) differs where both have
-    measured something.
-    """
+def roughness(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    """Return (B,), the root mean square difference in mm of depth (B, H, W) that both measure."""
     both = (clean > 0) & (noisy > 0)
     squares = ((noisy - clean).square() * both).sum((1, 2)) / both.sum((1, 2)).clamp_min(1)
     return squares.sqrt()
 
 
-def curve(rendered, sensor="time of flight", network=None, strengths=STRENGTHS):
-    """(S,) mm: over `strengths`, the mean joint error of a `network` (`pretrained.Pretrained`), or
-    without one the mean roughness of the depth.
+def curve(
+    rendered: Rendered,
+    sensor: str = "time of flight",
+    network: Pretrained | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+) -> torch.Tensor:
+    """Return (S,) mm over `strengths`: the mean joint error of a network.
+
+    Without a network it is the mean roughness of the depth.
     """
     values = []
     for strength in strengths:
@@ -63,18 +74,17 @@ def curve(rendered, sensor="time of flight", network=None, strengths=STRENGTHS):
 
 
 def picture(
-    rendered,
-    sensor="time of flight",
-    strength=1.0,
-    network=None,
-    row=0,
-    known=None,
-    strengths=STRENGTHS,
-):
-    """Frame `row` as measured, with the true skeleton and dashed the network's; beside it `curve`,
-    with the present strength marked.
+    rendered: Rendered,
+    sensor: str = "time of flight",
+    strength: float = 1.0,
+    network: Pretrained | None = None,
+    row: int = 0,
+    known: torch.Tensor | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+) -> Figure:
+    """Draw frame `row` as measured, with the true skeleton and the network's, dashed, and `curve`.
 
-    `known`: the curve, where it was computed before.
+    The present strength is marked in the curve. `known`: the curve, if it was computed before.
     """
     known = curve(rendered, sensor, network, strengths) if known is None else known
     one, bones = slice(row, row + 1), skeleton.get("msra21")
@@ -115,8 +125,11 @@ def picture(
     return figure
 
 
-def live(rendered, network=None):
-    """Sensor, strength and frame of `picture`; a curve is computed when its sensor is first chosen."""
+def live(rendered: Rendered, network: Pretrained | None = None) -> Live:
+    """Return `picture` with controls for sensor, strength and frame.
+
+    The curve of a sensor is computed when the sensor is first chosen.
+    """
     once = functools.cache(lambda sensor: curve(rendered, sensor, network))
     controls = {
         "sensor": choice("sensor", sensors.SENSORS, "time of flight"),
@@ -124,14 +137,16 @@ def live(rendered, network=None):
         "row": count("frame", 0, 0, len(rendered) - 1),
     }
 
-    def read(values):
+    def read(values: dict[str, Any]) -> dict[str, Any]:
         return {**values, "known": once(values["sensor"])}
 
     return Live(functools.partial(picture, rendered, network=network), controls, read=read)
 
 
-def _said(network, rendered, depth, rows=slice(None)):
-    """(B, J, 3) mm, in cubes around the true means, so that only what the network sees changes."""
+def _said(
+    network: Pretrained, rendered: Rendered, depth: torch.Tensor, rows: slice = slice(None)
+) -> torch.Tensor:
+    """Return (B, J, 3) mm, predictions in cubes around the true means, which noise cannot move."""
     return network.joints(
         depth, rendered.camera, rendered.joints[rows].mean(1), rendered.hands[rows]
     )

@@ -7,6 +7,7 @@ import copy
 import json
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import matplotlib as mpl
 import nbformat
@@ -25,7 +26,7 @@ from pipeline.experiments import transfer
 FEW = transfer.EPOCHS * transfer.BATCH
 
 
-# What is turned -----------------------------------------------------------------------------------
+# --- What is turned -----------------------------------------------------------
 
 
 EVERY = transfer.settings(
@@ -103,7 +104,7 @@ def test_what_promises_something_is_trained_again_with_other_seeds(name):
     assert len(EVERY) == len(transfer.settings()) + 1 + 3 * len(again)
 
 
-# What is trained, and what is not again -----------------------------------------------------------
+# --- What is trained, and what is not repeated --------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -230,8 +231,7 @@ def test_measures_are_those_of_the_joints_that_are_kept(made, real):
     )
 
 
-# What is refused
-# ------------------------------------------------------------------------------------
+# --- What is refused ----------------------------------------------------------
 
 
 def test_without_real_frames_nothing_begins(tmp_path, monkeypatch, nothing_is_trained):
@@ -253,8 +253,7 @@ def test_bad_arguments_get_one_error(real, tmp_path, arguments, message, nothing
         transfer.main([*arguments, "--work", str(tmp_path), "--out", str(tmp_path)])
 
 
-# What follows
-# -----------------------------------------------------------------------------------------
+# --- What follows -------------------------------------------------------------
 
 
 def invented(real: dict[str, tuple[float, float, float]]):
@@ -487,8 +486,7 @@ def test_some_settings_alone_make_no_record(made, real, tmp_path, nothing_is_tra
     )
 
 
-# The record that the chapter reads
-# ---------------------------------------------------------------------------
+# --- The record that the chapter reads ----------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -548,10 +546,10 @@ def test_the_kept_weights_are_those_of_the_record(record):
     said = record["summary"]
     assert set(record["weights"]) == ({said["votes"][said["best"]][0]} if said["best"] else set())
     for digest in record["weights"].values():
-        place = paths.records() / "transfer" / "weights.safetensors"
-        assert transfer.sha(place) == digest
+        weights = paths.records() / "transfer" / "weights.safetensors"
+        assert transfer.sha(weights) == digest
         network = transfer.start(transfer.BASES["base"], record["frames"])[0]
-        network.load_state_dict(storage.read_tensors(place))
+        network.load_state_dict(storage.read_tensors(weights))
 
 
 def page(root, monkeypatch, cells):
@@ -563,15 +561,15 @@ def page(root, monkeypatch, cells):
             paths.project() / "book" / "results" / "transfer.ipynb", as_version=4
         ).cells
     }
-    names = {}
+    names: dict[str, Any] = {}
+    value: Any = None
     with mpl.rc_context():
         for cell in cells:
             tree = ast.parse(sources[cell])
             shown = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
             exec(compile(tree, cell, "exec"), names)
-            value = (
-                eval(compile(ast.Expression(shown.value), cell, "eval"), names) if shown else None
-            )
+            if isinstance(shown, ast.Expr):
+                value = eval(compile(ast.Expression(shown.value), cell, "eval"), names)
     return value.data
 
 

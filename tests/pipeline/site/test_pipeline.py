@@ -1,6 +1,4 @@
-"""The pipeline: what is executed again and what is not, what a failing cell does, what the page
-check sees.
-"""
+"""The pipeline: which chapters and runs are due, execution of notebooks, checks of pages."""
 
 import json
 import os
@@ -18,7 +16,7 @@ from handpose_lib.results import records
 from handpose_lib.teaching import contents
 from pipeline.site import check, execute, site_sources
 
-# Two modules that load no torch: the kernels start quickly.
+# Both import modules that do not load torch, so that the kernels start quickly.
 CHAPTERS = {
     "foundations/one": (
         'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__'
@@ -48,7 +46,7 @@ def write_notebook(path, *sources):
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory, project):
-    """A book of two chapters beside a copy of the library, its chapters executed once."""
+    """A book of two executed chapters, beside a copy of the library and the pipeline."""
     root = tmp_path_factory.mktemp("book")
     shutil.copy(project / "Snakefile", root)
     for folder in ("handpose_lib", "pipeline"):
@@ -64,35 +62,30 @@ def book(tmp_path_factory, project):
     (root / "book" / "index.md").write_text("# A book\n", encoding="utf-8")
     for name, source in CHAPTERS.items():
         write_notebook(root / "book" / f"{name}.ipynb", source)
-    first = snakemake(root)
+    first = execute_chapters(root)
     assert first.returncode == 0, first.stdout + first.stderr
     return root
 
 
-def snakemake(root, *arguments):
-    targets = [f"_build/executed/{name}.ipynb" for name in CHAPTERS]
+def snakemake(folder, data, *arguments):
+    """Run Snakemake in `folder` with the library there, and with the data folder `data`."""
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "1",
-            "--scheduler",
-            "greedy",
-            *arguments,
-            *targets,
-        ],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "HANDPOSE_DATA": str(root / "data")},
+        [sys.executable, "-m", "snakemake", "--cores=1", "--scheduler=greedy", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "HANDPOSE_DATA": str(data)},
         capture_output=True,
         text=True,
     )
 
 
+def execute_chapters(root, *arguments):
+    targets = [f"_build/executed/{name}.ipynb" for name in CHAPTERS]
+    return snakemake(root, root / "data", *arguments, *targets)
+
+
 def due(root):
     """The chapters that would be executed now."""
-    plan = snakemake(root, "--dry-run")
+    plan = execute_chapters(root, "--dry-run")
     assert plan.returncode == 0, plan.stdout + plan.stderr
     return sorted(
         set(re.findall(r"output: _build/executed/(\S+)\.ipynb", plan.stdout + plan.stderr))
@@ -148,10 +141,9 @@ def test_a_real_set_that_comes_or_changes_makes_the_chapters_due_that_look_for_i
     (book / "data" / "icvl" / "Training" / "labels.txt").write_text("for nobody")
     labels.write_bytes(b"labels")
     assert due(book) == ["foundations/one"]
-    assert snakemake(book).returncode == 0
-    (labels.parent / "depth_1_0000001.png").write_bytes(
-        b"a frame"
-    )  # one of 80,000, which nobody looks at
+    assert execute_chapters(book).returncode == 0
+    # One of 80,000 frames, which are too many to look at.
+    (labels.parent / "depth_1_0000001.png").write_bytes(b"a frame")
     assert due(book) == []
     labels.write_bytes(b"other labels")
     assert due(book) == ["foundations/one"]
@@ -162,27 +154,8 @@ def test_a_real_set_that_comes_or_changes_makes_the_chapters_due_that_look_for_i
 
 def due_runs(project, kept, *config):
     """The runs of JGR-P2O that would be trained now, with `kept` for the folder of records."""
-    plan = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "1",
-            "--scheduler",
-            "greedy",
-            "--dry-run",
-            "--nolock",
-            "runs",
-            "--config",
-            f"records={kept}",
-            *config,
-        ],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project), "HANDPOSE_DATA": str(kept / "no data")},
-        capture_output=True,
-        text=True,
-    )
+    options = ["--dry-run", "--nolock", "runs", "--config", f"records={kept}", *config]
+    plan = snakemake(project, kept / "no data", *options)
     assert plan.returncode == 0, plan.stdout + plan.stderr
     return sorted(
         set(re.findall(r"output: _build/runs/jgr_p2o/(\S+)\.[0-9a-f]{12}\b", plan.stdout))
@@ -191,9 +164,7 @@ def due_runs(project, kept, *config):
 
 @pytest.fixture
 def recorded(project, tmp_path):
-    """A copy of the committed records of JGR-P2O under 'ablation', whose code is said to be
-    today's.
-    """
+    """The committed records of JGR-P2O under 'ablation', with the digest of the present code."""
     kept = tmp_path / "records"
     shutil.copytree(
         project / "book" / "records" / "jgr_p2o" / "ablation", kept / "jgr_p2o" / "ablation"
@@ -266,26 +237,9 @@ def test_a_notebook_runs_in_its_own_folder_with_its_parameters(tmp_path, monkeyp
     )
     notebook = write_notebook(tmp_path / "somewhere" / "good.ipynb", source)
     output = tmp_path / "out.ipynb"
-    assert (
-        run_execute(
-            monkeypatch,
-            notebook,
-            output,
-            "--threads",
-            1,
-            "--training",
-            "-p",
-            "seed",
-            3,
-            "-p",
-            "rate",
-            0.5,
-            "-p",
-            "name",
-            "small",
-        )
-        == 0
-    )
+    parameters = ["-p", "seed", 3, "-p", "rate", 0.5, "-p", "name", "small"]
+    options = ["--threads", 1, "--training", *parameters]
+    assert run_execute(monkeypatch, notebook, output, *options) == 0
     printed = nbformat.read(output, as_version=4).cells[-1].outputs[0].text
     assert printed.split() == ["somewhere", "4", "0.5", "small", "1", "0"]
 
@@ -308,17 +262,8 @@ def report_on(tmp_path, monkeypatch, capsys, page, outputs=()):
     notebook.cells[0].execution_count = 1
     notebook.cells[0].outputs = list(outputs)
     nbformat.write(notebook, path)
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "check.py",
-            str(tmp_path / "html"),
-            str(tmp_path / "executed"),
-            "--report",
-            str(tmp_path / "report.json"),
-        ],
-    )
+    places = [str(tmp_path / name) for name in ("html", "executed", "report.json")]
+    monkeypatch.setattr(sys, "argv", ["check.py", *places[:2], "--report", places[2]])
     return check.main(), capsys.readouterr().err
 
 
@@ -377,7 +322,5 @@ def test_a_page_says_where_in_the_book_it_stands(tmp_path):
     nbformat.write(content, notebook)
     site_sources.write_position(notebook, "Part, 2 of 3")
     after = nbformat.read(notebook, as_version=4)
-    assert (
-        after.cells[0].source == "# Title\n\n*Part, 2 of 3*\n\nText."
-        and after.cells[1:] == content.cells[1:]
-    )
+    assert after.cells[0].source == "# Title\n\n*Part, 2 of 3*\n\nText."
+    assert after.cells[1:] == content.cells[1:]
