@@ -92,7 +92,7 @@ def pixel_grid(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
 
 
 def _intrinsics(points: torch.Tensor, camera: Camera | torch.Tensor, check: bool):
-    """fx, fy, u0, v0, each ready to broadcast against a coordinate of `points`."""
+    """Return fx, fy, u0, v0, each ready to broadcast against a coordinate of `points`."""
     if points.ndim < 1 or points.shape[-1] != 3:
         raise HandPoseError(f"points of shape {tuple(points.shape)}: accepted is (..., 3)")
     if check and not bool(((points[..., 2] > 0) & torch.isfinite(points[..., 2])).all()):

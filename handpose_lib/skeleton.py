@@ -65,7 +65,7 @@ class Skeleton:
         return found
 
     def index(self, joint: str) -> int:
-        """The index of a joint by name."""
+        """Return the index of a joint by name. Errors: `HandPoseError` for an unknown name."""
         return self.joints.index(one_of(f"joint of {self.name}", joint, self.joints))
 
     def _distance_to_root(self, joint: int) -> int:
@@ -73,7 +73,7 @@ class Skeleton:
 
 
 def get(name: str) -> Skeleton:
-    """The skeleton of that name; an unknown name is an error that lists the known ones."""
+    """Return the skeleton of that name. Errors: `HandPoseError` for an unknown name."""
     return SKELETONS[one_of("skeleton", name, SKELETONS)]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from data_scripts import formats
 from handpose_lib import dataset_specs, datasets, paths, skeleton, synth
+from handpose_lib.datasets import msra
 from handpose_lib.errors import HandPoseError
 
 BIBLIOGRAPHY = (paths.project() / "book" / "references.bib").read_text(encoding="utf-8")
@@ -50,5 +51,5 @@ def test_an_unknown_set_is_named():
 
 def test_the_releases_of_msra_have_as_many_frames_as_their_subjects_together():
     counts = tuple(dataset_specs.get("msra").counts.values())
-    assert counts == tuple(sum(release) for release in datasets.msra.RELEASES.values())
-    assert all(re.search(f"{count:,}", name) for count, name in zip(counts, datasets.msra.RELEASES))
+    assert counts == tuple(sum(release) for release in msra.RELEASES.values())
+    assert all(re.search(f"{count:,}", name) for count, name in zip(counts, msra.RELEASES))

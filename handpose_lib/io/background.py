@@ -1,7 +1,7 @@
 """Work in background threads, ahead of its use."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 def in_background(
     make: Callable[[Key], Value], keys: Iterable[Key], ahead: int = 2, workers: int = 1
-) -> Iterator[Value]:
+) -> Generator[Value, None, None]:
     """`make(key)` for each key, in order, computed by `workers` threads.
 
     They are up to `ahead` keys before the one that is used. Rendering and the decoding of images

@@ -52,7 +52,7 @@ Arrays = dict[str, np.ndarray | list[str]]
 
 
 def is_one(content: bytes) -> bool:
-    """Whether the bytes begin like a MATLAB file of version 5."""
+    """Return whether the bytes begin like a MATLAB file of version 5."""
     return len(content) >= HEADER and content[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
 
 
@@ -178,7 +178,7 @@ def _checked(data: memoryview, order: str, where: str) -> tuple[str, bool]:
 
 
 def _is_text(data: memoryview, order: str, where: str) -> bool:
-    """Whether an array is one row of text with as many letters as its dimensions state."""
+    """Return whether an array is one row of text with as many letters as its dimensions state."""
     elements = _elements(data, order, where)
     flags, shape, _ = _head(elements, order, where)
     kind, letters = next(elements, (0, b""))

@@ -390,8 +390,8 @@ CUBES = {**dataset_specs.CUBES, "synthetic": 250.0, "nyu": 250.0, "msra": 300.0}
 DATASETS = tuple(CUBES)
 CUT_OUT = ("msra",)
 """Data sets that show nothing but a hand. Elsewhere a cube also holds points of a forearm or a
-room, whose bounding box says little about the hand: there the cube is the crop's, as in the paper on
-NYU.
+room, whose bounding box says little about the hand: there the cube is the crop's, as on NYU in the
+paper.
 """
 
 SMALL = {"channels": 32, "size": 24, "depth": 2, "hidden": 256}

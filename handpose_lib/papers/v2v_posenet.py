@@ -220,7 +220,7 @@ class V2VPoseNet(Method):
         return StackOutput(draw(centres, self.config.size // 2, self.config.sigma))
 
     def _to_normalised(self, xyz: torch.Tensor, crops: Crops) -> torch.Tensor:
-        """Return points (B, N, 3) mm in [-1, 1]³: of the view if maps lie over it, else the cube."""
+        """Return points (B, N, 3) mm in [-1, 1]³ of the view, if maps lie over it, or the cube."""
         return (prepare.to_view if self._over_pixels else prepare.xyz_to_cube)(xyz, crops)
 
     def _to_xyz(self, n: torch.Tensor, crops: Crops) -> torch.Tensor:

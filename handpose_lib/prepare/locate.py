@@ -68,8 +68,8 @@ def locate(
     of the cube that moves to its mean, one number or (B,). `detector(depth, cameras)` → (B, 3)
     replaces `method`; `refine(depth, cameras, centre)` → (B, 3) corrects the point; cameras are
     (B, 4).
-    Errors: an unknown method, shapes that do not fit, negative or non-finite depth, an image without
-    a pixel in the range (named by `ids` if given).
+    Errors: an unknown method, shapes that do not fit, negative or non-finite depth, an image
+    without a pixel in the range (named by `ids` if given).
     """
     one_of("method to locate a hand", method, METHODS)
     if depth.ndim != 3:

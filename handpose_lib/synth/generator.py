@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from handpose_lib.camera import Camera
 from handpose_lib.dataset_specs import SPECS
@@ -214,20 +213,20 @@ class Rendered:
     nothing hides them.
     """
 
-    depth: Tensor
-    joints: Tensor
-    centre: Tensor
+    depth: torch.Tensor
+    joints: torch.Tensor
+    centre: torch.Tensor
     camera: Camera
     hands: list[str]
     ids: list[str]
     posed: Hand
-    hand_depth: Tensor
+    hand_depth: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.depth)
 
     @property
-    def hand_mask(self) -> Tensor:
+    def hand_mask(self) -> torch.Tensor:
         """(B, H, W) bool: measured within 15 mm of the surface of hand and forearm, here or one
         pixel away.
         """
@@ -269,7 +268,7 @@ def frames(
         raise HandPoseError(
             "no indices: accepted is a sequence of at least one whole number from 0"
         )
-    draw = _Draws(hashing.keys(seed, indices), torch.device(device))
+    draw = hashing.Draws(hashing.keys(seed, indices), torch.device(device))
 
     posed, side = _posed(draw, imitated, distribution, list(subjects), gesture)
     hand_depth = raycast.depth(posed.solids(), imitated.camera)
@@ -292,35 +291,9 @@ def frames(
 # --- The hand -----------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Draws:
-    """The answers to a frame's questions, as tensors on its device."""
-
-    key: np.ndarray
-    device: torch.device
-
-    def __call__(self, name: str, count: int = 1) -> Tensor:
-        """(B, count) uniform in [0, 1)."""
-        return hashing.uniform(self.key, name, count).to(self.device)
-
-    def normal(self, name: str, count: int) -> Tensor:
-        """(B, count) from the standard normal distribution, cut at five standard deviations."""
-        return torch.special.ndtri(
-            hashing.uniform(self.key, name, count).double().clamp_min(3e-7)
-        ).to(self.device)
-
-    def between(self, name: str, limits: tuple[float, float]) -> Tensor:
-        """(B,) uniform between the limits."""
-        return limits[0] + (limits[1] - limits[0]) * self(name)[:, 0]
-
-    def happens(self, name: str, share: float) -> Tensor:
-        """(B,) bool, true in a share of the frames."""
-        return self(name)[:, 0] < share
-
-
 def _posed(
-    draw: _Draws, imitated: Setup, d: Distribution, subjects: list[int], gesture: str | None
-) -> tuple[Hand, Tensor]:
+    draw: hashing.Draws, imitated: Setup, d: Distribution, subjects: list[int], gesture: str | None
+) -> tuple[Hand, torch.Tensor]:
     """The hands (B) in front of the camera, and +1 for right, -1 for left."""
     if not subjects:
         raise HandPoseError("no subjects: accepted is a sequence of at least one number")
@@ -355,7 +328,7 @@ def _posed(
     return posed.moved(_position(draw, imitated, d) - posed.joints("msra21").mean(1)), side
 
 
-def _angles(draw: _Draws, d: Distribution, person, gesture: str | None) -> Tensor:
+def _angles(draw: hashing.Draws, d: Distribution, person, gesture: str | None) -> torch.Tensor:
     """(B, 20) joint angles."""
     if gesture is None:
         return poses.sample(draw("angles", poses.UNIFORMS), person, d.poses)
@@ -369,7 +342,7 @@ def _angles(draw: _Draws, d: Distribution, person, gesture: str | None) -> Tenso
     return torch.where(shows[:, None], asked, other)
 
 
-def _position(draw: _Draws, imitated: Setup, d: Distribution) -> Tensor:
+def _position(draw: hashing.Draws, imitated: Setup, d: Distribution) -> torch.Tensor:
     """(B, 3) where the mean of the joints is."""
     camera = imitated.camera
     z = draw.between("distance", d.distance or imitated.distance)
@@ -387,8 +360,13 @@ def _position(draw: _Draws, imitated: Setup, d: Distribution) -> Tensor:
 
 
 def _with_surroundings(
-    draw: _Draws, camera: Camera, d: Distribution, posed: Hand, side: Tensor, hand_depth: Tensor
-) -> Tensor:
+    draw: hashing.Draws,
+    camera: Camera,
+    d: Distribution,
+    posed: Hand,
+    side: torch.Tensor,
+    hand_depth: torch.Tensor,
+) -> torch.Tensor:
     """(B, H, W) exact depth of everything."""
     spheres = posed.spheres
     things = [
@@ -421,7 +399,7 @@ def _with_surroundings(
     return exact
 
 
-def _palm(posed: Hand, side: Tensor) -> Tensor:
+def _palm(posed: Hand, side: torch.Tensor) -> torch.Tensor:
     """(B, 3, 3) a point on the skin of the palm, the direction it faces, and the direction of the
     knuckles' row.
     """
@@ -435,12 +413,14 @@ def _palm(posed: Hand, side: Tensor) -> Tensor:
 # --- What the sensor makes of it ----------------------------------------------
 
 
-def _step(images: Tensor) -> int:
+def _step(images: torch.Tensor) -> int:
     """How many images at once: on a processor, what one step touches should stay in its caches."""
     return len(images) if images.device.type != "cpu" else max(1, (1 << 18) // images[0].numel())
 
 
-def _measured(draw: _Draws, camera: Camera, d: Distribution, posed: Hand, exact: Tensor) -> Tensor:
+def _measured(
+    draw: hashing.Draws, camera: Camera, d: Distribution, posed: Hand, exact: torch.Tensor
+) -> torch.Tensor:
     names = [name for name, weight in d.sensors.items() if weight > 0]
     ends = torch.tensor([d.sensors[name] for name in names], dtype=torch.float64).cumsum(0)
     which = (draw("sensor").double() * ends[-1] >= ends[:-1].to(draw.device)).sum(-1)
@@ -466,20 +446,20 @@ def _measured(draw: _Draws, camera: Camera, d: Distribution, posed: Hand, exact:
 
 @dataclass(frozen=True)
 class _Damage:
-    strength: Tensor
-    smear: Tensor
-    coarse: Tensor
-    holes: Tensor
-    points: Tensor
-    radius: Tensor
+    strength: torch.Tensor
+    smear: torch.Tensor
+    coarse: torch.Tensor
+    holes: torch.Tensor
+    points: torch.Tensor
+    radius: torch.Tensor
 
-    def index(self, rows: Tensor) -> _Damage:
+    def index(self, rows: torch.Tensor) -> _Damage:
         return _Damage(**{name: value[rows] for name, value in vars(self).items()})
 
 
 def _sense(
-    sensor, d: Distribution, camera: Camera, depth: Tensor, key: np.ndarray, damage: _Damage
-) -> Tensor:
+    sensor, d: Distribution, camera: Camera, depth: torch.Tensor, key: np.ndarray, damage: _Damage
+) -> torch.Tensor:
     depth = sensors.within(depth, 0.0, d.reach)
     if damage.smear.any():
         depth = sensors.mix_edges(
@@ -495,7 +475,7 @@ def _sense(
     return depth
 
 
-def _lost_points(draw: _Draws, posed: Hand) -> Tensor:
+def _lost_points(draw: hashing.Draws, posed: Hand) -> torch.Tensor:
     """(B, 1, 3) a place on an outer bone of a finger."""
     joints = posed.joints("msra21")
     finger = (draw("lost finger")[:, 0] * 5).long().clamp_max(4)

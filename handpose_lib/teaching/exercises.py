@@ -89,7 +89,7 @@ class Chapter:
 
 
 def chapters() -> list[str]:
-    """The chapters that have exercises, by their names in the table of contents."""
+    """Return the chapters that have exercises, by their names in the table of contents."""
     return [
         page
         for page in contents.pages()
@@ -98,7 +98,7 @@ def chapters() -> list[str]:
 
 
 def chapter(name: str) -> Chapter:
-    """One chapter by its name in the table of contents, or the last word of it.
+    """Return a chapter by its name in the table of contents, or by the last part of it.
 
     Errors: a name that is not in the table of contents, or a chapter whose exercises are not as
     the head of this module says.
@@ -111,7 +111,7 @@ def chapter(name: str) -> Chapter:
 
 
 def parse(notebook: dict, name: str, part: str = "") -> Chapter:
-    """The exercises of a notebook in nbformat 4."""
+    """Return the exercises of a notebook in nbformat 4."""
     found, section, title, minutes = [], "", "", 0
     asked = answer = None
     solution: list[str] | None = None
@@ -203,7 +203,7 @@ def _exercise(chapter: str, asked: dict | None, answer, solution: list[str] | No
 
 
 def _call(source: str, function: str) -> ast.Call | None:
-    """The statement `checks.check("name", …)`, or `checks.require(…)`, at the top of a cell."""
+    """Return the statement `checks.check("name", …)`, or `checks.require(…)`, of a cell."""
     if f".{function}(" not in source:
         return None
     for node in ast.parse(_without_magics(source)).body:
@@ -227,7 +227,7 @@ def _functions(source: str) -> dict[str, ast.FunctionDef]:
 
 
 def _body(exercise: Exercise) -> str:
-    """What stands in place of `...`: helpers of the solution, then the body of its function."""
+    """Return the replacement of `...`: helpers of the solution, then the body of its function."""
     function = _functions(exercise.solution)[exercise.name]
     lines = exercise.solution.splitlines()
     helpers = "\n".join(lines[: function.lineno - 1] + lines[function.end_lineno :]).strip()

@@ -76,7 +76,7 @@ class Scene:
         while len(chosen) < count:
             indices = range(first, first + 32)
             given = synth.frames(indices, SEED, SETUP, CLEAN, subjects=[SUBJECT])
-            ahead = _shifted(given.posed, _ahead(given.joints) - given.joints.mean(1))
+            ahead = given.posed.moved(_ahead(given.joints) - given.joints.mean(1))
             kept = torch.stack(
                 [
                     self._inside(moved(ahead, indices, farthest, turned).joints())
@@ -105,7 +105,7 @@ class Scene:
         key, true = hashing.keys(SEED, indices), given.joints.mean(1)
         aside = given.centre - true  # error of the stored centre, the same in every setting
         if knob in ("place", "turned"):
-            ahead = _shifted(given.posed, _ahead(given.joints) - true)
+            ahead = given.posed.moved(_ahead(given.joints) - true)
             hands = {
                 degrees: moved(ahead, indices, degrees, knob == "turned") for degrees in KNOBS[knob]
             }
@@ -179,26 +179,17 @@ def moved(hand: Hand, indices: Sequence[int], degrees: float, turned: bool) -> H
         middle = hand.joints().mean(1)
         shift = torch.zeros_like(middle)
         shift[:, 0] = middle[:, 2] * angle.tan()
-        return _shifted(hand, shift)
+        return hand.moved(shift)
     cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     about_y = (cosine, zero, sine, zero, zero + 1, zero, -sine, zero, cosine)
     about = torch.stack(about_y, -1).reshape(-1, 3, 3)
-    spheres = torch.cat((hand.spheres[..., :3] @ about.mT, hand.spheres[..., 3:]), -1)
-    return replace(hand, spheres=spheres, keypoints=hand.keypoints @ about.mT)
+    return hand.mapped(lambda points: points @ about.mT)
 
 
 def _ahead(joints: torch.Tensor) -> torch.Tensor:
     """Return the points (B, 3) on the optical axis at the depth of the hands."""
     depth = joints.mean(1)[:, 2]
     return torch.stack((torch.zeros_like(depth), torch.zeros_like(depth), depth), -1)
-
-
-def _shifted(hand: Hand, shift: torch.Tensor) -> Hand:
-    return replace(
-        hand,
-        spheres=torch.cat((hand.spheres[..., :3] + shift[:, None], hand.spheres[..., 3:]), -1),
-        keypoints=hand.keypoints + shift[:, None],
-    )
 
 
 @torch.inference_mode()

@@ -30,6 +30,7 @@ import torch
 from matplotlib.figure import Figure
 
 from handpose_lib import dataset_specs, evaluation, papers, prepare, skeleton, synth
+from handpose_lib.papers.densereg import DenseReg
 from handpose_lib.synth.hands import hand
 from handpose_lib.synth.scene import raycast
 from handpose_lib.teaching import figures, widgets
@@ -83,6 +84,7 @@ def of_geometry() -> dict:
     assert crops.joints is not None
     n = prepare.xyz_to_cube(crops.joints, crops)[0]
     method = papers.create("densereg", "msra21", "small")
+    assert isinstance(method, DenseReg)
     few = crops.index(slice(0, 8))
     stage, known = (
         method.targets(few),

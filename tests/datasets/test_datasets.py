@@ -13,8 +13,10 @@ from PIL import Image
 from handpose_lib import datasets, prepare
 from handpose_lib.camera import Camera, uvd_to_xyz, xyz_to_uvd
 from handpose_lib.dataset_specs import preset
+from handpose_lib.datasets import centres as centre_files
 from handpose_lib.datasets import msra
 from handpose_lib.errors import DataError, HandPoseError
+from tests.support.data_folders import opened
 from tests.support.fuzzing import fuzz
 
 # Three pixels of a window of 3×2 at column 100, row 50, written out by hand: 1.5, 2.5 and 500 mm.
@@ -120,7 +122,7 @@ def test_joints_lie_on_their_pixels(small):
     """The conversion at the door is right: every joint projects onto the pixel that was drawn for
     it.
     """
-    frame = datasets.open("msra", small, split="test")[0]
+    frame = opened("msra", small, split="test")[0]
     u, v, d = xyz_to_uvd(frame.joints, frame.camera).unbind(-1)
     seen = frame.depth[v.round().long(), u.round().long()]
     # two joints may share a pixel; the one drawn last is seen
@@ -133,16 +135,16 @@ def test_joints_lie_on_their_pixels(small):
 
 def test_splits_leave_one_subject_out(small):
     train, test, both = (
-        datasets.open("msra", small, split=split, subject=8) for split in ("train", "test", "all")
+        opened("msra", small, split=split, subject=8) for split in ("train", "test", "all")
     )
     assert (len(train), len(test), len(both)) == (8 * 17, 2 * 17, 10 * 17)
     assert train.subjects.unique().tolist() == list(
         range(8)
     ) and test.subjects.unique().tolist() == [8]
-    assert len(datasets.open("msra", small, split="test", subject=0)) == 17
+    assert len(opened("msra", small, split="test", subject=0)) == 17
     options = {"subject": 8, "validation": 3}
     train_less, validation = (
-        datasets.open("msra", small, split=split, **options) for split in ("train", "validation")
+        opened("msra", small, split=split, **options) for split in ("train", "validation")
     )
     assert (
         train_less.subjects.unique().tolist() == [0, 1, 2, 4, 5, 6, 7]
@@ -156,13 +158,13 @@ def test_splits_leave_one_subject_out(small):
 
 
 def test_order_is_subject_gesture_frame(small):
-    names = [frame.id for frame in datasets.open("msra", small, split="test", gestures=["Y", "1"])]
+    names = [frame.id for frame in opened("msra", small, split="test", gestures=["Y", "1"])]
     assert names == ["P8/Y/000000", "P8/Y/000001", "P8/1/000000", "P8/1/000001"]
-    assert datasets.open("msra", small, split="all")[-1].id == "P8/Y/000001"
+    assert opened("msra", small, split="all")[-1].id == "P8/Y/000001"
 
 
 def test_joints_without_reading_images(small):
-    test = datasets.open("msra", small, split="test")
+    test = opened("msra", small, split="test")
     assert torch.equal(
         test.joints(), torch.stack([frame.joints for frame in test.frames(range(len(test)))])
     )
@@ -170,7 +172,7 @@ def test_joints_without_reading_images(small):
 
 
 def test_frames_go_through_preparation(small):
-    test = datasets.open("msra", small, split="test")
+    test = opened("msra", small, split="test")
     crops = prepare.batch(test.frames([3, 1]), 250.0, centre="true")
     assert crops.ids == ["P8/2/000001", "P8/1/000001"]
     with pytest.raises(IndexError, match="0 to 33"):
@@ -178,12 +180,12 @@ def test_frames_go_through_preparation(small):
 
 
 def test_synthetic_set_says_so(small, tmp_path):
-    real = datasets.open("msra", small)
+    real = opened("msra", small)
     assert not real.synthetic and real.settings() == {} and "synthetic" not in real.describe()
     assert real.release == "unknown, 170 frames"
     (small / "synthetic.json").write_text(json.dumps({"seed": 0, "frames": 1}))
     try:
-        made = datasets.open("msra", small)
+        made = opened("msra", small)
         assert (
             made.synthetic
             and made.settings()["seed"] == 0
@@ -191,19 +193,19 @@ def test_synthetic_set_says_so(small, tmp_path):
         )
         assert made.release == "synthetic" and made.fingerprint != real.fingerprint
         (small / "synthetic.json").write_text(json.dumps({"frames": 1, "seed": 0}, indent=2))
-        assert datasets.open("msra", small).fingerprint == made.fingerprint  # content, not layout
+        assert opened("msra", small).fingerprint == made.fingerprint  # content, not layout
     finally:
         (small / "synthetic.json").unlink()
-    assert datasets.open("msra", small).fingerprint == real.fingerprint
+    assert opened("msra", small).fingerprint == real.fingerprint
 
 
 def test_fingerprint_sees_a_changed_label(tmp_path, small):
-    before = datasets.open("msra", small).fingerprint
+    before = opened("msra", small).fingerprint
     path = small / "P3" / "T" / "joint.txt"
     original = path.read_bytes()
     msra.write_joints(path, joints(1, seed=99).numpy())
     try:
-        assert datasets.open("msra", small, split="test").fingerprint != before
+        assert opened("msra", small, split="test").fingerprint != before
     finally:
         path.write_bytes(original)
 
@@ -271,9 +273,9 @@ def test_faulty_frames_of_a_real_set_are_left_out(small):
     msra.write_joints(place / "joint.txt", joints(122).numpy())
     try:
         options = {"split": "test", "subject": 3, "gestures": ["T"]}
-        kept = [frame.id for frame in datasets.open("msra", small, **options)]
+        kept = [frame.id for frame in opened("msra", small, **options)]
         assert len(kept) == 121 and "P3/T/000120" not in kept and "P3/T/000121" in kept
-        assert len(datasets.open("msra", small, skip_faulty=False, **options)) == 122
+        assert len(opened("msra", small, skip_faulty=False, **options)) == 122
     finally:
         (place / "joint.txt").write_bytes(original)
         for i in range(1, 122):
@@ -285,27 +287,27 @@ def test_published_centres_fit_a_fold_and_have_y_up_and_z_forward(small, tmp_pat
     lines = [f"{i} {2 * i} {300 + i}" for i in range(8 * 17)]
     lines[18] = "invalid"  # P1, second gesture
     (tmp_path / "center_train_8_refined.txt").write_text("\n".join(lines) + "\n")
-    train = datasets.open("msra", small, centres=tmp_path)
+    train = opened("msra", small, centres=tmp_path)
     assert len(train) == 8 * 17 - 1 and train.protocol["centres"] == "published"
     assert train[17].id == "P1/1/000000" and train[17].centre.tolist() == [17, -34, 317]
     assert train[18].id == "P1/3/000000" and train[18].centre.tolist() == [19, -38, 319]
     assert torch.equal(train.joints()[18], train[18].joints)
     # other selections find their own lines of the same file
     options = {"centres": tmp_path, "validation": 2, "gestures": ["Y", "3"]}
-    validation = datasets.open("msra", small, split="validation", **options)
+    validation = opened("msra", small, split="validation", **options)
     assert [frame.centre[0].item() for frame in validation] == [2 * 17 + 16, 2 * 17 + 2]
-    assert datasets.open("msra", small, **options)[-1].centre[0].item() == 7 * 17 + 2
+    assert opened("msra", small, **options)[-1].centre[0].item() == 7 * 17 + 2
     for subject in range(9):
         (tmp_path / f"center_test_{subject}_refined.txt").write_text(
             f"{subject} 0 400\n" * (34 if subject == 8 else 17)
         )
-    both = datasets.open("msra", small, split="all", centres=tmp_path)
+    both = opened("msra", small, split="all", centres=tmp_path)
     assert torch.equal(torch.stack([frame.centre[0] for frame in both]).long(), both.subjects)
     (tmp_path / "center_test_8_refined.txt").write_text("1 2 300\n" * 33)
     with pytest.raises(
         DataError, match="center_test_8_refined.txt: 33 reference points for 34 frames.*one release"
     ):
-        datasets.open("msra", small, split="test", centres=tmp_path)
+        opened("msra", small, split="test", centres=tmp_path)
 
 
 # --- what is refused ---------------------------------------------------------------------------
@@ -323,7 +325,7 @@ def test_mutated_labels_are_read_or_refused(tmp_path):
 def test_mutated_centres_are_read_or_refused(tmp_path):
     content = b"1.5 -2 300\n" * 5 + b"invalid\n" + b"-20.25 3 412.5\n" * 5
     fuzz(
-        lambda path: datasets.centres.read(path, 11, msra.CENTRE_SIGNS),
+        lambda path: centre_files.read(path, 11, msra.CENTRE_SIGNS),
         tmp_path / "center_test_0_refined.txt",
         content,
     )
@@ -401,43 +403,43 @@ def test_damaged_labels_are_named(tmp_path, content, message):
 def test_labels_and_frames_must_be_as_many(tmp_path):
     write_gesture(tmp_path / "P8" / "1", joints(3))
     options = {"root": tmp_path, "split": "test", "gestures": ["1"]}
-    assert len(datasets.open("msra", **options)) == 3
+    assert len(opened("msra", **options)) == 3
     extra = tmp_path / "P8" / "1" / msra.frame_name(4)
     extra.write_bytes(HAND_BUILT)
     with pytest.raises(DataError, match=r"joint.txt: 3 frames, but the folder has 4"):
-        datasets.open("msra", **options)
+        opened("msra", **options)
     (tmp_path / "P8" / "1" / msra.frame_name(1)).unlink()
     with pytest.raises(DataError, match=r"000002_depth.bin: accepted is 000001_depth.bin"):
-        datasets.open("msra", **options)
+        opened("msra", **options)
 
 
 def test_reference_points_lie_beside_the_joints_if_at_all(tmp_path):
     xyz, options = joints(2), {"root": tmp_path, "split": "test", "gestures": ["1"]}
     write_gesture(tmp_path / "P8" / "1", xyz)
-    assert datasets.open("msra", **options)[0].centre is None
+    assert opened("msra", **options)[0].centre is None
     centres = xyz.mean(1, keepdim=True) + 5
     msra.write_joints(tmp_path / "P8" / "1" / "centre.txt", centres.numpy(), points=1)
-    crops = prepare.batch(datasets.open("msra", **options).frames([0, 1]), 250.0, "stored")
+    crops = prepare.batch(opened("msra", **options).frames([0, 1]), 250.0, "stored")
     assert (crops.centre - centres[:, 0]).abs().max() < 1.2e-4  # four decimals, float32
     msra.write_joints(tmp_path / "P8" / "1" / "centre.txt", centres[:1].numpy(), points=1)
     with pytest.raises(DataError, match="centre.txt: 1 reference points for 2 frames"):
-        datasets.open("msra", **options)
+        opened("msra", **options)
 
 
 def test_missing_things_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder.*make_synthetic"):
-        datasets.open("msra", tmp_path / "nowhere")
+        opened("msra", tmp_path / "nowhere")
     with pytest.raises(DataError, match="P0/1.*no such folder"):
-        datasets.open("msra", tmp_path)
+        opened("msra", tmp_path)
     (tmp_path / "P8" / "1").mkdir(parents=True)
     with pytest.raises(DataError, match="joint.txt: missing"):
-        datasets.open("msra", tmp_path, split="test")
+        opened("msra", tmp_path, split="test")
     with pytest.raises(DataError, match="missing; accepted is an MSRA depth frame"):
         msra.read_frame(tmp_path / "000000_depth.bin")
     with pytest.raises(DataError, match="sr305 needs.*fetch_sr305"):
-        datasets.open("sr305", tmp_path / "nowhere")
+        opened("sr305", tmp_path / "nowhere")
     with pytest.raises(DataError, match="no .*png.*fetch_sr305"):
-        datasets.open("sr305", tmp_path)
+        opened("sr305", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +463,7 @@ def test_missing_things_are_named(tmp_path):
 )
 def test_unknown_names_are_refused(small, name, options, message):
     with pytest.raises(HandPoseError, match=message):
-        datasets.open(name, small, **options)
+        opened(name, small, **options)
 
 
 def test_broken_settings_are_named(small):
@@ -469,14 +471,14 @@ def test_broken_settings_are_named(small):
     for content in ("[]", "{", "\xff"):
         path.write_text(content, encoding="latin-1")
         with pytest.raises(DataError, match="synthetic.json: accepted is a JSON object"):
-            _ = datasets.open("msra", small).fingerprint
+            _ = opened("msra", small).fingerprint
     path.unlink()
 
 
 def test_frame_without_a_hand_is_named_by_locate(tmp_path):
     write_gesture(tmp_path / "P8" / "1", joints(2))
     msra.write_frame(tmp_path / "P8" / "1" / msra.frame_name(1), np.zeros((240, 320), np.float32))
-    test = datasets.open("msra", tmp_path, split="test", gestures=["1"])
+    test = opened("msra", tmp_path, split="test", gestures=["1"])
     with pytest.raises(HandPoseError, match="P8/1/000001"):
         prepare.batch(test.frames([0, 1]), 250.0)
 
@@ -494,7 +496,7 @@ def test_sr305_frames_are_in_mm_and_in_order(tmp_path):
     values[100, 200] = 4001
     for number in ("100", "20", "0"):
         write_png(tmp_path / "20210326-231615" / f"{number}.png", values)
-    frames = datasets.open("sr305", tmp_path)
+    frames = opened("sr305", tmp_path)
     assert [frame.id for frame in frames] == [
         f"20210326-231615/{number}" for number in (0, 20, 100)
     ]

@@ -9,16 +9,18 @@ import pickle
 import shutil
 import zipfile
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from handpose_lib import datasets, prepare, skeleton
+from handpose_lib import prepare, skeleton
 from handpose_lib.camera import Camera, xyz_to_uvd
 from handpose_lib.datasets import dexycb
 from handpose_lib.errors import DataError, HandPoseError
-from tests.support.data_folders import made_with, png
+from tests.support.data_folders import made_with, opened, png
 from tests.support.fuzzing import fuzz
 
 VIEWS = (1, 6)
@@ -142,7 +144,7 @@ def test_joints_come_finger_by_finger_with_the_thumb_first():
     """The order that the authors' code lists, and the bones that it draws."""
     fingers, levels = ("thumb", "index", "middle", "ring", "little"), ("mcp", "pip", "dip", "tip")
     listed = ("wrist", *(f"{finger} {level}" for finger in fingers for level in levels))
-    hand = dexycb.DexYcb.skeleton
+    hand = skeleton.get("dexycb21")
     assert hand.joints == listed
     assert hand.parents == (-1, *(0 if i % 4 == 1 else i - 1 for i in range(1, 21)))
 
@@ -150,24 +152,24 @@ def test_joints_come_finger_by_finger_with_the_thumb_first():
 # --- The set ------------------------------------------------------------------
 
 
-def opened(root, split="train", view=6, **options):
-    return datasets.open("dexycb", root, split=split, view=view, **options)
+def one_view(root, split="train", view: int | None = 6, **options) -> Any:
+    return opened("dexycb", root, split=split, view=view, **options)
 
 
 def test_split_by_sequence(small):
     """Every fifth sequence is seen in no training; those of the first two persons validate."""
-    train, validation, test = (opened(small, split) for split in ("train", "validation", "test"))
+    train, validation, test = (one_view(small, split) for split in ("train", "validation", "test"))
     assert [len(s) for s in (train, validation, test)] == [40, 2, 8]
     assert train.subjects.unique().tolist() == list(range(1, 11))
     assert validation.subjects.tolist() == [1, 2] and test.subjects.tolist() == list(range(3, 11))
     assert {frame.id.split("/")[1][-5] for frame in test} == {"4"}
     assert not {frame.id for frame in train} & {frame.id for frame in test}
-    assert len(opened(small, "all")) == 50
+    assert len(one_view(small, "all")) == 50
 
 
 def test_split_by_subject(small):
     persons = {
-        split: opened(small, split, split_by="subject").subjects.unique().tolist()
+        split: one_view(small, split, split_by="subject").subjects.unique().tolist()
         for split in ("train", "validation", "test")
     }
     assert persons == {"train": [1, 2, 3, 4, 5, 6, 10], "validation": [7], "test": [8, 9]}
@@ -175,7 +177,9 @@ def test_split_by_subject(small):
 
 def test_splits_are_those_of_the_paper():
     """Counted as its code counts, from 0, for all hundred sequences of ten persons."""
-    sequences = [dexycb.Sequence(None, p + 1, n, 1, "left") for p in range(10) for n in range(100)]
+    sequences = [
+        dexycb.Sequence(Path(), p + 1, n, 1, "left") for p in range(10) for n in range(100)
+    ]
 
     def chosen(split, split_by):
         return {(s.person - 1, s.number) for s in sequences if dexycb.belongs(s, split, split_by)}
@@ -196,8 +200,8 @@ def test_splits_are_those_of_the_paper():
 
 
 def test_each_view_has_its_camera(small):
-    assert opened(small, view=1).camera == lens(1) == opened(small, view=1)[0].camera
-    frame = opened(small, "test", view=6)[0]
+    assert one_view(small, view=1).camera == lens(1) == one_view(small, view=1)[0].camera
+    frame = one_view(small, "test", view=6)[0]
     assert frame.camera == lens(6) and frame.depth[0, 0] == 346
     assert frame.id == "20200820-subject-03/20200820_144000/932122060861/000001"
     assert (frame.joints - joints(346)).abs().max() < 2e-4
@@ -205,8 +209,8 @@ def test_each_view_has_its_camera(small):
 
 def test_all_views_come_one_after_the_other(small, monkeypatch):
     monkeypatch.setattr(dexycb, "VIEWS", VIEWS)
-    test = opened(small, "test", view=None)
-    assert test.views.tolist() == [1, 6] * 8 and test.camera == datasets.dexycb.CAMERA
+    test = one_view(small, "test", view=None)
+    assert test.views.tolist() == [1, 6] * 8 and test.camera == dexycb.CAMERA
     assert [frame.camera for frame in test.frames([0, 1])] == [lens(1), lens(6)]
     crops = prepare.batch(test.frames([0, 1]), 250.0, centre="true")
     assert torch.equal(crops.camera, torch.stack([lens(1).intrinsics(), lens(6).intrinsics()]))
@@ -215,7 +219,7 @@ def test_all_views_come_one_after_the_other(small, monkeypatch):
 
 def test_left_hands_stay_as_they_are_and_are_named(small):
     """No loader mirrors: `frame.hand` tells, and crops are mirrored when they are made."""
-    both, right, left = (opened(small, hand=hand) for hand in (None, "right", "left"))
+    both, right, left = (one_view(small, hand=hand) for hand in (None, "right", "left"))
     assert [len(s) for s in (both, right, left)] == [40, 20, 20]
     assert {frame.hand for frame in right} == {"right"} and {f.hand for f in left} == {"left"}
     assert left[0].id.split("/")[1] == "20200709_141000"
@@ -226,7 +230,7 @@ def test_left_hands_stay_as_they_are_and_are_named(small):
 
 
 def test_frames_without_a_hand_are_left_out_and_counted(small):
-    test = opened(small, "test")
+    test = one_view(small, "test")
     assert test.protocol == {
         "split": "test",
         "split by": "sequence",
@@ -239,19 +243,19 @@ def test_frames_without_a_hand_are_left_out_and_counted(small):
 
 
 def test_joints_without_reading_images(small):
-    test = opened(small, "test")
+    test = one_view(small, "test")
     assert torch.equal(test.joints(), torch.stack([frame.joints for frame in test]))
     assert test.skeleton is skeleton.get("dexycb21")
 
 
 def test_fingerprint_sees_lengths_hands_and_cameras(copy):
-    before = opened(copy, "test").fingerprint
-    assert opened(copy, "train", view=1).fingerprint == before and len(before) == 16
+    before = one_view(copy, "test").fingerprint
+    assert one_view(copy, "train", view=1).fingerprint == before and len(before) == 16
     place = copy / dexycb.PERSONS[0] / "20200709_140000"
     replace(place / "meta.yml", b"num_frames: 2\nmano_sides: [left]\n")
-    changed = opened(copy, "test").fingerprint
+    changed = one_view(copy, "test").fingerprint
     replace(dexycb.camera_file(copy, 8), b"color: {fx: 1, fy: 1, ppx: 1, ppy: 1}\n")
-    assert len({before, changed, opened(copy, "test").fingerprint}) == 3
+    assert len({before, changed, one_view(copy, "test").fingerprint}) == 3
 
 
 # --- A synthetic set ----------------------------------------------------------
@@ -280,7 +284,7 @@ def made(three, monkeypatch):
 
 
 def test_a_synthetic_set_is_read_back(made):
-    train = opened(made, view=None)
+    train = one_view(made, view=None)
     assert train.synthetic and train.settings()["protocol"] == "dexycb" and len(train) == 3 * 4 * 3
     assert train.protocol["without a hand"] == 3 * 4 * 3
     assert {frame.hand for frame in train} == {"left", "right"}
@@ -298,7 +302,7 @@ def test_all_views_show_one_hand(made):
     """Every camera sees the same distances between joints, and turned the joints coincide."""
     orbit = import_module("handpose_lib.synth.scene.orbit")
     layout = import_module("data_scripts.formats.dexycb")
-    train = opened(made, "all", view=None)
+    train = one_view(made, "all", view=None)
     one, two, three = (train.joints()[train.views == view] for view in (1, 2, 3))
     for other, degrees in ((two, 45.0), (three, 90.0)):
         assert (torch.cdist(one, one) - torch.cdist(other, other)).abs().max() < 2e-2
@@ -310,7 +314,7 @@ def test_left_hands_are_mirrored_right_ones(made):
     """Fingers bend towards the palm, where the normal of a right hand points and that of a left
     one does not.
     """
-    train = opened(made, "all", view=1)
+    train = one_view(made, "all", view=1)
     names = ("wrist", "index mcp", "little mcp", "middle mcp", "middle tip")
     hand = skeleton.get("dexycb21")
     bent = {"left": [], "right": []}
@@ -436,22 +440,22 @@ def test_missing_things_are_named(copy, tmp_path, monkeypatch):
     with pytest.raises(
         DataError, match="nowhere: no such folder; DexYCB needs ten folders.*dexycb"
     ):
-        datasets.open("dexycb", tmp_path / "nowhere")
+        opened("dexycb", tmp_path / "nowhere")
     with pytest.raises(DataError, match="labels_000000.npz: missing"):
-        opened(copy, view=2)
+        one_view(copy, view=2)
     place = copy / dexycb.PERSONS[2] / "20200820_144000"
     (place / dexycb.SERIALS[5] / dexycb.frame_name(1)).unlink()
     with pytest.raises(DataError, match=f"{dexycb.frame_name(1)}: missing"):
-        opened(copy, "test")[0]
+        one_view(copy, "test")[0]
     (place / "meta.yml").unlink()
     with pytest.raises(DataError, match="meta.yml: cannot be read"):
-        opened(copy)
+        one_view(copy)
     shutil.rmtree(place)
     with pytest.raises(DataError, match="subject-03: 4 sequences; accepted are 5"):
-        opened(copy)
+        one_view(copy)
     dexycb.camera_file(copy, 6).unlink()
     with pytest.raises(DataError, match="932122060861_640x480.yml: cannot be read"):
-        opened(copy)
+        one_view(copy)
     shutil.rmtree(copy / dexycb.PERSONS[9])
     with pytest.raises(DataError, match="subject-10: 0 sequences"):
         dexycb.read_sequences(copy, synthetic=True)
@@ -463,7 +467,7 @@ def test_a_set_without_any_hand_is_an_error(copy):
         path.unlink()
         dexycb.write_joints(path, None)
     with pytest.raises(DataError, match="no labelled hand in the test split by subject"):
-        opened(copy, "test", split_by="subject")
+        one_view(copy, "test", split_by="subject")
 
 
 @pytest.mark.parametrize(
@@ -478,7 +482,7 @@ def test_a_set_without_any_hand_is_an_error(copy):
 )
 def test_unknown_options_are_refused(small, options, message):
     with pytest.raises(HandPoseError, match=message):
-        datasets.open("dexycb", small, **options)
+        opened("dexycb", small, **options)
 
 
 def test_wrong_shapes_are_not_written(tmp_path):

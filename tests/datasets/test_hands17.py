@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from handpose_lib import datasets, prepare
+from handpose_lib import prepare
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import centres, hands17
 from handpose_lib.errors import DataError, HandPoseError
-from tests.support.data_folders import made_with, png
+from tests.support.data_folders import made_with, opened, png
 from tests.support.fuzzing import fuzz
 
 
@@ -130,7 +130,7 @@ def test_the_principal_point_is_not_the_middle():
 
 def test_splits(small):
     train, test, both = (
-        datasets.open("hands17", small, split=split) for split in ("train", "test", "all")
+        opened("hands17", small, split=split) for split in ("train", "test", "all")
     )
     assert (len(train), len(test), len(both)) == (10, 3, 13)
     assert [frame.depth[0, 0].item() for frame in train] == [500.0 + i for i in range(10)]
@@ -142,8 +142,7 @@ def test_splits(small):
     ):
         test.joints()
     rest, held = (
-        datasets.open("hands17", small, split=split, validation=0.2)
-        for split in ("train", "validation")
+        opened("hands17", small, split=split, validation=0.2) for split in ("train", "validation")
     )
     assert (len(rest), len(held)) == (8, 2) and held[0].id == "training/image_D00000009"
     assert train.fingerprint == test.fingerprint and len(train.fingerprint) == 16
@@ -153,54 +152,51 @@ def test_given_test_labels_are_read(small):
     xyz = joints(3, 5)
     names = [hands17.frame_name(i) for i in range(3)]
     hands17.write_annotations(small / "frame" / "Test_Annotation.txt", names, xyz.numpy())
-    assert (datasets.open("hands17", small, split="test").joints() - xyz).abs().max() < 1.1e-4
+    assert (opened("hands17", small, split="test").joints() - xyz).abs().max() < 1.1e-4
     hands17.write_annotations(small / "frame" / "Test_Annotation.txt", names[::-1], xyz.numpy())
     with pytest.raises(
         DataError, match="Test_Annotation.txt: other frames than in BoundingBox.txt"
     ):
-        datasets.open("hands17", small, split="test")
+        opened("hands17", small, split="test")
 
 
 def test_frames_without_an_image_are_left_out_and_counted(small):
     (small / "training" / "images" / hands17.frame_name(4)).unlink()
-    train = datasets.open("hands17", small)
+    train = opened("hands17", small)
     assert (
         len(train) == 9
         and train.protocol["listed without an image"] == 1
         and "listed without an image 1" in train.describe()
     )
-    assert train[4].depth[0, 0] == 505 and train[4].joints.equal(
-        hands17.read_part(small, "train")[1][5]
-    )
+    listed = hands17.read_part(small, "train")[1]
+    assert listed is not None
+    assert train[4].depth[0, 0] == 505 and train[4].joints.equal(listed[5])
 
 
 def test_published_reference_points(small, tmp_path):
     points = np.tile([1.0, 2.0, 600.0], (10, 1))
     points[4] = np.nan
     centres.write(tmp_path / "center_train_refined.txt", points, hands17.TO_MM)
-    train = datasets.open("hands17", small, centres=tmp_path)
+    train = opened("hands17", small, centres=tmp_path)
     assert (
         len(train) == 9
         and train[4].id == "training/image_D00000006"
         and train[4].centre.tolist() == [1, 2, 600]
     )
-    assert (
-        train.protocol["centres"] == "published"
-        and datasets.open("hands17", small)[0].centre is None
-    )
+    assert train.protocol["centres"] == "published" and opened("hands17", small)[0].centre is None
     centres.write(tmp_path / "center_train_refined.txt", points[:9], hands17.TO_MM)
     with pytest.raises(DataError, match="9 reference points for 10 frames"):
-        datasets.open("hands17", small, centres=tmp_path)
+        opened("hands17", small, centres=tmp_path)
 
 
 def test_fingerprint_sees_a_changed_label(small):
-    before = datasets.open("hands17", small).fingerprint
+    before = opened("hands17", small).fingerprint
     path = small / "training" / "Training_Annotation.txt"
     path.write_bytes(path.read_bytes().replace(b"image_D00000010", b"image_D00000011"))
     (small / "training" / "images" / hands17.frame_name(9)).rename(
         small / "training" / "images" / hands17.frame_name(10)
     )
-    assert datasets.open("hands17", small).fingerprint != before
+    assert opened("hands17", small).fingerprint != before
 
 
 # --- a synthetic set from end to end -----------------------------------------------------------
@@ -212,7 +208,7 @@ def made(tmp_path_factory):
 
 
 def test_synthetic_set(made):
-    train, test = (datasets.open("hands17", made, split=split) for split in ("train", "test"))
+    train, test = (opened("hands17", made, split=split) for split in ("train", "test"))
     assert (
         (len(train), len(test)) == (12, 3)
         and train.synthetic
@@ -239,7 +235,7 @@ def test_synthetic_set(made):
 
 
 def test_boxes_of_the_synthetic_set_hold_the_joints(made):
-    test = datasets.open("hands17", made, split="test")
+    test = opened("hands17", made, split="test")
     uv = xyz_to_uvd(test.joints(), test.camera)[..., :2]
     low, high = test.boxes[:, None, :2], test.boxes[:, None, :2] + test.boxes[:, None, 2:]
     seen = (uv >= 0) & (uv <= torch.tensor([639.0, 479.0]))
@@ -251,7 +247,7 @@ def test_check_finds_what_is_missing_and_damaged(made, tmp_path, capsys):
     run = import_module("data_scripts.support.checking").run
     root = shutil.copytree(made, tmp_path / "set")
     assert run(script.__doc__, "hands17", script.inspect, ["--root", str(root), "--check"]) == 0
-    assert f"fingerprint {datasets.open('hands17', made).fingerprint}" in capsys.readouterr().out
+    assert f"fingerprint {opened('hands17', made).fingerprint}" in capsys.readouterr().out
     images = root / "training" / "images"
     (images / hands17.frame_name(3)).unlink()
     (images / hands17.frame_name(5)).write_bytes((images / hands17.frame_name(5)).read_bytes()[:-9])
@@ -316,21 +312,21 @@ def test_bad_boxes_are_named(tmp_path, box):
 )
 def test_unknown_options_are_refused(small, options, message):
     with pytest.raises(HandPoseError, match=message):
-        datasets.open("hands17", small, **options)
+        opened("hands17", small, **options)
 
 
 def test_missing_things_are_named(tmp_path, small):
     with pytest.raises(DataError, match="nowhere: no such folder; HANDS2017 needs.*hands17.py"):
-        datasets.open("hands17", tmp_path / "nowhere")
+        opened("hands17", tmp_path / "nowhere")
     with pytest.raises(DataError, match="image.png: missing"):
         hands17.read_frame(tmp_path / "image.png")
     for path in (small / "training" / "images").iterdir():
         path.unlink()
     with pytest.raises(DataError, match="none of the listed images is there"):
-        datasets.open("hands17", small)
+        opened("hands17", small)
     (small / "training" / "Training_Annotation.txt").unlink()
     with pytest.raises(DataError, match="Training_Annotation.txt: cannot be read"):
-        datasets.open("hands17", small)
+        opened("hands17", small)
 
 
 def test_synthetic_reference_points_belong_to_synthetic_sets(small):
@@ -338,9 +334,9 @@ def test_synthetic_reference_points_belong_to_synthetic_sets(small):
     centres.write(
         small / "training" / "centre.txt", np.tile([1.0, 2.0, 600.0], (10, 1)), hands17.TO_MM
     )
-    assert datasets.open("hands17", small)[0].centre is None
+    assert opened("hands17", small)[0].centre is None
     (small / "synthetic.json").write_text(json.dumps({"seed": 0}))
-    assert datasets.open("hands17", small)[0].centre.tolist() == [1, 2, 600]
+    assert opened("hands17", small)[0].centre.tolist() == [1, 2, 600]
 
 
 def test_thousands_of_damaged_lists(tmp_path):

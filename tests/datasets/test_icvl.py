@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from handpose_lib import datasets, paths, prepare, synth
+from handpose_lib import paths, prepare, synth
 from handpose_lib.camera import Camera, uvd_to_xyz, xyz_to_uvd
 from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import icvl
 from handpose_lib.errors import DataError, HandPoseError
-from tests.support.data_folders import made_with, png
+from tests.support.data_folders import made_with, opened, png
 from tests.support.fuzzing import fuzz
 
 
@@ -138,9 +138,7 @@ def test_labels_survive_writing_and_reading(tmp_path):
 
 
 def test_originals_or_with_rotated_copies(small):
-    originals, everything = (
-        datasets.open("icvl", small, rotated=rotated) for rotated in (False, True)
-    )
+    originals, everything = (opened("icvl", small, rotated=rotated) for rotated in (False, True))
     assert [f"{frame.id}.png" for frame in originals] == [NAMES[i] for i in (0, 1, 3)]
     assert [f"{frame.id}.png" for frame in everything] == NAMES
     assert [frame.depth[0, 0].item() for frame in originals] == [300, 301, 303]
@@ -154,7 +152,7 @@ def test_originals_or_with_rotated_copies(small):
 
 
 def test_test_sequences_follow_each_other(small):
-    test = datasets.open("icvl", small, split="test")
+    test = opened("icvl", small, split="test")
     assert [frame.id for frame in test] == [
         "test_seq_1/image_0000",
         "test_seq_2/image_0000",
@@ -163,13 +161,13 @@ def test_test_sequences_follow_each_other(small):
     assert test.sequences.tolist() == [1, 2, 2] and [
         frame.depth[5, 5].item() for frame in test
     ] == [300, 301, 302]
-    assert datasets.open("icvl", small, split="all").sequences.tolist() == [0, 0, 0, 1, 2, 2]
+    assert opened("icvl", small, split="all").sequences.tolist() == [0, 0, 0, 1, 2, 2]
 
 
 def test_validation_never_leaks_through_a_copy(small):
     options = {"rotated": True, "validation": 0.3}
     train, validation = (
-        datasets.open("icvl", small, split=split, **options) for split in ("train", "validation")
+        opened("icvl", small, split=split, **options) for split in ("train", "validation")
     )
     assert [f"{frame.id}.png" for frame in validation] == ["201403121140/image_0000.png"]
     assert [f"{frame.id}.png" for frame in train] == NAMES[:3]  # without the copy in 0/
@@ -177,17 +175,17 @@ def test_validation_never_leaks_through_a_copy(small):
     with pytest.raises(
         DataError, match="45/image_0007.png: a rotated copy whose original is not listed"
     ):
-        datasets.open("icvl", small, **options)
-    assert len(datasets.open("icvl", small, validation=0.3)) == 2
+        opened("icvl", small, **options)
+    assert len(opened("icvl", small, validation=0.3)) == 2
 
 
 def test_training_lines_without_an_image_are_counted(small):
     (small / "Training" / "Depth" / NAMES[1]).unlink()
-    train = datasets.open("icvl", small)
+    train = opened("icvl", small)
     assert len(train) == 2 and train.protocol["listed without an image"] == 1
     (small / "Testing" / "Depth" / "test_seq_2" / "image_0000.png").unlink()
     with pytest.raises(DataError, match="test_seq_2/image_0000.png: missing, and 0 others"):
-        datasets.open("icvl", small, split="test")
+        opened("icvl", small, split="test")
 
 
 def test_published_centres_count_every_line(small, tmp_path):
@@ -195,7 +193,7 @@ def test_published_centres_count_every_line(small, tmp_path):
         "".join(f"{i} {i + 1} 400\n" for i in range(4)) + "invalid\n"
     )
     originals, everything = (
-        datasets.open("icvl", small, rotated=rotated, centres=tmp_path) for rotated in (False, True)
+        opened("icvl", small, rotated=rotated, centres=tmp_path) for rotated in (False, True)
     )
     assert [frame.centre.tolist() for frame in originals] == [
         [0, 1, 400],
@@ -205,14 +203,14 @@ def test_published_centres_count_every_line(small, tmp_path):
     assert len(everything) == 4 and everything[2].id == "22-5/201403121135/image_0000"
     (tmp_path / "center_test_refined.txt").write_text("1 2 400\n" * 2)
     with pytest.raises(DataError, match="center_test_refined.txt: 2 reference points for 3 frames"):
-        datasets.open("icvl", small, split="test", centres=tmp_path)
+        opened("icvl", small, split="test", centres=tmp_path)
 
 
 def test_fingerprint_sees_a_changed_label(small):
-    before = datasets.open("icvl", small).fingerprint
+    before = opened("icvl", small).fingerprint
     path = small / "Testing" / "test_seq_2.txt"
     path.write_text(path.read_text().replace("1", "2", 1))
-    assert datasets.open("icvl", small).fingerprint != before
+    assert opened("icvl", small).fingerprint != before
 
 
 # --- a synthetic set ---------------------------------------------------------------------------
@@ -225,8 +223,7 @@ def made(tmp_path_factory):
 
 def test_synthetic_set_is_read_by_the_loader_of_the_real_one(made):
     originals, everything, test = (
-        datasets.open("icvl", made, **options)
-        for options in ({}, {"rotated": True}, {"split": "test"})
+        opened("icvl", made, **options) for options in ({}, {"rotated": True}, {"split": "test"})
     )
     assert (len(originals), len(everything), len(test)) == (16, 32, 4) and originals.synthetic
     assert test.sequences.tolist() == [1, 1, 2, 2] and originals.fingerprint == test.fingerprint
@@ -237,8 +234,8 @@ def test_synthetic_set_is_read_by_the_loader_of_the_real_one(made):
 def test_synthetic_joints_lie_on_the_hands_and_their_copies(made):
     on_surface = import_module("data_scripts.support.checking").on_surface
     frames = [
-        *datasets.open("icvl", made, rotated=True),
-        *datasets.open("icvl", made, split="test"),
+        *opened("icvl", made, rotated=True),
+        *opened("icvl", made, split="test"),
     ]
     assert (
         torch.stack(
@@ -259,7 +256,7 @@ def test_a_rotated_copy_is_what_a_turned_camera_sees(made):
     """Joints and reference points turn by the folder's angle, rigidly, from x towards y; depths
     stay.
     """
-    frames = {frame.id: frame for frame in datasets.open("icvl", made, rotated=True)}
+    frames = {frame.id: frame for frame in opened("icvl", made, rotated=True)}
     copies = [name for name in frames if name.count("/") == 2]
     assert len(copies) == 16 and {name.split("/")[0] for name in copies} == {"22-5", "90"}
     for name in copies:
@@ -286,7 +283,7 @@ def test_a_rotated_copy_is_what_a_turned_camera_sees(made):
 
 def test_synthetic_frames_are_those_of_the_generator(made):
     layout = import_module("data_scripts.formats.icvl")
-    frames = datasets.open("icvl", made)
+    frames = opened("icvl", made)
     rendered = synth.frames(
         [3],
         seed=5,
@@ -304,7 +301,7 @@ def test_synthetic_frames_are_those_of_the_generator(made):
 
 @pytest.mark.parametrize("centre", ["mass", "outline", "stored", "true"])
 def test_synthetic_frames_can_be_prepared(made, centre):
-    test = datasets.open("icvl", made, split="test")
+    test = opened("icvl", made, split="test")
     crops = prepare.batch(test.frames(range(len(test))), 250.0, centre)
     assert ((prepare.image(crops, 64) < 1).double().mean((1, 2, 3)) > 0.02).all()
     assert (xyz_to_uvd(crops.centre, crops.camera)[:, :2] > 0).all()
@@ -323,7 +320,7 @@ def test_synthetic_frames_can_be_prepared(made, centre):
 )
 def test_unknown_names_are_refused(small, options, message):
     with pytest.raises(HandPoseError, match=message):
-        datasets.open("icvl", small, **options)
+        opened("icvl", small, **options)
 
 
 LINE = b"2014/image_0000.png " + b"160 120 400 " * 16
@@ -385,13 +382,13 @@ def test_missing_things_are_named(tmp_path):
     with pytest.raises(
         DataError, match="nowhere: no such folder; ICVL needs .*make_synthetic.py --format icvl"
     ):
-        datasets.open("icvl", tmp_path / "nowhere")
+        opened("icvl", tmp_path / "nowhere")
     with pytest.raises(DataError, match="Training/labels.txt: cannot be read"):
-        datasets.open("icvl", tmp_path)
+        opened("icvl", tmp_path)
     (tmp_path / "Training").mkdir()
     icvl.write_labels(tmp_path / "Training" / "labels.txt", NAMES, joints(5))
     with pytest.raises(DataError, match="none of the listed images is there"):
-        datasets.open("icvl", tmp_path)
+        opened("icvl", tmp_path)
     with pytest.raises(
         HandPoseError, match=r"joints of shape \(1, 21, 3\): accepted is \(1, 16, 3\)"
     ):

@@ -6,19 +6,20 @@ import multiprocessing
 import pickle
 import shutil
 from importlib import import_module
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from handpose_lib import datasets, prepare
+from handpose_lib import prepare
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import itop
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import hdf5
-from tests.support.data_folders import made_with
+from tests.support.data_folders import made_with, opened
 from tests.support.fuzzing import fuzz
 
 
@@ -83,7 +84,7 @@ def test_files_are_read_as_the_format_says(tmp_path):
             xyz,
         )
         file["segmentation"] = np.full((1, 240, 320), -1, np.int8)
-    test = datasets.open("itop", tmp_path, split="test")
+    test = opened("itop", tmp_path, split="test")
     frame = test[0]
     assert (
         frame.id == "02_00123"
@@ -125,32 +126,35 @@ def test_the_view_from_above_and_invalid_frames(tmp_path):
                 xyz,
             )
             file["visible_joints"] = np.ones((2, 15), np.int16)
-    train, test = (
-        datasets.open("itop", tmp_path, split=split, view="top") for split in ("train", "test")
-    )
+    train, test = (opened("itop", tmp_path, split=split, view="top") for split in ("train", "test"))
     assert [frame.id for frame in train] == ["07_00002"] and [frame.id for frame in test] == [
         "07_00001"
     ]
     assert train[0].depth[5, 5] == 4000 and test[0].depth[5, 5] == 3000
     assert train.joints()[0, 3].tolist() == [125, 250, 2500] and train.protocol["frames"] == "valid"
     with pytest.raises(DataError, match="ITOP_side_test_labels.h5: missing"):
-        datasets.open("itop", tmp_path, split="test", view="front")
+        opened("itop", tmp_path, split="test", view="front")
+
+
+def column(file: h5py.File, name: str | None) -> Any:
+    """A data set of the file, which may hold other things too."""
+    return file[name]
 
 
 def test_names_may_be_strings_of_any_length(small):
     """h5py writes text so; nothing tells how the set's authors did."""
-    before = [frame.id for frame in datasets.open("itop", small)]
+    before = [frame.id for frame in opened("itop", small)]
     for kind in ("labels", "depth_map"):
         with h5py.File(small / f"ITOP_side_train_{kind}.h5", "a") as file:
-            names = [name.decode() for name in file["id"][:]]
+            names = [name.decode() for name in column(file, "id")[:]]
             del file["id"]
             file.create_dataset("id", data=names, dtype=h5py.string_dtype())
-    assert [frame.id for frame in datasets.open("itop", small)] == before
+    assert [frame.id for frame in opened("itop", small)] == before
     damaged(
         small / "ITOP_side_train_labels.h5", "id", ["04_00000" * 20] * 6, dtype=h5py.string_dtype()
     )
     with pytest.raises(DataError, match="'id' has a name of 160 bytes; accepted are up to 64"):
-        datasets.open("itop", small)
+        opened("itop", small)
 
 
 def test_what_is_written_is_what_the_set_has(small):
@@ -158,7 +162,10 @@ def test_what_is_written_is_what_the_set_has(small):
         h5py.File(small / "ITOP_side_train_labels.h5") as labels,
         h5py.File(small / "ITOP_side_train_depth_map.h5") as depth,
     ):
-        kinds = {name: (labels[name].dtype.str, labels[name].shape[1:]) for name in labels}
+        kinds = {
+            name: (column(labels, name).dtype.str, column(labels, name).shape[1:])
+            for name in labels
+        }
         assert kinds == {
             "id": ("|S8", ()),
             "is_valid": ("|u1", ()),
@@ -167,13 +174,11 @@ def test_what_is_written_is_what_the_set_has(small):
             "real_world_coordinates": ("<f2", (15, 3)),
             "segmentation": ("|i1", (240, 320)),
         }
-        assert (depth["data"].dtype.str, depth["data"].shape, depth["id"].dtype.str) == (
-            "<f2",
-            (6, 240, 320),
-            "|S8",
-        )
-        x, y, z = np.moveaxis(labels["real_world_coordinates"][:].astype(float), -1, 0)
-        u, v = np.moveaxis(labels["image_coordinates"][:], -1, 0)
+        data = column(depth, "data")
+        assert (data.dtype.str, data.shape) == ("<f2", (6, 240, 320))
+        assert column(depth, "id").dtype.str == "|S8"
+        x, y, z = np.moveaxis(column(labels, "real_world_coordinates")[:].astype(float), -1, 0)
+        u, v = np.moveaxis(column(labels, "image_coordinates")[:], -1, 0)
         assert (
             np.abs(u - (160 + x / z / 0.0035)).max() <= 0.5
             and np.abs(v - (120 - y / z / 0.0035)).max() <= 0.5
@@ -181,7 +186,7 @@ def test_what_is_written_is_what_the_set_has(small):
 
 
 def test_joints_and_depth_survive(small):
-    train = datasets.open("itop", small, valid_only=False)
+    train = opened("itop", small, valid_only=False)
     assert torch.equal(train[0].joints, joints(6)[0]) and [
         frame.depth[0, 0].item() for frame in train
     ] == [1000, 2000, 3000, 4000, 5000, 6000]
@@ -191,7 +196,7 @@ def test_joints_and_depth_survive(small):
 
 
 def test_only_valid_frames_unless_asked(small):
-    train = datasets.open("itop", small)
+    train = opened("itop", small)
     assert [frame.id for frame in train] == [
         "04_00000",
         "05_00000",
@@ -207,7 +212,7 @@ def test_only_valid_frames_unless_asked(small):
         6,
         6,
     ]
-    every = datasets.open("itop", small, valid_only=False)
+    every = opened("itop", small, valid_only=False)
     assert len(every) == 6 and every[1].joints is None and every[1].depth[0, 0] == 2000
     with pytest.raises(HandPoseError, match="1 of 6 frames of itop have no usable joints"):
         every.joints()
@@ -215,40 +220,40 @@ def test_only_valid_frames_unless_asked(small):
 
 def test_splits_and_persons(small):
     assert (
-        len(datasets.open("itop", small, split="test")) == 2
-        and len(datasets.open("itop", small, split="all")) == 7
+        len(opened("itop", small, split="test")) == 2
+        and len(opened("itop", small, split="all")) == 7
     )
     options = {"validation": 5}
     rest, held = (
-        datasets.open("itop", small, split=split, **options) for split in ("train", "validation")
+        opened("itop", small, split=split, **options) for split in ("train", "validation")
     )
     assert (
         rest.persons.tolist() == [4, 6, 6]
         and held.persons.tolist() == [5, 5]
         and held[0].id == "05_00000"
     )
-    both = datasets.open("itop", small, split="validation", validation=(4, 6))
+    both = opened("itop", small, split="validation", validation=(4, 6))
     assert both.persons.tolist() == [4, 6, 6] and both.protocol["validation"] == [4, 6]
     with pytest.raises(
         HandPoseError, match="unknown validation person of ITOP 0: accepted are 4, 5, 6"
     ):
-        datasets.open("itop", small, validation=0)
+        opened("itop", small, validation=0)
     with pytest.raises(HandPoseError, match="unknown view of ITOP 'side': accepted are front, top"):
-        datasets.open("itop", small, view="side")
+        opened("itop", small, view="side")
     with pytest.raises(DataError, match="ITOP_top_train_labels.h5: missing"):
-        datasets.open("itop", small, view="top")
+        opened("itop", small, view="top")
 
 
 def test_published_reference_points_are_metres_with_y_up(small, tmp_path):
     lines = ["0.1 0.2 3"] * 6
     lines[3] = "invalid"
     (tmp_path / "center_train.txt").write_text("\n".join(lines))
-    train = datasets.open("itop", small, centres=tmp_path)
+    train = opened("itop", small, centres=tmp_path)
     assert [frame.id for frame in train] == ["04_00000", "05_00000", "06_00000", "06_00001"]
     assert train[0].centre.tolist() == pytest.approx([100, -200, 3000])
     (tmp_path / "center_train.txt").write_text("\n".join(lines[:5]))
     with pytest.raises(DataError, match="center_train.txt: 5 reference points for 6 frames"):
-        datasets.open("itop", small, centres=tmp_path)
+        opened("itop", small, centres=tmp_path)
 
 
 def test_labels_and_depth_must_belong_together(small):
@@ -257,21 +262,21 @@ def test_labels_and_depth_must_belong_together(small):
     with pytest.raises(
         DataError, match="train_depth_map.h5: 2 images, but ITOP_side_train_labels.h5 has 6 labels"
     ):
-        datasets.open("itop", small)
+        opened("itop", small)
     write(small, ["04_00000", "04_00001", "05_00000", "05_00001", "06_00000", "06_00009"])
     shutil.copy(small / "ITOP_side_train_depth_map.h5", small / "kept.h5")
     write(small, ["04_00000", "04_00001", "05_00000", "05_00001", "06_00000", "06_00001"])
     shutil.move(small / "kept.h5", train)
     with pytest.raises(DataError, match="frames of other names than ITOP_side_train_labels.h5"):
-        datasets.open("itop", small)
+        opened("itop", small)
 
 
 def test_fingerprint_sees_a_changed_label(small):
-    before = datasets.open("itop", small).fingerprint
-    assert datasets.open("itop", small, split="test").fingerprint == before and len(before) == 16
+    before = opened("itop", small).fingerprint
+    assert opened("itop", small, split="test").fingerprint == before and len(before) == 16
     with h5py.File(small / "ITOP_side_test_labels.h5", "a") as file:
-        file["real_world_coordinates"][0, 0, 0] += 0.25
-    assert datasets.open("itop", small).fingerprint != before
+        column(file, "real_world_coordinates")[0, 0, 0] += 0.25
+    assert opened("itop", small).fingerprint != before
 
 
 def depth_sums(frames):
@@ -280,7 +285,7 @@ def depth_sums(frames):
 
 def test_several_processes_read_one_set(small):
     """Open files survive neither a fork nor a pickle; each process opens its own."""
-    train = datasets.open("itop", small)
+    train = opened("itop", small)
     expected = depth_sums(train)
     assert depth_sums(pickle.loads(pickle.dumps(train))) == expected
     with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
@@ -301,7 +306,7 @@ def made(tmp_path_factory):
 
 @pytest.mark.parametrize("view", ["front", "top"])
 def test_synthetic_set(made, view):
-    every = datasets.open("itop", made, split="all", view=view, valid_only=False)
+    every = opened("itop", made, split="all", view=view, valid_only=False)
     assert len(every) == 10 and every.synthetic and every.settings()["protocol"] == "itop"
     assert every.persons.tolist() == [4, 4, 5, 5, 6, 6, 0, 0, 1, 1]
     shares = [
@@ -314,7 +319,7 @@ def test_synthetic_set(made, view):
     # a sensor loses some pixels and edges fray; a wrong sign would leave almost none
     assert torch.stack(shares).mean() > 0.8
     rendered = import_module("data_scripts.formats.itop").render([0], view, 0, every.settings())
-    frame = datasets.open("itop", made, split="test", view=view, valid_only=False)[0]
+    frame = opened("itop", made, split="test", view=view, valid_only=False)[0]
     # half precision: 11 bits
     assert ((frame.depth - rendered.depth[0]).abs() <= rendered.depth[0] / 2**11 + 1e-3).all()
     if frame.joints is not None:
@@ -327,7 +332,7 @@ def test_synthetic_set(made, view):
 
 
 def test_synthetic_frames_are_prepared(made):
-    train = datasets.open("itop", made)
+    train = opened("itop", made)
     crops = prepare.batch(train.frames(range(2)), 2000.0, "stored")
     assert ((prepare.image(crops, 64) < 1).double().mean((1, 2, 3)) > 0.02).all()
 
@@ -336,7 +341,7 @@ def test_check_finds_what_is_missing_and_damaged(made, tmp_path, capsys):
     script = import_module("data_scripts.itop")
     root = shutil.copytree(made, tmp_path / "set")
     assert script.main(["--root", str(root), "--check"]) == 0
-    assert f"fingerprint {datasets.open('itop', made).fingerprint}" in capsys.readouterr().out
+    assert f"fingerprint {opened('itop', made).fingerprint}" in capsys.readouterr().out
     (root / "ITOP_top_test_labels.h5").unlink()
     depth = root / "ITOP_side_train_depth_map.h5"
     depth.write_bytes(depth.read_bytes()[:-500])
@@ -394,7 +399,7 @@ def test_damaged_labels_are_named(small, name, values, message):
     path = small / "ITOP_side_test_labels.h5"
     damaged(path, name, values)
     with pytest.raises(DataError, match=f"ITOP_side_test_labels.h5: .*{message}"):
-        datasets.open("itop", small, split="test")
+        opened("itop", small, split="test")
 
 
 def test_files_that_lead_elsewhere_are_refused(small):

@@ -7,12 +7,13 @@ import pickle
 import struct
 import zlib
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from handpose_lib import datasets, prepare, synth
+from handpose_lib import prepare, synth
 from handpose_lib.camera import Camera, xyz_to_uvd
 from handpose_lib.dataset_specs import preset
 from handpose_lib.datasets import nyu
@@ -20,7 +21,7 @@ from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import matlab
 from handpose_lib.skeleton import NYU_EVALUATED, NYU_NAMES
 from handpose_lib.synth.scene import orbit
-from tests.support.data_folders import made_with, png
+from tests.support.data_folders import made_with, opened, png
 from tests.support.fuzzing import fuzz
 
 
@@ -124,7 +125,7 @@ def test_labels_survive_writing_and_reading(tmp_path):
         assert (
             nyu.read_joints(tmp_path / "joint_data.mat", view).numpy() == xyz[view - 1]
         ).all()  # stored as doubles
-    found = matlab.read(tmp_path / "joint_data.mat")
+    found: dict[str, Any] = {**matlab.read(tmp_path / "joint_data.mat")}
     assert found["joint_names"] == list(NYU_NAMES)
     # pixels and mm as the set's own labels have them: v grows downwards although y grows upwards
     u, v, d = np.moveaxis(found["joint_uvd"], -1, 0)
@@ -149,17 +150,18 @@ def test_whole_millimetres_survive(tmp_path):
 
 def test_frames_are_counted_from_one_and_views_apart(small):
     for view in nyu.VIEWS:
-        test = datasets.open("nyu", small, split="test", view=view)
+        test = opened("nyu", small, split="test", view=view)
         assert [frame.depth[0, 0].item() for frame in test] == [1000 * view + i for i in range(3)]
         assert [frame.id for frame in test] == [f"test/depth_{view}_000000{i}" for i in (1, 2, 3)]
         assert torch.equal(
             test.joints(), torch.from_numpy(joints(3, seed=1))[view - 1][:, list(NYU_EVALUATED)]
         )
-    assert test[-1].id == "test/depth_3_0000003" and test.camera == preset("nyu")
+    last = opened("nyu", small, split="test", view=3)
+    assert last[-1].id == "test/depth_3_0000003" and last.camera == preset("nyu")
 
 
 def test_fourteen_or_all_joints(small):
-    few, all36 = (datasets.open("nyu", small, joints=count) for count in (14, 36))
+    few, all36 = (opened("nyu", small, joints=count) for count in (14, 36))
     assert few.skeleton.name == "nyu14" and all36.skeleton.name == "nyu36"
     assert torch.equal(
         all36.joints()[:, [0, 3, 6, 9, 12, 15, 18, 21, 24, 25, 27, 30, 31, 32]], few.joints()
@@ -173,7 +175,7 @@ def test_fourteen_or_all_joints(small):
 
 def test_splits(small):
     train, validation, test, both = (
-        datasets.open(
+        opened(
             "nyu",
             small,
             split=split,
@@ -189,33 +191,33 @@ def test_splits(small):
 
 def test_subjects_of_the_release_are_told_by_their_place(small, monkeypatch):
     monkeypatch.setattr(nyu, "TRAINING_SUBJECT", 2)
-    assert datasets.open("nyu", small, split="test").subjects is None  # not as long as the release
+    assert opened("nyu", small, split="test").subjects is None  # not as long as the release
     with pytest.raises(
         DataError, match=r"joint_data.mat: 3 frames; .* known only for the release's 8,252"
     ):
-        datasets.open("nyu", small, split="test", subject="new")
+        opened("nyu", small, split="test", subject="new")
     monkeypatch.setitem(nyu.COUNTS, "test", 3)
-    assert datasets.open("nyu", small, split="test").subjects.tolist() == [0, 0, 1]
-    new = datasets.open("nyu", small, split="test", subject="new")
+    assert opened("nyu", small, split="test").subjects.tolist() == [0, 0, 1]
+    new = opened("nyu", small, split="test", subject="new")
     assert [frame.id for frame in new] == ["test/depth_1_0000003"] and new.protocol[
         "subject"
     ] == "new"
-    assert len(datasets.open("nyu", small, split="test", subject="training")) == 2
-    assert datasets.open("nyu", small, split="all").subjects.tolist() == [0] * 6 + [1]
+    assert len(opened("nyu", small, split="test", subject="training")) == 2
+    assert opened("nyu", small, split="all").subjects.tolist() == [0] * 6 + [1]
 
 
 def test_the_new_subject_of_the_release_begins_at_frame_2441(small, monkeypatch):
     """8,252 labels and no image: 2,440 frames of the training subject, then 5,812 of another."""
     monkeypatch.setattr(nyu, "read_joints", lambda path, view: torch.ones(8252, 36, 3))
-    assert datasets.open("nyu", small, split="test").subjects.tolist() == [0] * 2440 + [1] * 5812
-    assert len(datasets.open("nyu", small, split="test", subject="new")) == 5812
+    assert opened("nyu", small, split="test").subjects.tolist() == [0] * 2440 + [1] * 5812
+    assert len(opened("nyu", small, split="test", subject="new")) == 5812
 
 
 def test_published_centres_are_read_with_y_up(small, tmp_path):
     (tmp_path / "center_train_refined.txt").write_text(
         "1 2 700\ninvalid\n-3.5 -4 650.25\n5 6 600\n"
     )
-    train = datasets.open("nyu", small, centres=tmp_path)
+    train = opened("nyu", small, centres=tmp_path)
     assert [frame.id[-1] for frame in train] == ["1", "3", "4"] and train.protocol[
         "centres"
     ] == "published"
@@ -227,13 +229,13 @@ def test_published_centres_are_read_with_y_up(small, tmp_path):
     assert train.joints().shape == (3, 14, 3)
     (tmp_path / "center_test_refined.txt").write_text("1 2 700\n" * 4)
     with pytest.raises(DataError, match="center_test_refined.txt: 4 reference points for 3 frames"):
-        datasets.open("nyu", small, split="test", centres=tmp_path)
+        opened("nyu", small, split="test", centres=tmp_path)
     with pytest.raises(HandPoseError, match="centres for view 2: accepted is view 1"):
-        datasets.open("nyu", small, view=2, centres=tmp_path)
+        opened("nyu", small, view=2, centres=tmp_path)
 
 
 def test_several_workers_read_the_same_frames(small):
-    test = datasets.open("nyu", small, split="test")
+    test = opened("nyu", small, split="test")
     loader = torch.utils.data.DataLoader(test, batch_size=2, num_workers=2, collate_fn=list)
     assert [frame.id for batch in loader for frame in batch] == [frame.id for frame in test]
     assert torch.equal(pickle.loads(pickle.dumps(test))[1].depth, test[1].depth)
@@ -241,9 +243,9 @@ def test_several_workers_read_the_same_frames(small):
 
 def test_fingerprint_sees_a_changed_label(tmp_path):
     write_part(tmp_path / "test", joints(1))
-    before = datasets.open("nyu", tmp_path, split="test").fingerprint
+    before = opened("nyu", tmp_path, split="test").fingerprint
     nyu.write_joints(tmp_path / "test" / nyu.LABELS, joints(1, seed=2))
-    assert datasets.open("nyu", tmp_path, split="test").fingerprint != before
+    assert opened("nyu", tmp_path, split="test").fingerprint != before
 
 
 # --- a synthetic set ---------------------------------------------------------------------------
@@ -255,14 +257,14 @@ def made(tmp_path_factory):
 
 
 def test_synthetic_set_is_read_by_the_loader_of_the_real_one(made):
-    train, test = (datasets.open("nyu", made, split=split) for split in ("train", "test"))
+    train, test = (opened("nyu", made, split=split) for split in ("train", "test"))
     assert (
         (len(train), len(test)) == (4, 2)
         and train.synthetic
         and train.fingerprint == test.fingerprint
     )
     assert test.subjects.tolist() == [0, 1] and train.subjects.tolist() == [0] * 4
-    assert len(datasets.open("nyu", made, split="test", subject="new")) == 1
+    assert len(opened("nyu", made, split="test", subject="new")) == 1
     settings = json.loads((made / "synthetic.json").read_text())
     assert (
         settings["distribution"]["sensors"] == {"structured light": 1.0}
@@ -274,7 +276,7 @@ def test_synthetic_set_is_read_by_the_loader_of_the_real_one(made):
 def test_synthetic_joints_lie_on_the_hands_of_every_view(made):
     on_surface = import_module("data_scripts.support.checking").on_surface
     for view in nyu.VIEWS:
-        frames = datasets.open("nyu", made, split="all", view=view, joints=36)
+        frames = opened("nyu", made, split="all", view=view, joints=36)
         shares = [on_surface(frame.depth, frame.joints, frame.camera) for frame in frames]
         # a hand hides some of its own joints; of a wrong sign of y or another view's labels, few
         # would remain
@@ -290,9 +292,7 @@ def test_three_views_show_one_hand(made):
     """What is rigid stays: all distances between joints, in spite of three cameras; each camera
     sees other depths.
     """
-    views = [
-        datasets.open("nyu", made, split="all", view=view, joints=36).joints() for view in nyu.VIEWS
-    ]
+    views = [opened("nyu", made, split="all", view=view, joints=36).joints() for view in nyu.VIEWS]
     distances = [(xyz[:, :, None] - xyz[:, None]).norm(dim=-1) for xyz in views]
     assert all(
         (other - distances[0]).abs().max() < 0.02 for other in distances[1:]
@@ -302,7 +302,7 @@ def test_three_views_show_one_hand(made):
 
 def test_the_evaluated_joints_are_those_of_the_generator(made):
     layout = import_module("data_scripts.formats.nyu")
-    settings = datasets.open("nyu", made).settings()
+    settings = opened("nyu", made).settings()
     rendered = synth.frames(
         [1, 5],
         seed=settings["seed"],
@@ -324,7 +324,7 @@ def test_the_evaluated_joints_are_those_of_the_generator(made):
             "wide_view", False, {**layout.CHANGES}
         ),
     )
-    train = datasets.open("nyu", made)
+    train = opened("nyu", made)
     assert (
         train.joints()[1] - one.joints[0]
     ).abs().max() < 2e-4  # through float64 and back at a metre
@@ -332,7 +332,7 @@ def test_the_evaluated_joints_are_those_of_the_generator(made):
 
 
 def test_a_room_is_behind_the_hand_and_the_sensor_leaves_holes(made):
-    for frame in datasets.open("nyu", made):
+    for frame in opened("nyu", made):
         behind = frame.depth > frame.joints[:, 2].max() + 100
         assert behind.double().mean() > 0.3  # a wall, mostly with a person
         assert 0 < (frame.depth == 0).double().mean() < 0.5  # shadows of the projector and holes
@@ -362,7 +362,7 @@ def test_turning_the_scene_is_rigid_and_keeps_planes_on_their_points():
 
 @pytest.mark.parametrize("centre", ["mass", "outline", "stored", "true"])
 def test_synthetic_frames_can_be_prepared(made, centre):
-    test = datasets.open("nyu", made, split="test")
+    test = opened("nyu", made, split="test")
     crops = prepare.batch(test.frames(range(len(test))), 300.0, centre)
     u, v, _ = xyz_to_uvd(crops.centre, crops.camera).unbind(-1)
     assert ((u > 0) & (u < 640) & (v > 0) & (v < 480)).all()
@@ -389,22 +389,22 @@ def test_synthetic_frames_can_be_prepared(made, centre):
 )
 def test_unknown_names_are_refused(small, options, message):
     with pytest.raises(HandPoseError, match=message):
-        datasets.open("nyu", small, **options)
+        opened("nyu", small, **options)
 
 
 def test_missing_things_are_named(small, tmp_path):
     with pytest.raises(
         DataError, match="nowhere: no such folder; NYU needs .*make_synthetic.py --format nyu"
     ):
-        datasets.open("nyu", tmp_path / "nowhere")
+        opened("nyu", tmp_path / "nowhere")
     with pytest.raises(DataError, match="train/joint_data.mat: missing"):
-        datasets.open("nyu", tmp_path)
+        opened("nyu", tmp_path)
     write_part(tmp_path / "test", joints(1))
     (tmp_path / "test" / "depth_1_0000001.png").unlink()
     with pytest.raises(
         DataError, match="depth_1_0000001.png: missing; accepted is a depth image of NYU"
     ):
-        datasets.open("nyu", tmp_path, split="test")[0]
+        opened("nyu", tmp_path, split="test")[0]
     with pytest.raises(
         HandPoseError, match=r"joints of shape \(1, 36, 3\): accepted is \(3, N, 36, 3\)"
     ):

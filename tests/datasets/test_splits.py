@@ -5,6 +5,7 @@ training notebooks take each.
 import shutil
 from importlib import import_module
 from itertools import product
+from typing import Any
 
 import matplotlib
 import nbformat
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from handpose_lib import dataset_specs, paths, skeleton
+from handpose_lib import dataset_specs, paths, skeleton, synth
 from handpose_lib.datasets import centres, dexycb, hands17, itop, msra, splits
 from handpose_lib.errors import DataError, HandPoseError
 from tests.support.data_folders import made_with
@@ -21,6 +22,11 @@ NOTEBOOKS = sorted((paths.project() / "book" / "training").glob("train_*.ipynb")
 SETS = dataset_specs.LABELLED
 OWN = [name for name in SETS if dataset_specs.get(name).validation == "own"]
 """Sets with validation frames of their own."""
+
+
+def open_splits(*arguments, **options) -> Any:
+    """The splits with the attributes of their own class, which type checkers do not know."""
+    return splits.open_splits(*arguments, **options)
 
 
 def blob(camera, z):
@@ -108,8 +114,7 @@ def ids(frames):
 @pytest.mark.parametrize("name", SETS)
 def test_test_validation_and_training_share_no_frame(folders, name):
     plain, chosen = (
-        splits.open_splits(name, folders / name, validation=validation)
-        for validation in (False, True)
+        open_splits(name, folders / name, validation=validation) for validation in (False, True)
     )
     assert plain.validation is None and ids(plain.test) == ids(chosen.test)
     train, validation, test = ids(chosen.train), ids(chosen.validation), ids(chosen.test)
@@ -125,18 +130,18 @@ def test_test_validation_and_training_share_no_frame(folders, name):
 
 def test_persons_are_kept_apart(folders):
     """MSRA's and ITOP's validation shows another person than training and test do."""
-    found = splits.open_splits("msra", folders / "msra", subject=0, validation=True)
+    found = open_splits("msra", folders / "msra", subject=0, validation=True)
     assert [sorted(set(s.subjects.tolist())) for s in found[:3]] == [
         [1, 2, 3, 4, 5, 6, 7],
         [8],
         [0],
     ]
     assert found.persons == (1, 2, 3, 4, 5, 6, 7)
-    assert splits.open_splits("msra", folders / "msra").persons == tuple(range(8))
-    found = splits.open_splits("itop", folders / "itop", validation=True)
+    assert open_splits("msra", folders / "msra").persons == tuple(range(8))
+    found = open_splits("itop", folders / "itop", validation=True)
     assert [sorted(set(s.persons.tolist())) for s in found[:3]] == [[4, 5, 6], [7], [0, 1]]
     assert len(found.train) == 3 * 3 - 1, "the invalid frame is left out"
-    found = splits.open_splits("dexycb", folders / "dexycb", split_by="subject", validation=True)
+    found = open_splits("dexycb", folders / "dexycb", split_by="subject", validation=True)
     persons = [sorted(set(s.subjects.tolist())) for s in found[:3]]
     assert persons == [[1, 2, 3, 4, 5, 6, 10], [7], [8, 9]]
     assert found.persons == (0, 1, 2, 3, 4, 5, 9)
@@ -144,8 +149,7 @@ def test_persons_are_kept_apart(folders):
 
 def test_rendered_frames_show_nobody_of_the_test(folders):
     persons = {
-        name: splits.open_splits(name, folders / name).persons
-        for name in ("nyu", "icvl", "hands17")
+        name: open_splits(name, folders / name).persons for name in ("nyu", "icvl", "hands17")
     }
     assert persons == {"nyu": (0,), "icvl": tuple(range(8)), "hands17": tuple(range(5))}
 
@@ -154,7 +158,7 @@ def test_where_cubes_sit(folders, tmp_path):
     """Stored points where all frames have them, given or published; a person is not looked for, but
     known.
     """
-    centre = {name: splits.open_splits(name, folders / name).centre for name in SETS}
+    centre = {name: open_splits(name, folders / name).centre for name in SETS}
     assert centre == {
         "msra": "mass",
         "nyu": "stored",
@@ -163,38 +167,36 @@ def test_where_cubes_sit(folders, tmp_path):
         "itop": "true",
         "dexycb": "true",
     }
-    assert splits.open_splits("nyu", folders / "nyu", centre="true").centre == "true"
+    assert open_splits("nyu", folders / "nyu", centre="true").centre == "true"
     for part, count in (("train", 12), ("test", 6)):
         centres.write(
             tmp_path / f"center_{part}.txt", np.tile([10.0, 20.0, 2500.0], (count, 1)), itop.TO_MM
         )
-    found = splits.open_splits("itop", folders / "itop", centres=tmp_path)
+    found = open_splits("itop", folders / "itop", centres=tmp_path)
     assert found.centre == "stored" and found.train[0].centre.tolist() == [10, 20, 2500]
     with pytest.raises(DataError, match="center_test_refined.txt"):
-        splits.open_splits("icvl", folders / "icvl", centres=tmp_path)
+        open_splits("icvl", folders / "icvl", centres=tmp_path)
 
 
 def test_views(folders):
-    assert splits.open_splits("itop", folders / "itop", view="top").test.protocol["view"] == "top"
-    assert splits.open_splits("nyu", folders / "nyu", view=2).test.protocol["view"] == 2
+    assert open_splits("itop", folders / "itop", view="top").test.protocol["view"] == "top"
+    assert open_splits("nyu", folders / "nyu", view=2).test.protocol["view"] == 2
     with pytest.raises(HandPoseError, match="view of ITOP 'left'"):
-        splits.open_splits("itop", folders / "itop", view="left")
+        open_splits("itop", folders / "itop", view="left")
     with pytest.raises(
         HandPoseError, match="view 'top' of icvl: accepted is None; nyu, itop, dexycb have several"
     ):
-        splits.open_splits("icvl", folders / "icvl", view="top")
-    assert splits.open_splits(
-        "dexycb", folders / "dexycb", view=2
-    ).test.views.unique().tolist() == [2]
+        open_splits("icvl", folders / "icvl", view="top")
+    assert open_splits("dexycb", folders / "dexycb", view=2).test.views.unique().tolist() == [2]
     with pytest.raises(HandPoseError, match="split_by 'subject' of nyu: accepted is None"):
-        splits.open_splits("nyu", folders / "nyu", split_by="subject")
+        open_splits("nyu", folders / "nyu", split_by="subject")
 
 
 def test_hands17_without_test_labels_holds_training_frames_out(folders, tmp_path):
     """As the challenge gave it: the test's labels are nobody's. What is tested is then said."""
     shutil.copytree(folders / "hands17", tmp_path / "set")
     (tmp_path / "set" / "frame" / hands17.LABELS["test"]).unlink()
-    found = splits.open_splits("hands17", tmp_path / "set", validation=True)
+    found = open_splits("hands17", tmp_path / "set", validation=True)
     assert [sorted(ids(s)) for s in found[1:3]] == [
         ["training/image_D00000011"],
         ["training/image_D00000012"],
@@ -208,11 +210,11 @@ def test_hands17_without_test_labels_holds_training_frames_out(folders, tmp_path
 
 def test_what_cannot_be_trained_on_is_named(tmp_path):
     with pytest.raises(HandPoseError, match="data set to train on 'sr305'"):
-        splits.open_splits("sr305", tmp_path)
+        open_splits("sr305", tmp_path)
     with pytest.raises(HandPoseError, match="size 'tiny'"):
-        splits.open_splits("synthetic", size="tiny")
+        open_splits("synthetic", size="tiny")
     with pytest.raises(DataError, match="make_synthetic.py"):
-        splits.open_splits("nyu", tmp_path / "nowhere")
+        open_splits("nyu", tmp_path / "nowhere")
 
 
 def code(path, last, parameters):
@@ -265,7 +267,7 @@ def test_training_notebooks_take_every_set_of_their_paper(folders, tmp_path, pat
 def test_frames_rendered_while_training_are_those_of_the_set(folders, tmp_path):
     """Its camera and its joints, for hands; of bodies none are rendered on the fly."""
     for name in ("nyu", "icvl", "hands17", "dexycb"):
-        count, space = len(skeleton.get(dataset_specs.get(name).skeleton)), {}
+        count, space = len(skeleton.get(synth.SETUPS[name].skeleton)), {}
         with matplotlib.rc_context():
             exec(
                 code(

@@ -1,6 +1,7 @@
 """Predictions do not depend on the batch, and baselines follow their definition."""
 
 import threading
+from collections.abc import Generator
 from dataclasses import replace
 
 import pytest
@@ -155,6 +156,7 @@ def test_background_stops_when_it_is_left():
     made = []
     numbers = in_background(lambda key: made.append(key), range(1000), ahead=2)
     next(numbers)
+    assert isinstance(numbers, Generator)
     numbers.close()
     assert len(made) <= 4
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from handpose_lib import papers, prepare, skeleton, synth
+from handpose_lib import papers, prepare, synth
 from handpose_lib.errors import HandPoseError
 from handpose_lib.nets.batch_renorm import BatchRenorm, renormalise
 from handpose_lib.nets.blocks import BatchNorm
@@ -16,17 +16,8 @@ from handpose_lib.nets.bottleneck import Bottleneck
 from handpose_lib.nets.heatmap import at, cones, peaks
 from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.papers.densereg import BACKGROUND, Config, StackOutput
-from handpose_lib.papers.method import PROFILES, Recipe
 
-VARIANTS = (
-    "paper",
-    "stacks_1",
-    "coordinates",
-    "detection_coordinates",
-    "detection_depth",
-    "offsets",
-    "small",
-)
+VARIANTS = tuple(papers.variants("densereg"))
 DENSE = ("paper", "stacks_1", "offsets", "small")
 TINY = {"size": 32, "channels": 16, "depth": 2, "tau": 1.0}
 SETUPS = {"msra21": "msra", "nyu14": "nyu", "icvl16": "icvl", "hands17_21": "hands17"}
@@ -215,7 +206,7 @@ def test_decode_of_true_coordinates_is_exact(variant):
 
 
 def test_decode_of_true_detections_is_a_fraction_of_a_pixel():
-    """Baseline 3: the depth is exact, and a cone is read out within a tenth of a pixel of 7.8 mm."""
+    """Baseline 3: the depth is exact, a cone is decoded within a tenth of a pixel of 7.8 mm."""
     method, crops = (
         papers.create("densereg", "nyu14", "detection_depth"),
         hands(8, "nyu14", turned=False),
@@ -375,15 +366,6 @@ def test_algorithm_1_chooses_and_weighs_as_it_says():
                 assert weights[0, j, k].item() == pytest.approx(expected)
 
 
-def test_rows_of_a_batch_do_not_see_each_other():
-    method = papers.create("densereg", "nyu14", **TINY).eval()
-    crops = hands(4, "nyu14")
-    together, alone = (
-        method.decode(method(method.encode(c)), c) for c in (crops, crops.index(slice(2, 3)))
-    )
-    torch.testing.assert_close(together[2], alone[0], rtol=0, atol=1e-2)
-
-
 @pytest.mark.parametrize("variant", ["paper", "offsets"])
 def test_equation_3_as_loops(variant):
     """Half the squares, one by one; baseline 4 counts offsets where the joint is near."""
@@ -520,7 +502,7 @@ def test_maps_are_judged_and_merged_in_float32_under_autocast():
 
 @pytest.mark.parametrize("variant", ["paper", "detection_depth", "offsets"])
 def test_a_training_step_never_waits_for_the_device(variant):
-    """On the device without memory every look at a value is an error: the step must never take one."""
+    """Reading a value is an error on the device without memory; other heads and starts."""
     method, crops = (
         papers.create("densereg", "nyu14", variant, **TINY).to("meta"),
         hands(2, "nyu14").to("meta"),
@@ -532,7 +514,7 @@ def test_a_training_step_never_waits_for_the_device(variant):
 
 
 def test_a_step_of_the_paper():
-    """The paper's own network and recipe, one frame: every parameter moves, and nothing overflows."""
+    """The paper's own network and recipe, one frame: every parameter moves, nothing overflows."""
     recipe = papers.recipe("densereg", "nyu", "paper")
     method, crops = papers.create("densereg", "nyu14", **recipe.network), hands(1, "nyu14")
     crops = prepare.augment(crops, torch.Generator().manual_seed(0), **recipe.augmentation)
@@ -590,9 +572,7 @@ def test_decay_spares_norms_biases_and_what_feeds_the_next_stack():
 # --- Names and errors ---------------------------------------------------------
 
 
-def test_names_and_variants():
-    assert "densereg" in papers.names()
-    assert tuple(papers.variants("densereg")) == VARIANTS
+def test_the_default_is_the_paper():
     assert papers.create("densereg", "nyu14").config == Config()
     assert (
         Config().theta,
@@ -606,8 +586,6 @@ def test_names_and_variants():
 @pytest.mark.parametrize(
     ("call", "names"),
     [
-        (lambda: papers.create("densereg", "nyu14", "papr"), ["papr", "coordinates"]),
-        (lambda: papers.create("densereg", "nyu14", thetta=80), ["thetta", "theta"]),
         (
             lambda: papers.create("densereg", "nyu14", head="heatmaps"),
             ["heatmaps", "dense", "offsets"],
@@ -620,12 +598,10 @@ def test_names_and_variants():
             lambda: papers.create("densereg", "nyu14", "coordinates", stacks=2),
             ["coordinates", "accepted is 1"],
         ),
-        (lambda: papers.recipe("densereg", dataset="coco"), ["coco", "synthetic", "nyu"]),
         (
             lambda: papers.create("densereg", "nyu14")(torch.zeros(2, 1, 96, 96)),
             ["(2, 1, 96, 96)", "(B, 1, 128, 128)"],
         ),
-        (lambda: papers.create("densereg", "nyu14").targets(hands(1)), ["21 joints", "nyu14"]),
         (
             lambda: papers.create("densereg", "nyu14", **TINY).decode(
                 [papers.create("densereg", "nyu14", **TINY).targets(hands(1, "nyu14"))],
@@ -656,16 +632,3 @@ def test_recipes():
     msra = papers.recipe("densereg", "msra", "paper")
     assert (msra.gamma, msra.every) == (0.1, 20)
     assert (paper.weight_decay, paper.weight_decay_mode, paper.network) == (5e-4, "coupled", {})
-    for profile in PROFILES:
-        for variant in VARIANTS:
-            recipe = papers.recipe("densereg", "synthetic", profile, variant)
-            assert isinstance(recipe, Recipe)
-            assert recipe.profile == profile and recipe.epoch_frames
-            papers.create("densereg", "msra21", variant, **{**recipe.network, "channels": 8})
-
-
-def test_every_skeleton():
-    for name in ("hands17_21", "itop15"):
-        assert papers.create("densereg", name, **TINY)(torch.zeros(1, 1, 32, 32))[0].heat2d.shape[
-            1
-        ] == len(skeleton.get(name))

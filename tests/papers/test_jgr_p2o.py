@@ -1,6 +1,6 @@
 """JGR-P2O against the arithmetic of its layers, its equations written as loops, and its laws."""
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 from math import pi
 
 import pytest
@@ -11,21 +11,9 @@ from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import Crops
 from handpose_lib.nets.spatial import expectation
 from handpose_lib.papers.jgr_p2o import Config, StackOutput
-from handpose_lib.papers.method import PROFILES, Recipe
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
-VARIANTS = (
-    "paper",
-    "feature_similarity",
-    "parameterised",
-    "p2o",
-    "p2o_offset",
-    "stacks_1",
-    "stacks_3",
-    "attention",
-    "dhm",
-    "small",
-)
+VARIANTS = tuple(papers.variants("jgr_p2o"))
 TINY = {"size": 32, "channels": 16, "depth": 2}
 
 
@@ -194,7 +182,7 @@ def test_clipping_changes_only_joints_outside():
 
 
 def test_reference_uv_scale_stretches_about_the_corner():
-    """Card 10.3: pixel/95 in training, ·96 in decoding; half a pixel too far at the crop's centre."""
+    """Card 10.3: pixel/95 in training, ·96 in decoding: half a pixel off at the crop's centre."""
     method = papers.create("jgr_p2o", "nyu14", uv_scale="reference", clip_targets=False)
     crops = blobs(4, joints=14, turned=False)
     crops.joints[:, 0] = crops.centre
@@ -248,7 +236,7 @@ def test_graph_of_the_skeleton_by_hand():
 
 @pytest.mark.parametrize("name", ["msra21", "icvl16"])
 def test_graphs_of_chains(name):
-    """MSRA: wrist with 1, 5, 9, 13, 17, fingers of four; ICVL: palm with 1, 4, …, fingers of three."""
+    """MSRA: wrist with 1, 5, 9, 13, 17, fingers of four. ICVL: palm with 1, 4, …, of three."""
     length = {"msra21": 4, "icvl16": 3}[name]
     linked = {
         (i, j) for i, j in papers.create("jgr_p2o", name, **TINY).edges.triu(1).nonzero().tolist()
@@ -275,15 +263,6 @@ def test_relabelling_the_joints_of_a_free_graph():
     for link in method.links:
         link.maps[0].weight.data = link.maps[0].weight[:, maps]
     torch.testing.assert_close(method(x)[-1].joints, before[:, order], rtol=1e-5, atol=1e-5)
-
-
-def test_rows_of_a_batch_do_not_see_each_other():
-    torch.manual_seed(0)
-    method = papers.create("jgr_p2o", "nyu14", **TINY).eval()
-    x = torch.randn(4, 1, 32, 32)
-    torch.testing.assert_close(
-        method(x)[-1].joints[2], method(x[2:3])[-1].joints[0], rtol=1e-5, atol=1e-6
-    )
 
 
 # --- Equations ----------------------------------------------------------------
@@ -345,17 +324,6 @@ def test_voting_keeps_float32_under_autocast():
     assert {stage.joints.dtype, stage.weights.dtype, stage.pixels.dtype} == {torch.float32}
 
 
-def test_a_training_step_never_waits_for_the_device():
-    """On the device without memory every look at a value is an error: the step must never take one."""
-    method, crops = (
-        papers.create("jgr_p2o", "nyu14", **TINY).to("meta"),
-        blobs(4, joints=14).to("meta"),
-    )
-    y = method(method.encode(crops))
-    method.loss(y, crops)["total"].backward()
-    assert method.decode(y, crops).shape == (4, 14, 3)
-
-
 def test_small_learns_a_handful_of_crops():
     """16 crops of discs by heart: the loss falls to a fifth within 40 updates."""
     torch.manual_seed(0)
@@ -382,25 +350,7 @@ def test_decay_spares_biases_and_shifts():
     assert sum(p.numel() for p in free["params"]) == shifts
 
 
-def test_weights_travel_by_name():
-    """A plain dictionary of tensors, as safetensors gives it, restores the method."""
-    torch.manual_seed(0)
-    one, other = (papers.create("jgr_p2o", "nyu14", **TINY) for _ in range(2))
-    other.load_state_dict(dict(one.state_dict()))
-    x = torch.randn(1, 1, 32, 32)
-    assert torch.equal(one.eval()(x)[-1].joints, other.eval()(x)[-1].joints)
-
-
 # --- Names and errors ---------------------------------------------------------
-
-
-def test_names_and_variants():
-    assert "jgr_p2o" in papers.names() and "method" not in papers.names()
-    assert tuple(papers.variants("jgr_p2o")) == VARIANTS
-    method = papers.create("jgr_p2o", "nyu14", "small")
-    assert (method.name, method.variant, method.skeleton.name) == ("jgr_p2o", "small", "nyu14")
-    with pytest.raises(FrozenInstanceError):
-        method.config.stacks = 5
 
 
 def test_the_default_is_the_paper():
@@ -416,24 +366,12 @@ def test_the_default_is_the_paper():
 @pytest.mark.parametrize(
     ("call", "names"),
     [
-        (lambda: papers.create("jgr_p3o"), ["jgr_p3o", "jgr_p2o"]),
-        (lambda: papers.variants("jgr"), ["jgr'", "jgr_p2o"]),
-        (lambda: papers.create("jgr_p2o", "nyu15"), ["nyu15", "nyu14"]),
-        (lambda: papers.create("jgr_p2o", "nyu14", "papr"), ["papr", "feature_similarity"]),
-        (lambda: papers.create("jgr_p2o", "nyu14", depht=3), ["depht", "depth"]),
         (lambda: papers.create("jgr_p2o", "nyu14", uv_scale="95"), ["95", "exact", "reference"]),
         (lambda: papers.create("jgr_p2o", "nyu14", size=97), ["97", "multiples of 4"]),
         (lambda: papers.create("jgr_p2o", "nyu14", delta=0.0), ["delta 0.0", "> 0"]),
-        (lambda: papers.recipe("jgr_p2o", profile="gpu"), ["gpu", "smoke", "laptop", "paper"]),
-        (lambda: papers.recipe("jgr_p2o", dataset="coco"), ["coco", "synthetic", "nyu"]),
-        (lambda: papers.recipe("jgr_p2o", variant="tiny"), ["tiny", "small"]),
         (
             lambda: papers.create("jgr_p2o", "nyu14")(torch.zeros(2, 1, 64, 64)),
             ["(2, 1, 64, 64)", "(B, 1, 96, 96)"],
-        ),
-        (
-            lambda: papers.create("jgr_p2o", "nyu14").targets(blobs(1, joints=21)),
-            ["21 joints", "nyu14"],
         ),
     ],
 )
@@ -457,17 +395,3 @@ def test_recipes():
     assert papers.recipe("jgr_p2o", "icvl", "paper").epochs == 8
     assert papers.recipe("jgr_p2o", "msra", "paper").cube_test == 175
     assert paper.network == {}
-    for profile in PROFILES:
-        for variant in VARIANTS:
-            recipe = papers.recipe("jgr_p2o", "synthetic", profile, variant)
-            assert isinstance(recipe, Recipe)
-            assert recipe.profile == profile
-            assert recipe.epoch_frames
-            papers.create("jgr_p2o", "msra21", variant, **{**recipe.network, "channels": 8})
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_augmentation_of_recipes_is_what_prepare_takes(profile):
-    recipe = papers.recipe("jgr_p2o", profile=profile)
-    crops = prepare.augment(blobs(2), torch.Generator().manual_seed(0), **recipe.augmentation)
-    assert crops.cube.shape == (2,)

@@ -4,7 +4,7 @@ of its prior.
 
 import itertools
 from copy import deepcopy
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +12,6 @@ import torch
 from handpose_lib import papers, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import metrics
-from handpose_lib.papers.method import PROFILES, Recipe
 from handpose_lib.papers.residual_attention import (
     CENTRE_JOINTS,
     Config,
@@ -20,23 +19,10 @@ from handpose_lib.papers.residual_attention import (
     StackOutput,
     measures,
 )
-from handpose_lib.papers.residual_attention import VARIANTS as OVERRIDES
 from tests.papers.test_jgr_p2o import blobs, parameters
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
-VARIANTS = (
-    "paper",
-    "full_width",
-    "trunk",
-    "product",
-    "no_prior",
-    "prior_10",
-    "prior_20",
-    "prior_40",
-    "prior_full",
-    "trained_prior",
-    "small",
-)
+VARIANTS = tuple(papers.variants("residual_attention"))
 TINY = {"size": 32, "width": 4}
 
 
@@ -149,7 +135,7 @@ def test_shapes_of_every_variant(variant):
 
 
 def test_maps_of_the_papers_size():
-    """128 → 32, 16, 8 pixels at the modules, whose masks all come down to 4; the last units see 4."""
+    """128 → 32, 16, 8 pixels at the modules, whose masks all come down to 4, as the last units."""
     method, seen = papers.create("residual_attention", "nyu14", width=4), []
     for module in method.attention:
         level = module.mask.hourglass
@@ -210,7 +196,7 @@ def poses(n=200, coordinates=42, rank=42, seed=0):
 
 @pytest.mark.parametrize("d", [1, 10, 30])
 def test_prior_reproduces_any_pose_in_its_span(d):
-    """Poses of rank d come back from their coefficients; so does any other pose of the same span."""
+    """Poses of rank d follow from their coefficients, as does any other pose in their span."""
     prior = Prior(d, 42)
     prior.fit(poses(rank=d))
     others = poses(rank=d, seed=0) * 0 + prior(3 * torch.randn(200, d))
@@ -346,24 +332,9 @@ def test_a_fresh_network_says_the_mean_pose():
 # --- Numerics and training ----------------------------------------------------
 
 
-def test_rows_of_a_batch_do_not_see_each_other():
-    method, x = tiny().eval(), torch.randn(4, 1, 32, 32)
-    torch.testing.assert_close(
-        method(x)[-1].joints[2], method(x[2:3])[-1].joints[0], rtol=1e-4, atol=1e-5
-    )
-
-
 def test_the_pose_model_keeps_float32_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         assert tiny()(torch.randn(2, 1, 32, 32))[-1].joints.dtype == torch.float32
-
-
-def test_a_training_step_never_waits_for_the_device():
-    """On the device without memory every look at a value is an error: the step must never take one."""
-    method, crops = tiny().to("meta"), blobs(4, joints=14).to("meta")
-    y = method(method.encode(crops))
-    method.loss(y, crops)["total"].backward()
-    assert method.decode(y, crops).shape == (4, 14, 3)
 
 
 def test_one_step_of_the_papers_own_network():
@@ -440,17 +411,7 @@ def test_measures_agree_with_the_librarys():
 # --- Names, recipes and errors ------------------------------------------------
 
 
-def test_names_and_variants():
-    assert "residual_attention" in papers.names()
-    assert tuple(papers.variants("residual_attention")) == VARIANTS
-    method = papers.create("residual_attention", "nyu14", "small")
-    assert (method.name, method.variant, method.skeleton.name) == (
-        "residual_attention",
-        "small",
-        "nyu14",
-    )
-    with pytest.raises(FrozenInstanceError):
-        method.config.width = 5
+def test_the_default_is_the_paper():
     assert papers.create("residual_attention", "nyu14", **TINY).config == replace(Config(), **TINY)
     assert (Config().size, Config().width, Config().attention, Config().prior) == (
         128,
@@ -463,8 +424,6 @@ def test_names_and_variants():
 @pytest.mark.parametrize(
     ("call", "names"),
     [
-        (lambda: papers.create("residual_attention", "nyu14", "papr"), ["papr", "no_prior"]),
-        (lambda: papers.create("residual_attention", "nyu14", widht=3), ["widht", "width"]),
         (
             lambda: papers.create("residual_attention", "nyu14", attention="soft"),
             ["soft", "residual", "product"],
@@ -478,13 +437,7 @@ def test_names_and_variants():
             ["prior 0", "'full'", "'none'"],
         ),
         (lambda: papers.create("residual_attention", "nyu14", prior=43), ["43", "nyu14", "42"]),
-        (
-            lambda: papers.recipe("residual_attention", profile="gpu"),
-            ["gpu", "smoke", "laptop", "paper"],
-        ),
-        (lambda: papers.recipe("residual_attention", dataset="coco"), ["coco", "synthetic", "nyu"]),
         (lambda: tiny()(torch.zeros(2, 1, 64, 64)), ["(2, 1, 64, 64)", "(B, 1, 32, 32)"]),
-        (lambda: tiny().targets(blobs(1, joints=21)), ["21 joints", "nyu14"]),
         (lambda: tiny().fit_prior([crowd(30, 14)]), ["(30, 42)", "more than 30"]),
         (lambda: tiny().fit_prior([replace(crowd(40, 14), joints=None)]), ["needs joints"]),
         (
@@ -511,13 +464,6 @@ def test_recipes():
     assert (paper.batch, paper.epochs, paper.epoch_frames, paper.network) == (128, 70, None, {})
     assert (paper.gamma, paper.every) == (0.1, 30)
     assert papers.recipe("residual_attention", "msra", "paper").cube_test == 200
-    for profile in PROFILES:
-        for variant in VARIANTS:
-            recipe = papers.recipe("residual_attention", "synthetic", profile, variant)
-            assert isinstance(recipe, Recipe)
-            assert recipe.profile == profile
-            assert recipe.epoch_frames
-            replace(Config(), **{**OVERRIDES[variant].config, **recipe.network})
     narrow, wide = (
         papers.recipe("residual_attention", profile="laptop", variant=v)
         for v in ("paper", "full_width")

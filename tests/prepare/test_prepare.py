@@ -142,7 +142,7 @@ def test_window_outside_the_image_is_background():
 
 
 def blobs(seed):
-    """Images with a 3×3 blob at the projection of each joint, at depths that tell the joints apart."""
+    """Images with a 3×3 blob at the projection of each joint, at a depth of its own."""
     generator = torch.Generator().manual_seed(seed)
     batch, cells = (
         6,

@@ -4,8 +4,11 @@ without a library.
 
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 from data_scripts import make_synthetic
+from handpose_lib import datasets
 
 
 def made_with(name, frames, out, *arguments):
@@ -14,6 +17,11 @@ def made_with(name, frames, out, *arguments):
     given = [str(word) for option in options.items() for word in option]
     assert make_synthetic.main([*given, *arguments]) == 0
     return out
+
+
+def opened(name: str, root: Path | None = None, **options) -> Any:
+    """A data set with the attributes of its own class, which type checkers do not know."""
+    return datasets.open(name, root, **options)
 
 
 def png(width, height, bits, colour, rows):

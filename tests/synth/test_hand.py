@@ -178,6 +178,26 @@ def test_the_dtype_of_the_pose_is_kept(dtype):
     assert posed.joints().dtype == posed.solids().cones.dtype == dtype
 
 
+def test_a_moved_hand_is_the_hand_posed_elsewhere():
+    poses_ = free_poses(8)
+    shift = torch.tensor([30.0, -20.0, 100.0], dtype=torch.float64) * torch.arange(8)[:, None]
+    elsewhere = torch.cat([poses_[:, :3] + shift, poses_[:, 3:]], 1)
+    moved = hand.posed(hand.subject(1), poses_).moved(shift)
+    expected = hand.posed(hand.subject(1), elsewhere)
+    torch.testing.assert_close(moved.spheres, expected.spheres)
+    torch.testing.assert_close(moved.keypoints, expected.keypoints)
+
+
+def test_a_rigid_motion_of_a_hand_keeps_its_radii():
+    posed = hand.posed(hand.subject(1), free_poses(8))
+    turn = hand.rotation(*torch.tensor([0.3, -0.2, 0.5]).double()[:, None])[0]
+    there = posed.mapped(lambda points: points @ turn.mT)
+    back = there.mapped(lambda points: points @ turn)
+    assert torch.equal(there.spheres[..., 3], posed.spheres[..., 3])
+    torch.testing.assert_close(back.spheres, posed.spheres)
+    torch.testing.assert_close(there.joints(), posed.joints() @ turn.mT)
+
+
 # --- subjects -----------------------------------------------------------------
 
 

@@ -51,6 +51,11 @@ def shown_by(image):
     return np.ma.asarray(values)
 
 
+def alt_of(axes):
+    """The alternative text of the figure of these axes."""
+    return figures.alt(axes.figure)
+
+
 def pixels(figure):
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3]
@@ -149,7 +154,7 @@ def test_voxels_stand_where_they_were_filled_the_nearer_the_lighter(monkeypatch)
         ]
     assert drawn["facecolors"][near, :3].sum(1).min() > drawn["facecolors"][~near, :3].sum(1).max()
     assert [getattr(axes, f"get_{a}lim")() for a in "xyz"] == [(0, 6), (0, 4), (0, 5)]
-    assert figures.alt(axes.figure) == "2 filled voxels of 120"
+    assert alt_of(axes) == "2 filled voxels of 120"
 
 
 def test_sides_between_two_voxels_are_not_drawn_and_all_face_outwards():
@@ -217,7 +222,7 @@ def test_a_success_curve_says_how_a_frame_was_judged():
         axes = figures.success_curve(
             {"a": torch.linspace(0, 1, 5), "b": torch.zeros(5)}, thresholds, by
         )
-        assert text in axes.get_ylabel() and by in figures.alt(axes.figure)
+        assert text in axes.get_ylabel() and by in alt_of(axes)
         assert np.allclose(axes.lines[0].get_ydata(), [0, 25, 50, 75, 100])
         assert axes.lines[0].get_linestyle() != axes.lines[1].get_linestyle(), "not by colour alone"
 
@@ -271,7 +276,7 @@ def test_every_figure_describes_itself(depth, joints):
         figures.joint_bars(torch.ones(21), MSRA.joints),
         figures.training_curve([1.0]),
     ]
-    assert all(len(figures.alt(axes.figure)) > 10 for axes in made)
+    assert all(len(alt_of(axes)) > 10 for axes in made)
     assert figures.alt(figures.heat_maps(torch.rand(2, 4, 4)))
 
 

@@ -9,7 +9,6 @@ follows another.
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from handpose_lib.errors import HandPoseError, one_of
 from handpose_lib.synth import hashing
@@ -22,7 +21,7 @@ TURNS = (2.0, 1.0, 3.0)
 """Ranges in rad of a hand's turns about its axes."""
 
 
-def joints(count: int, setup: str = "nyu", subject: int = 0, seed: int = 0) -> Tensor:
+def joints(count: int, setup: str = "nyu", subject: int = 0, seed: int = 0) -> torch.Tensor:
     """(N, J, 3) mm in the camera frame: `count` frames of one subject, in the skeleton of the
     setup and at its distances.
 
@@ -43,14 +42,14 @@ def joints(count: int, setup: str = "nyu", subject: int = 0, seed: int = 0) -> T
     return _posed(subject, _between(stations, count)).joints(imitated.skeleton)
 
 
-def sequence(counts: Iterable[int], setup: str = "nyu", seed: int = 0) -> Tensor:
+def sequence(counts: Iterable[int], setup: str = "nyu", seed: int = 0) -> torch.Tensor:
     """Several subjects one after the other, so many frames of each: (sum of `counts`, J, 3) mm."""
     return torch.cat(
         [joints(count, setup, number, seed + number) for number, count in enumerate(counts)]
     )
 
 
-def _between(stations: Tensor, count: int) -> Tensor:
+def _between(stations: torch.Tensor, count: int) -> torch.Tensor:
     """Poses on the way from station to station, at rest in each: half a cosine."""
     place = torch.arange(count) / STEPS
     at = place.long()
@@ -58,5 +57,5 @@ def _between(stations: Tensor, count: int) -> Tensor:
     return stations[at] * (1 - share) + stations[at + 1] * share
 
 
-def _posed(subject: int, pose: Tensor) -> hand.Hand:
+def _posed(subject: int, pose: torch.Tensor) -> hand.Hand:
     return hand.posed(hand.subjects([subject] * len(pose)), pose)

@@ -12,18 +12,18 @@ nearness q = 1 / z. A plane n.X = n.v is met at q = n.d / n.v, a linear function
 lateral surface of a round cone with the middle m of its axis, the unit axis n, the length L, the
 mean radius r, and the angle with sine s = (r_a - r_b) / L and cosine c is where
 
-    |X - m|^2 - (N.X - E)^2 = r^2,   |N.X - E| <= L c / 2,   N = n / c,   E = N.m + r s / c.
-                                     (1)
+    |X - m|^2 - (N.X - E)^2 = r^2,   |N.X - E| <= L c / 2,   N = n / c,   E = N.m + r s / c.    (1)
 
 Divided by z^2 this is k0 q^2 - 2 k1 q + k2 = 0 with
 
-    k2 = d.d - (N.d)^2,   k1 = (m - E N).d,   k0 = m.m - E^2 - r^2,
-                          (2)
+    k2 = d.d - (N.d)^2,   k1 = (m - E N).d,   k0 = m.m - E^2 - r^2,                             (2)
 
-and the ray enters at the root q = (k1 + sqrt(k1^2 - k0 k2)) / k0 = l + sign(k0) sqrt(h): a linear
-function
-of the pixel and the root of a quadratic one, h = l^2 - k2 / k0. A sphere is the case N = 0, E = 0.
-(3)
+and the ray enters at the root
+
+    q = (k1 + sqrt(k1^2 - k0 k2)) / k0 = l + sign(k0) sqrt(h),   h = l^2 - k2 / k0,             (3)
+
+the sum of a linear function of the pixel and the root of a quadratic one. A sphere is the case
+N = 0, E = 0.
 
 The image is cut into tiles of 8 x 8 pixels, and each tile keeps the primitives that come near it.
 There l and h are polynomials in the place of the pixel in its tile. Their coefficients are worked
