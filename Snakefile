@@ -230,8 +230,7 @@ rule check:
     """What Sphinx does not see: error outputs, bad LaTeX, dead links, pictures without words, CDNs."""
     input:
         BUILD / "html" / "index.html",
-        "pipeline/site/check.py",
-        "pipeline/site/formulas.cjs",
+        expand("pipeline/site/{name}", name=["check.py", "formulas.cjs", "site_sources.py"]),
     output:
         BUILD / "checked.json",
     shell:
@@ -306,7 +305,7 @@ def code_of(method):
 
 
 def due(method, run, dataset):
-    """Is there no record of this run, or one made by other code or on other data? The record says it, in every copy of the project."""
+    """True if the record of this run is missing, or stale: of other code or other data."""
     from handpose_lib.results import records
 
     folder = RECORDS / method / PROFILE / run

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(report(chosen.file, chosen.dataset, score))
-    for text in score.smells:
+    for text in score.warnings:
         print(f"warning: {text}", file=sys.stderr)
     return 0
 

@@ -129,7 +129,7 @@ class Score:
     y_up      whether its y points up
     measures  as `metrics.summary` returns them
     parts     part of the test set → mean joint error in mm
-    smells    warnings, each a sentence
+    warnings  what looks wrong, each a sentence
     """
 
     frames: int
@@ -138,7 +138,7 @@ class Score:
     y_up: bool
     measures: dict[str, Any]
     parts: dict[str, float]
-    smells: list[str]
+    warnings: list[str]
 
 
 def folder() -> Path:

@@ -41,7 +41,7 @@ def main() -> int:
                 "read": lambda: files.read(path, benchmark.joints),
                 "numpy_reads": lambda: np.loadtxt(path),
                 "score": lambda: score(points, labels, benchmark),
-                "score_and_smell": lambda: published.score_file(
+                "score_and_check": lambda: published.score_file(
                     path, "nyu", labels, against={"another": predicted}, root=folder
                 ),
             }

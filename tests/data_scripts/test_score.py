@@ -40,12 +40,12 @@ def test_warnings_go_to_the_error_output(data, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "32 frames of icvl, read as x y z, y down, in mm" in out
     assert [line.split(":")[0] for line in err.splitlines()] == ["warning"] * 3
-    for smell in (
+    for warning in (
         "the values look like x y z",
         "32 frames, but the labels have 40",
         "are those of DenseReg",
     ):
-        assert smell in err
+        assert warning in err
 
 
 def test_labels_from_a_file(data, tmp_path, capsys):

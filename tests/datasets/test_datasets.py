@@ -65,7 +65,7 @@ def small(tmp_path_factory):
     return root
 
 
-# --- the format --------------------------------------------------------------------------------
+# --- the format ---------------------------------------------------------------
 
 
 def test_hand_built_frame_is_read_as_the_format_says(tmp_path):
@@ -130,7 +130,7 @@ def test_joints_lie_on_their_pixels(small):
     assert (u - u.round()).abs().max() < 1e-3 and (v - v.round()).abs().max() < 1e-3
 
 
-# --- the set -----------------------------------------------------------------------------------
+# --- the set ------------------------------------------------------------------
 
 
 def test_splits_leave_one_subject_out(small):
@@ -310,7 +310,7 @@ def test_published_centres_fit_a_fold_and_have_y_up_and_z_forward(small, tmp_pat
         opened("msra", small, split="test", centres=tmp_path)
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------
 
 
 def test_mutated_frames_are_read_or_refused(tmp_path):
@@ -483,7 +483,7 @@ def test_frame_without_a_hand_is_named_by_locate(tmp_path):
         prepare.batch(test.frames([0, 1]), 250.0)
 
 
-# --- depth images of one's own -----------------------------------------------------------------
+# --- depth images of one's own ------------------------------------------------
 
 
 def write_png(path, values):

@@ -46,7 +46,7 @@ def small(tmp_path):
     return tmp_path
 
 
-# --- the format --------------------------------------------------------------------------------
+# --- the format ---------------------------------------------------------------
 
 
 def test_image_is_read_as_the_format_says(tmp_path):
@@ -125,7 +125,7 @@ def test_the_principal_point_is_not_the_middle():
     assert (u, v) == pytest.approx((315.944855, 245.287079)) and preset("hands17") == hands17.CAMERA
 
 
-# --- the set -----------------------------------------------------------------------------------
+# --- the set ------------------------------------------------------------------
 
 
 def test_splits(small):
@@ -199,7 +199,7 @@ def test_fingerprint_sees_a_changed_label(small):
     assert opened("hands17", small).fingerprint != before
 
 
-# --- a synthetic set from end to end -----------------------------------------------------------
+# --- a synthetic set from end to end ------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +266,7 @@ def test_check_finds_what_is_missing_and_damaged(made, tmp_path, capsys):
     assert "icvl.ee.ic.ac.uk/hands17" in capsys.readouterr().err
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------
 
 LINE = b"image_D00000001.png " + b"1 2 300 " * 21 + b"\n"
 

@@ -63,7 +63,7 @@ def small(tmp_path):
     return root
 
 
-# --- the format --------------------------------------------------------------------------------
+# --- the format ---------------------------------------------------------------
 
 
 def test_high_byte_comes_first_and_markers_mean_nothing(tmp_path):
@@ -134,7 +134,7 @@ def test_labels_survive_writing_and_reading(tmp_path):
     assert (icvl.read_frame(tmp_path / "f.png") == depth).all()
 
 
-# --- the set -----------------------------------------------------------------------------------
+# --- the set ------------------------------------------------------------------
 
 
 def test_originals_or_with_rotated_copies(small):
@@ -213,7 +213,7 @@ def test_fingerprint_sees_a_changed_label(small):
     assert opened("icvl", small).fingerprint != before
 
 
-# --- a synthetic set ---------------------------------------------------------------------------
+# --- a synthetic set ----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +307,7 @@ def test_synthetic_frames_can_be_prepared(made, centre):
     assert (xyz_to_uvd(crops.centre, crops.camera)[:, :2] > 0).all()
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(

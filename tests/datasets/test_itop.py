@@ -58,7 +58,7 @@ def small(tmp_path):
     return tmp_path
 
 
-# --- the format --------------------------------------------------------------------------------
+# --- the format ---------------------------------------------------------------
 
 
 def test_files_are_read_as_the_format_says(tmp_path):
@@ -192,7 +192,7 @@ def test_joints_and_depth_survive(small):
     ] == [1000, 2000, 3000, 4000, 5000, 6000]
 
 
-# --- the set -----------------------------------------------------------------------------------
+# --- the set ------------------------------------------------------------------
 
 
 def test_only_valid_frames_unless_asked(small):
@@ -292,7 +292,7 @@ def test_several_processes_read_one_set(small):
         assert pool.map(depth_sums, [train] * 4) == [expected] * 4
 
 
-# --- a synthetic set from end to end -----------------------------------------------------------
+# --- a synthetic set from end to end ------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +356,7 @@ def test_check_finds_what_is_missing_and_damaged(made, tmp_path, capsys):
     )
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------
 
 
 def damaged(path, name, values=None, **options):

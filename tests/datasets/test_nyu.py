@@ -51,7 +51,7 @@ def small(tmp_path_factory):
     return root
 
 
-# --- the format --------------------------------------------------------------------------------
+# --- the format ---------------------------------------------------------------
 
 
 def test_green_is_the_high_byte_and_blue_the_low_one(tmp_path):
@@ -145,7 +145,7 @@ def test_whole_millimetres_survive(tmp_path):
     assert (nyu.read_frame(tmp_path / "f.png") == 700).all()
 
 
-# --- the set -----------------------------------------------------------------------------------
+# --- the set ------------------------------------------------------------------
 
 
 def test_frames_are_counted_from_one_and_views_apart(small):
@@ -248,7 +248,7 @@ def test_fingerprint_sees_a_changed_label(tmp_path):
     assert opened("nyu", tmp_path, split="test").fingerprint != before
 
 
-# --- a synthetic set ---------------------------------------------------------------------------
+# --- a synthetic set ----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -369,7 +369,7 @@ def test_synthetic_frames_can_be_prepared(made, centre):
     assert ((prepare.image(crops, 64) < 1).double().mean((1, 2, 3)) > 0.02).all()
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ them.
 """
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def count(module):
     return sum(p.numel() for p in module.parameters())
 
 
-def hourglass(channels, depth, dimensions=3):
+def hourglass(channels, depth, dimensions=3) -> Any:
     """The hourglass of the Structure-Aware 3D Hourglass."""
     block = partial(volume.Bottleneck, dimensions=dimensions)
     return Hourglass(block, channels, depth, pool=volume.max_pool(dimensions), bottom=True)
@@ -41,7 +42,7 @@ def test_units_by_hand(unit, expected):
 
 def test_unit_with_a_silent_body_is_the_identity():
     """Nothing follows the sum: not even a ReLU."""
-    unit = Unit(8, 8)
+    unit: Any = Unit(8, 8)
     nn.init.zeros_(unit.body[-1].weight)
     x = torch.randn(2, 8, 5, 6)
     assert torch.equal(unit(x), x)
@@ -174,7 +175,8 @@ def test_shapes(dimensions):
 def test_silent_bodies():
     """The residual of the one ends in a ReLU, the bottleneck of the other in the sum."""
     x = torch.randn(1, 4, 2, 2, 2)
-    post, pre = volume.Residual(4, 4), volume.Bottleneck(4, 4)
+    post: Any = volume.Residual(4, 4)
+    pre: Any = volume.Bottleneck(4, 4)
     nn.init.zeros_(post.body[-1].weight)
     nn.init.zeros_(pre.body[-1].weight)
     nn.init.zeros_(pre.body[-1].bias)
@@ -191,7 +193,7 @@ def test_an_hourglass_has_three_bottlenecks_per_level_and_one_more(depth):
 
 def test_up_sampling_makes_eight_voxels_of_one_and_nothing_else():
     """One voxel set: only its eight children differ from what an empty volume gives."""
-    up = volume.up_bn_relu(2, 3).eval()
+    up: Any = volume.up_bn_relu(2, 3).eval()
     nn.init.uniform_(up[0].weight, 0.1, 1)
     empty, one = torch.zeros(1, 2, 3, 3, 3), torch.zeros(1, 2, 3, 3, 3)
     one[0, :, 1, 0, 2] = 1

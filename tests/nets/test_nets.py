@@ -1,5 +1,7 @@
 """The building blocks against arithmetic by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -64,7 +66,7 @@ def test_residual_counts_and_shapes():
 
 
 def test_residual_with_a_silent_body_is_the_relu_of_its_input():
-    block = Residual(8, 8)
+    block: Any = Residual(8, 8)
     nn.init.zeros_(block.body[-1][-1].weight)  # the last batch norm's scale
     x = torch.randn(2, 8, 4, 4)
     assert torch.equal(block(x), x.relu())
@@ -73,7 +75,7 @@ def test_residual_with_a_silent_body_is_the_relu_of_its_input():
 @pytest.mark.parametrize("size", [24, 16, 21])
 def test_hourglass_keeps_its_size_odd_or_even(size):
     seen = []
-    hourglass = Hourglass(Residual, 8, depth=3)
+    hourglass: Any = Hourglass(Residual, 8, depth=3)
     hourglass.inner.inner.down.register_forward_hook(lambda _, __, y: seen.append(y.shape[-1]))
     assert hourglass(torch.randn(2, 8, size, size)).shape == (2, 8, size, size)
     assert seen == [{24: 3, 16: 2, 21: 3}[size]]
@@ -89,7 +91,8 @@ def test_up_first_decides_only_which_draws_become_which_weights():
 
 
 def test_batch_norm_is_pytorchs_but_for_the_count():
-    ours, oracle = BatchNorm(4), nn.BatchNorm2d(4, eps=1e-5, momentum=0.05)
+    ours: Any = BatchNorm(4)
+    oracle: Any = nn.BatchNorm2d(4, eps=1e-5, momentum=0.05)
     x = torch.randn(3, 4, 5, 5)
     assert torch.equal(ours(x), oracle(x))
     assert torch.equal(ours.running_var, oracle.running_var)
@@ -99,7 +102,7 @@ def test_batch_norm_is_pytorchs_but_for_the_count():
 
 def test_initial_spread():
     torch.manual_seed(0)
-    net = nn.Sequential(Conv(512, 512, bias=True), BatchNorm(512))
+    net: Any = nn.Sequential(Conv(512, 512, bias=True), BatchNorm(512))
     initialise(net, 0.01)
     # A normal cut at 2 std keeps 0.880 of its spread; 2.6e5 draws have a standard error of 0.14 %.
     assert net[0].weight.std().item() == pytest.approx(0.0088, rel=0.01)

@@ -3,6 +3,7 @@
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
@@ -20,23 +21,23 @@ every_paper = pytest.mark.parametrize("paper", PAPERS)
 every_variant = pytest.mark.parametrize(("paper", "variant"), VARIANTS)
 
 
-def module(paper):
+def module(paper) -> Any:
     return import_module(f"handpose_lib.papers.{paper}")
 
 
 @cache
-def kept(paper, variant="paper"):
+def kept(paper, variant="paper") -> Any:
     """The same method for all tests that do not change it."""
     return small(paper, variant)
 
 
 @cache
-def crops_of(count):
+def crops_of(count) -> Any:
     """Crops that no test changes."""
     return blobs(count, joints=JOINTS)
 
 
-def small(paper, variant="paper", joints="nyu14"):
+def small(paper, variant="paper", joints="nyu14") -> Any:
     """A method as the shortest profile trains it, ready for its first update."""
     torch.manual_seed(0)
     network = papers.recipe(paper, profile="smoke", variant=variant).network
@@ -45,7 +46,7 @@ def small(paper, variant="paper", joints="nyu14"):
     return method
 
 
-def poses(count, joints):
+def poses(count, joints) -> Any:
     """Crops that share one image, each with a pose of its own: enough to fit a prior."""
     crops = blobs(1, joints=joints, turned=False).index(torch.zeros(count, dtype=torch.long))
     shift = 60 * (torch.rand(count, joints, 3, generator=torch.Generator().manual_seed(1)) - 0.5)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from handpose_lib.papers.densereg import BACKGROUND, Config, StackOutput
 
 VARIANTS = tuple(papers.variants("densereg"))
 DENSE = ("paper", "stacks_1", "offsets", "small")
-TINY = {"size": 32, "channels": 16, "depth": 2, "tau": 1.0}
+TINY: dict[str, Any] = {"size": 32, "channels": 16, "depth": 2, "tau": 1.0}
 SETUPS = {"msra21": "msra", "nyu14": "nyu", "icvl16": "icvl", "hands17_21": "hands17"}
 
 
@@ -28,8 +29,12 @@ def rendered(count, name, seed):
     return synth.frames(range(count), seed=seed, setup=SETUPS[name], distribution="wide_view")
 
 
-def hands(count=4, name="msra21", turned=True, seed=5):
-    """Crops of synthetic hands, turned, mirrored and stretched."""
+def create(joints="nyu14", variant="paper", **overrides) -> Any:
+    return papers.create("densereg", joints, variant, **overrides)
+
+
+def hands(count=4, name="msra21", turned=True, seed=5) -> Any:
+    """Crops of synthetic hands, turned, mirrored and stretched; they have joints."""
     frames = rendered(count, name, seed)
     crops = prepare.crop(
         frames.depth,
@@ -157,12 +162,12 @@ def test_stages_of_the_card():
 )
 def test_parameter_counts(variant, joints, published, derived):
     assert published in (None, derived)
-    assert parameters(papers.create("densereg", joints, variant)) == derived
+    assert parameters(create(joints, variant)) == derived
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_shapes_of_every_variant(variant):
-    method = papers.create("densereg", "nyu14", variant, **TINY)
+    method = create("nyu14", variant, **TINY)
     crops = hands(2, "nyu14")
     y = method(method.encode(crops))
     assert len(y) == method.config.stacks
@@ -190,7 +195,7 @@ def test_decode_of_targets_is_the_joints(name, weighted):
     """Within 0.5 mm, in float32 and any view, of every joint that has K points of the surface
     within θ.
     """
-    method = papers.create("densereg", name)
+    method = create(name)
     crops = hands(8, name)
     target = method.targets(crops)
     error = (method.decode([target], crops, weighted=weighted) - crops.joints).norm(dim=-1)
@@ -201,14 +206,14 @@ def test_decode_of_targets_is_the_joints(name, weighted):
 
 @pytest.mark.parametrize("variant", ["coordinates", "detection_coordinates"])
 def test_decode_of_true_coordinates_is_exact(variant):
-    method, crops = papers.create("densereg", "nyu14", variant), hands(4, "nyu14")
+    method, crops = create("nyu14", variant), hands(4, "nyu14")
     assert (method.decode([method.targets(crops)], crops) - crops.joints).norm(dim=-1).max() < 0.01
 
 
 def test_decode_of_true_detections_is_a_fraction_of_a_pixel():
     """Baseline 3: the depth is exact, a cone is decoded within a tenth of a pixel of 7.8 mm."""
     method, crops = (
-        papers.create("densereg", "nyu14", "detection_depth"),
+        create("nyu14", "detection_depth"),
         hands(8, "nyu14", turned=False),
     )
     inside = (prepare.to_view(crops.joints, crops)[..., :2].abs() < 0.7).all(-1)  # whole cones
@@ -223,7 +228,7 @@ def test_decode_of_true_detections_is_a_fraction_of_a_pixel():
 
 def test_baseline_4_needs_candidates_near_the_joint():
     """Raw offsets are exact everywhere, so that their decoding is, wherever a candidate is."""
-    method, crops = papers.create("densereg", "nyu14", "offsets"), hands(4, "nyu14")
+    method, crops = create("nyu14", "offsets"), hands(4, "nyu14")
     assert (method.decode([method.targets(crops)], crops) - crops.joints).norm(dim=-1).max() < 0.5
 
 
@@ -231,7 +236,7 @@ def test_a_joint_without_surface_is_left_at_a_point_of_the_surface():
     """All maps are empty there: the votes are pixels that know nothing, and the error is at least
     θ.
     """
-    method, crops = papers.create("densereg", "nyu14"), hands(2, "nyu14")
+    method, crops = create("nyu14"), hands(2, "nyu14")
     crops.joints[:, 0] = crops.centre + torch.tensor([0.0, 0.0, 200.0])  # far behind the hand
     target = method.targets(crops)
     assert surface_near(method, crops, target)[:, 0].tolist() == [0, 0]
@@ -250,7 +255,7 @@ def test_a_joint_without_surface_is_left_at_a_point_of_the_surface():
 def test_targets_by_hand():
     """Equations 1 and 2 (divided by θ and τ, from point to joint), pixel by pixel."""
     method, crops = (
-        papers.create("densereg", "nyu14", **{**TINY, "tau": 1.5}),
+        create("nyu14", **{**TINY, "tau": 1.5}),
         hands(1, "nyu14", turned=False),
     )
     target, theta = method.targets(crops), 80.0
@@ -284,7 +289,7 @@ def test_targets_by_hand():
 
 
 def test_points_stand_on_the_surface_that_the_crop_shows():
-    method, crops = papers.create("densereg", "msra21"), hands(2, turned=False)
+    method, crops = create("msra21"), hands(2, turned=False)
     target = method.targets(crops)
     points = method.points(target.depth, crops)
     surface = target.depth[:, 0] >= BACKGROUND
@@ -305,7 +310,7 @@ def test_points_stand_on_the_surface_that_the_crop_shows():
 
 def test_the_error_of_a_read_out_is_the_same_in_every_view():
     """The true joints come back whatever the view, so that only the pixels chosen may differ."""
-    method = papers.create("densereg", "msra21")
+    method = create("msra21")
     straight = hands(4, turned=False)
     turned = replace(straight, rotation=straight.rotation + 1.0, mirror=-straight.mirror)
     for crops in (straight, turned):
@@ -319,9 +324,9 @@ def test_algorithm_1_chooses_and_weighs_as_it_says():
     a vote falls.
     """
     torch.manual_seed(1)
-    method, crops = papers.create("densereg", "nyu14"), hands(2, "nyu14")
+    method, crops = create("nyu14"), hands(2, "nyu14")
     true = method.targets(crops)
-    stage = StackOutput(
+    stage: Any = StackOutput(
         true.depth,
         torch.rand(2, 14, 32, 32),
         torch.rand(2, 14, 32, 32),
@@ -369,7 +374,7 @@ def test_algorithm_1_chooses_and_weighs_as_it_says():
 @pytest.mark.parametrize("variant", ["paper", "offsets"])
 def test_equation_3_as_loops(variant):
     """Half the squares, one by one; baseline 4 counts offsets where the joint is near."""
-    method, crops = papers.create("densereg", "nyu14", variant, **TINY), hands(2, "nyu14")
+    method, crops = create("nyu14", variant, **TINY), hands(2, "nyu14")
     with torch.no_grad():
         y = method(method.encode(crops))
         loss, true = method.loss(y, crops), method.targets(crops)
@@ -424,14 +429,14 @@ def test_batch_renorm_with_closed_limits_is_batch_norm():
 
 def test_batch_renorm_with_open_limits_trains_as_it_tests():
     x = 0.3 + 1.2 * torch.randn(8, 5, 6, 7)
-    layer = BatchRenorm(5)
+    layer: Any = BatchRenorm(5)
     layer.num_batches_tracked.fill_(100_000_000)  # r_max 3, d_max 5
     tested = layer.eval()(x)
     torch.testing.assert_close(layer.train()(x), tested, rtol=1e-4, atol=1e-4)
 
 
 def test_limits_open_slowly():
-    layer = BatchRenorm(1, pace=1.0)
+    layer: Any = BatchRenorm(1, pace=1.0)
     opened = []
     for updates in range(30):
         layer.num_batches_tracked.fill_(updates)
@@ -446,7 +451,7 @@ def test_no_gradient_flows_through_the_corrections():
     """The gradient is batch norm's, times r."""
     torch.manual_seed(3)
     x = (2 * torch.randn(4, 3, 5, 5) + 1).requires_grad_()
-    layer = BatchRenorm(3)
+    layer: Any = BatchRenorm(3)
     layer.num_batches_tracked.fill_(100_000_000)
     layer.running_var.fill_(2.0)
     up = torch.randn(4, 3, 5, 5)
@@ -464,9 +469,7 @@ def test_renormalise_replaces_every_batch_norm():
     network = renormalise(nn.Sequential(Bottleneck(8, 16), BatchNorm(16)))
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == 5 and all(isinstance(m, BatchRenorm) for m in norms)
-    used = {
-        type(m) for m in papers.create("densereg", "nyu14", **TINY, normalisation="batch").modules()
-    }
+    used = {type(m) for m in create("nyu14", **TINY, normalisation="batch").modules()}
     assert BatchRenorm not in used and BatchNorm in used
 
 
@@ -491,7 +494,7 @@ def test_cones_and_peaks():
 
 
 def test_maps_are_judged_and_merged_in_float32_under_autocast():
-    method, crops = papers.create("densereg", "nyu14", **TINY), hands(2, "nyu14")
+    method, crops = create("nyu14", **TINY), hands(2, "nyu14")
     with torch.autocast("cpu", torch.bfloat16):
         y = method(method.encode(crops))
         loss = method.loss(y, crops)
@@ -504,7 +507,7 @@ def test_maps_are_judged_and_merged_in_float32_under_autocast():
 def test_a_training_step_never_waits_for_the_device(variant):
     """Reading a value is an error on the device without memory; other heads and starts."""
     method, crops = (
-        papers.create("densereg", "nyu14", variant, **TINY).to("meta"),
+        create("nyu14", variant, **TINY).to("meta"),
         hands(2, "nyu14").to("meta"),
     )
     y = method(method.encode(crops))
@@ -516,7 +519,7 @@ def test_a_training_step_never_waits_for_the_device(variant):
 def test_a_step_of_the_paper():
     """The paper's own network and recipe, one frame: every parameter moves, nothing overflows."""
     recipe = papers.recipe("densereg", "nyu", "paper")
-    method, crops = papers.create("densereg", "nyu14", **recipe.network), hands(1, "nyu14")
+    method, crops = create("nyu14", **recipe.network), hands(1, "nyu14")
     crops = prepare.augment(crops, torch.Generator().manual_seed(0), **recipe.augmentation)
     optimiser = torch.optim.Adam(
         method.parameter_groups(recipe.weight_decay), lr=recipe.lr, betas=recipe.betas
@@ -534,7 +537,7 @@ def test_small_learns_a_handful_of_crops():
     """8 hands by heart, 60 updates: a third is left of the loss of maps that say nothing."""
     network = papers.recipe("densereg", profile="laptop", variant="small").network
     method, crops = (
-        papers.create("densereg", "nyu14", "small", **network),
+        create("nyu14", "small", **network),
         hands(8, "nyu14", turned=False),
     )
     optimiser = torch.optim.AdamW(method.parameter_groups(1e-3), lr=3e-3)
@@ -547,6 +550,7 @@ def test_small_learns_a_handful_of_crops():
         ],
         crops,
     )
+    loss = silent["total"]
     for _ in range(60):
         loss = method.loss(method(x), crops)["total"]
         optimiser.zero_grad()
@@ -556,7 +560,7 @@ def test_small_learns_a_handful_of_crops():
 
 
 def test_decay_spares_norms_biases_and_what_feeds_the_next_stack():
-    method = papers.create("densereg", "nyu14", **TINY)
+    method = create("nyu14", **TINY)
     decayed, free = method.parameter_groups(5e-4)
     assert (decayed["weight_decay"], free["weight_decay"]) == (5e-4, 0)
     kernels = {
@@ -573,7 +577,7 @@ def test_decay_spares_norms_biases_and_what_feeds_the_next_stack():
 
 
 def test_the_default_is_the_paper():
-    assert papers.create("densereg", "nyu14").config == Config()
+    assert create("nyu14").config == Config()
     assert (
         Config().theta,
         Config().tau,
@@ -587,24 +591,24 @@ def test_the_default_is_the_paper():
     ("call", "names"),
     [
         (
-            lambda: papers.create("densereg", "nyu14", head="heatmaps"),
+            lambda: create("nyu14", head="heatmaps"),
             ["heatmaps", "dense", "offsets"],
         ),
-        (lambda: papers.create("densereg", "nyu14", size=30), ["30", "multiples of 4 from 32"]),
-        (lambda: papers.create("densereg", "nyu14", tau=0.0), ["tau 0.0", "> 0"]),
-        (lambda: papers.create("densereg", "nyu14", dropout=1.0), ["dropout 1.0", "below 1"]),
-        (lambda: papers.create("densereg", "nyu14", candidates=2000), ["candidates 2000", "1024"]),
+        (lambda: create("nyu14", size=30), ["30", "multiples of 4 from 32"]),
+        (lambda: create("nyu14", tau=0.0), ["tau 0.0", "> 0"]),
+        (lambda: create("nyu14", dropout=1.0), ["dropout 1.0", "below 1"]),
+        (lambda: create("nyu14", candidates=2000), ["candidates 2000", "1024"]),
         (
-            lambda: papers.create("densereg", "nyu14", "coordinates", stacks=2),
+            lambda: create("nyu14", "coordinates", stacks=2),
             ["coordinates", "accepted is 1"],
         ),
         (
-            lambda: papers.create("densereg", "nyu14")(torch.zeros(2, 1, 96, 96)),
+            lambda: create("nyu14")(torch.zeros(2, 1, 96, 96)),
             ["(2, 1, 96, 96)", "(B, 1, 128, 128)"],
         ),
         (
-            lambda: papers.create("densereg", "nyu14", **TINY).decode(
-                [papers.create("densereg", "nyu14", **TINY).targets(hands(1, "nyu14"))],
+            lambda: create("nyu14", **TINY).decode(
+                [create("nyu14", **TINY).targets(hands(1, "nyu14"))],
                 hands(1, "nyu14"),
                 sigma=-1.0,
             ),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -14,11 +15,15 @@ from handpose_lib.papers.jgr_p2o import Config, StackOutput
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
 VARIANTS = tuple(papers.variants("jgr_p2o"))
-TINY = {"size": 32, "channels": 16, "depth": 2}
+TINY: dict[str, Any] = {"size": 32, "channels": 16, "depth": 2}
 
 
-def blobs(batch, joints=21, seed=0, reach=90.0, turned=True):
-    """Crops of a disc per joint on an empty background; joints within ±`reach` mm of the centre."""
+def create(joints="nyu14", variant="paper", **overrides) -> Any:
+    return papers.create("jgr_p2o", joints, variant, **overrides)
+
+
+def blobs(batch, joints=21, seed=0, reach=90.0, turned=True) -> Any:
+    """Crops of a disc per joint on an empty background, with joints up to `reach` mm off centre."""
     g = torch.Generator().manual_seed(seed)
     window, focal = 160, 241.42
     camera = torch.tensor([focal, focal, 160.0, 120.0]).repeat(batch, 1)
@@ -115,12 +120,12 @@ def arithmetic(joints, stacks=2, maps=3, reasoning=None, shared=0):
 )
 def test_parameter_counts(variant, joints, published, derived):
     assert derived == published
-    assert parameters(papers.create("jgr_p2o", joints, variant)) == published
+    assert parameters(create(joints, variant)) == published
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_shapes_of_every_variant(variant):
-    method = papers.create("jgr_p2o", "nyu14", variant, **TINY)
+    method = create("nyu14", variant, **TINY)
     crops = blobs(2, joints=14)
     y = method(method.encode(crops))
     assert len(y) == method.config.stacks
@@ -152,7 +157,7 @@ def test_decode_of_targets_is_the_joints(name):
     """Whatever the votes' weights: exact offsets bring every joint back within 0.01 mm, in float32,
     in any view.
     """
-    method = papers.create("jgr_p2o", name, clip_targets=False)
+    method = create(name, clip_targets=False)
     crops = blobs(6, joints=len(skeleton.get(name)))
     target = method.targets(crops)
     weights = (
@@ -168,7 +173,7 @@ def test_clipping_changes_only_joints_outside():
     crops.cube[:] = 200.0
     n = prepare.to_view(crops.joints, crops)
     cut = replace(crops, joints=None)
-    exact, clipped = (papers.create("jgr_p2o", clip_targets=clip) for clip in (False, True))
+    exact, clipped = (create(clip_targets=clip) for clip in (False, True))
     free, kept = exact.targets(crops).joints, clipped.targets(crops).joints
     inside = (free.abs() <= 1).all(-1)
     assert 0 < inside.sum() < inside.numel()
@@ -183,7 +188,7 @@ def test_clipping_changes_only_joints_outside():
 
 def test_reference_uv_scale_stretches_about_the_corner():
     """Card 10.3: pixel/95 in training, ·96 in decoding: half a pixel off at the crop's centre."""
-    method = papers.create("jgr_p2o", "nyu14", uv_scale="reference", clip_targets=False)
+    method = create("nyu14", uv_scale="reference", clip_targets=False)
     crops = blobs(4, joints=14, turned=False)
     crops.joints[:, 0] = crops.centre
     decoded = method.decode([method.targets(crops)], crops)
@@ -197,7 +202,7 @@ def test_reference_uv_scale_stretches_about_the_corner():
 
 def test_pixels_of_the_maps_stand_where_their_depth_was_measured():
     """A pixel's (u, v, z), back-projected, is on the surface the crop shows: exact geometry."""
-    method = papers.create("jgr_p2o", "nyu14")
+    method = create("nyu14")
     crops = blobs(1, joints=14, turned=False)
     image = method.encode(crops)
     pixels = method.targets(crops).pixels
@@ -223,7 +228,7 @@ def test_graph_of_the_skeleton_by_hand():
     """NYU: the palm (13) has seven neighbours and itself, little tip (0) one and itself, little mid
     (1) two.
     """
-    edges = papers.create("jgr_p2o", "nyu14", **TINY).edges
+    edges = create("nyu14", **TINY).edges
     assert edges[13, 13].item() == pytest.approx(1 / 8)
     assert edges[0, 1].item() == pytest.approx(1 / 6**0.5)
     assert edges[1, 13].item() == pytest.approx(1 / 24**0.5)
@@ -238,9 +243,7 @@ def test_graph_of_the_skeleton_by_hand():
 def test_graphs_of_chains(name):
     """MSRA: wrist with 1, 5, 9, 13, 17, fingers of four. ICVL: palm with 1, 4, …, of three."""
     length = {"msra21": 4, "icvl16": 3}[name]
-    linked = {
-        (i, j) for i, j in papers.create("jgr_p2o", name, **TINY).edges.triu(1).nonzero().tolist()
-    }
+    linked = {(i, j) for i, j in create(name, **TINY).edges.triu(1).nonzero().tolist()}
     roots = range(1, 5 * length, length)
     assert linked == {(0, r) for r in roots} | {
         (r + k, r + k + 1) for r in roots for k in range(length - 1)
@@ -250,7 +253,7 @@ def test_graphs_of_chains(name):
 def test_relabelling_the_joints_of_a_free_graph():
     """Joints are nothing but labels: permuting votes, offsets and the graph permutes the output."""
     torch.manual_seed(0)
-    method = papers.create("jgr_p2o", "nyu14", "parameterised", **TINY).eval()
+    method = create("nyu14", "parameterised", **TINY).eval()
     torch.nn.init.uniform_(method.edges)
     x, order = torch.randn(2, 1, 32, 32), torch.randperm(14)
     before = method(x)[-1].joints
@@ -270,10 +273,10 @@ def test_relabelling_the_joints_of_a_free_graph():
 
 def test_equation_6_as_loops():
     torch.manual_seed(0)
-    stage = papers.create("jgr_p2o", "nyu14", **TINY)(torch.randn(1, 1, 32, 32))[-1]
+    stage = create(**TINY)(torch.randn(1, 1, 32, 32))[-1]
     for k in (0, 13):
         for c in range(3):
-            joint = sum(
+            joint: Any = sum(
                 stage.weights[0, k, v, u]
                 * (stage.pixels[0, c, v, u] + stage.offsets[0, c, k, v, u])
                 for v in range(8)
@@ -284,7 +287,7 @@ def test_equation_6_as_loops():
 
 def test_equation_9_as_loops():
     """Huber terms one by one, over stacks, samples, joints, pixels and axes."""
-    method = papers.create("jgr_p2o", "nyu14", size=16, channels=16, depth=1)
+    method = create("nyu14", size=16, channels=16, depth=1)
     crops = blobs(2, joints=14)
     with torch.no_grad():
         y = method(method.encode(crops))
@@ -301,14 +304,14 @@ def test_equation_9_as_loops():
 
 
 def test_uniform_votes_are_the_plain_mean():
-    stage = papers.create("jgr_p2o", "nyu14", "p2o", **TINY)(torch.randn(2, 1, 32, 32))[-1]
+    stage = create("nyu14", "p2o", **TINY)(torch.randn(2, 1, 32, 32))[-1]
     mean = (stage.pixels[:, :, None] + stage.offsets).mean((-2, -1)).transpose(1, 2)
     torch.testing.assert_close(stage.joints, mean, rtol=1e-5, atol=1e-6)
 
 
 def test_heat_maps_vote_where_and_how_deep():
     """The DHM baseline: u and v never leave the image."""
-    stage = papers.create("jgr_p2o", "nyu14", "dhm", **TINY)(torch.randn(2, 1, 32, 32))[-1]
+    stage = create("nyu14", "dhm", **TINY)(torch.randn(2, 1, 32, 32))[-1]
     uv = expectation(stage.weights, stage.pixels[:, :2, None])
     torch.testing.assert_close(stage.joints[..., :2], uv)
     assert ((uv > 0) & (uv < 1)).all()
@@ -318,7 +321,7 @@ def test_heat_maps_vote_where_and_how_deep():
 
 
 def test_voting_keeps_float32_under_autocast():
-    method = papers.create("jgr_p2o", "nyu14", **TINY)
+    method = create("nyu14", **TINY)
     with torch.autocast("cpu", torch.bfloat16):
         stage = method(torch.randn(2, 1, 32, 32))[-1]
     assert {stage.joints.dtype, stage.weights.dtype, stage.pixels.dtype} == {torch.float32}
@@ -327,7 +330,7 @@ def test_voting_keeps_float32_under_autocast():
 def test_small_learns_a_handful_of_crops():
     """16 crops of discs by heart: the loss falls to a fifth within 40 updates."""
     torch.manual_seed(0)
-    method = papers.create("jgr_p2o", "nyu14", "small")
+    method = create("nyu14", "small")
     crops = blobs(16, joints=14, reach=60.0, turned=False)
     optimiser = torch.optim.AdamW(method.parameter_groups(1e-3), lr=3e-3)
     x, curve = method.encode(crops), []
@@ -341,7 +344,7 @@ def test_small_learns_a_handful_of_crops():
 
 
 def test_decay_spares_biases_and_shifts():
-    method = papers.create("jgr_p2o", "nyu14", "parameterised", **TINY)
+    method = create("nyu14", "parameterised", **TINY)
     decayed, free = method.parameter_groups(5e-5)
     assert decayed["weight_decay"] == 5e-5
     assert free["weight_decay"] == 0
@@ -354,7 +357,7 @@ def test_decay_spares_biases_and_shifts():
 
 
 def test_the_default_is_the_paper():
-    assert papers.create("jgr_p2o", "nyu14").config == Config()
+    assert create("nyu14").config == Config()
     assert (Config().beta, Config().delta, Config().clip_targets, Config().uv_scale) == (
         1e-4,
         0.01,
@@ -366,11 +369,11 @@ def test_the_default_is_the_paper():
 @pytest.mark.parametrize(
     ("call", "names"),
     [
-        (lambda: papers.create("jgr_p2o", "nyu14", uv_scale="95"), ["95", "exact", "reference"]),
-        (lambda: papers.create("jgr_p2o", "nyu14", size=97), ["97", "multiples of 4"]),
-        (lambda: papers.create("jgr_p2o", "nyu14", delta=0.0), ["delta 0.0", "> 0"]),
+        (lambda: create("nyu14", uv_scale="95"), ["95", "exact", "reference"]),
+        (lambda: create("nyu14", size=97), ["97", "multiples of 4"]),
+        (lambda: create("nyu14", delta=0.0), ["delta 0.0", "> 0"]),
         (
-            lambda: papers.create("jgr_p2o", "nyu14")(torch.zeros(2, 1, 64, 64)),
+            lambda: create("nyu14")(torch.zeros(2, 1, 64, 64)),
             ["(2, 1, 64, 64)", "(B, 1, 96, 96)"],
         ),
     ],

@@ -5,6 +5,7 @@ of its prior.
 import itertools
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -23,24 +24,28 @@ from tests.papers.test_jgr_p2o import blobs, parameters
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
 VARIANTS = tuple(papers.variants("residual_attention"))
-TINY = {"size": 32, "width": 4}
+TINY: dict[str, Any] = {"size": 32, "width": 4}
 
 
-def unbuilt(joints="nyu14", variant="paper", **overrides):
+def unbuilt(joints="nyu14", variant="paper", **overrides) -> Any:
     """A method on the device without memory: enough to count."""
     with torch.device("meta"):
         return papers.create("residual_attention", joints, variant, **overrides)
 
 
-def tiny(variant="paper", joints="nyu14", **overrides):
+def create(variant="paper", **overrides) -> Any:
+    return papers.create("residual_attention", "nyu14", variant, **overrides)
+
+
+def tiny(variant="paper", joints="nyu14", **overrides) -> Any:
     """A fitted method that takes milliseconds."""
     torch.manual_seed(0)
-    method = papers.create("residual_attention", joints, variant, **{**TINY, **overrides})
+    method: Any = papers.create("residual_attention", joints, variant, **{**TINY, **overrides})
     method.fit_prior([crowd(100, len(method.skeleton))])
     return method
 
 
-def crowd(n, joints, reach=90.0, seed=0):
+def crowd(n, joints, reach=90.0, seed=0) -> Any:
     """n crops that share one picture, with poses of their own: enough to fit a prior."""
     crops = blobs(1, joints=joints, turned=False).index(torch.zeros(n, dtype=torch.long))
     g = torch.Generator().manual_seed(seed)
@@ -136,7 +141,7 @@ def test_shapes_of_every_variant(variant):
 
 def test_maps_of_the_papers_size():
     """128 → 32, 16, 8 pixels at the modules, whose masks all come down to 4, as the last units."""
-    method, seen = papers.create("residual_attention", "nyu14", width=4), []
+    method, seen = create(width=4), []
     for module in method.attention:
         level = module.mask.hourglass
         while level.inner is not None:
@@ -233,7 +238,7 @@ def test_prior_is_the_best_of_its_dimension():
 
 def test_prior_does_not_depend_on_the_order_of_poses_or_on_the_batches():
     data = crowd(120, 14)
-    one, other = (papers.create("residual_attention", "nyu14", **TINY) for _ in range(2))
+    one, other = (create(**TINY) for _ in range(2))
     one.fit_prior([data])
     other.fit_prior(data.index(slice(i, i + 40)) for i in (80, 0, 40))
     torch.testing.assert_close(one.prior.components, other.prior.components, rtol=0, atol=1e-4)
@@ -254,7 +259,7 @@ def test_errors_outside_the_span_do_not_move_the_coefficients():
 
 def test_an_unfitted_prior_is_an_error_when_training_and_weights_bring_it_along():
     crops = blobs(4, joints=14)
-    fresh = papers.create("residual_attention", "nyu14", **TINY)
+    fresh = create(**TINY)
     y = fresh(fresh.encode(crops))
     with pytest.raises(HandPoseError, match="fit_prior"):
         fresh.loss(y, crops)
@@ -263,7 +268,7 @@ def test_an_unfitted_prior_is_an_error_when_training_and_weights_bring_it_along(
     assert torch.isfinite(fresh.loss(y, crops)["total"])
     torch.testing.assert_close(fresh.prior.explained(), fitted.prior.explained())
     assert deepcopy(fitted).prior.fitted  # as training in parts does
-    free = papers.create("residual_attention", "nyu14", "no_prior", **TINY)
+    free = create("no_prior", **TINY)
     free.fit_prior([crops])
     assert torch.isfinite(free.loss(free(free.encode(crops)), crops)["total"])
 
@@ -342,10 +347,7 @@ def test_one_step_of_the_papers_own_network():
     finite.
     """
     torch.manual_seed(0)
-    method, recipe = (
-        papers.create("residual_attention", "nyu14"),
-        papers.recipe("residual_attention", "nyu", "paper"),
-    )
+    method, recipe = create(), papers.recipe("residual_attention", "nyu", "paper")
     method.fit_prior([crowd(40, 14)])
     optimiser = torch.optim.Adam(
         method.parameter_groups(recipe.weight_decay), lr=recipe.lr, betas=recipe.betas
@@ -362,7 +364,7 @@ def test_one_step_of_the_papers_own_network():
 def test_small_learns_a_handful_of_crops():
     """16 crops of discs by heart: the loss falls to a fifth within 40 updates."""
     torch.manual_seed(0)
-    method = papers.create("residual_attention", "nyu14", "small")
+    method = create("small")
     crops = blobs(16, joints=14, reach=60.0, turned=False)
     method.fit_prior([crowd(200, 14, reach=60.0), crops])
     optimiser = torch.optim.AdamW(method.parameter_groups(1e-3), lr=3e-3)

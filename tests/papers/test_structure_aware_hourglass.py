@@ -4,6 +4,7 @@ laws of its cube.
 
 from dataclasses import replace
 from math import exp, pi
+from typing import Any
 
 import pytest
 import torch
@@ -21,16 +22,16 @@ from tests.papers.test_jgr_p2o import blobs, parameters
 
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
 VARIANTS = tuple(papers.variants("structure_aware_hourglass"))
-TINY = {"size": 16, "channels": 8, "depth": 2, "hidden": 8, "pool": 2}
+TINY: dict[str, Any] = {"size": 16, "channels": 8, "depth": 2, "hidden": 8, "pool": 2}
 
 
-def unbuilt(joints="nyu14", variant="paper", **overrides):
+def unbuilt(joints="nyu14", variant="paper", **overrides) -> Any:
     """A method on the device without memory: enough to count."""
     with torch.device("meta"):
         return papers.create("structure_aware_hourglass", joints, variant, **overrides)
 
 
-def tiny(variant="paper", joints="nyu14", **overrides):
+def tiny(variant="paper", joints="nyu14", **overrides) -> Any:
     torch.manual_seed(0)
     return papers.create("structure_aware_hourglass", joints, variant, **{**TINY, **overrides})
 
@@ -242,7 +243,9 @@ def test_top_k_of_targets_is_as_far_off_as_the_card_says(k, card):
     """Mean over joints at random places between voxels, in voxels; within five standard errors and
     the card's rounding.
     """
-    method = papers.create("structure_aware_hourglass", "msra21", "small", size=64, cube="fixed")
+    method: Any = papers.create(
+        "structure_aware_hourglass", "msra21", "small", size=64, cube="fixed"
+    )
     crops = blobs(12, reach=70.0, turned=False)
     decoded = method.decode([method.targets(crops)], crops, k=k)
     off = (decoded - crops.joints).norm(dim=-1).flatten() / (250 / 32)

@@ -4,6 +4,7 @@ conventions.
 
 from dataclasses import replace
 from math import exp, log, pi, radians, sqrt
+from typing import Any
 
 import pytest
 import torch
@@ -26,16 +27,16 @@ from tests.papers.test_jgr_p2o import blobs, parameters
 SKELETONS = ("msra21", "nyu14", "icvl16", "hands17_21", "itop15")
 VARIANTS = tuple(papers.variants("v2v_posenet"))
 TABLE_1 = ("voxels_likelihood", "voxels_coordinates", "depth_likelihood", "depth_coordinates")
-TINY = {"size": 16, "width": 2, "hidden": 8}
+TINY: dict[str, Any] = {"size": 16, "width": 2, "hidden": 8}
 
 
-def unbuilt(joints="nyu14", variant="paper", **overrides):
+def unbuilt(joints="nyu14", variant="paper", **overrides) -> Any:
     """A method on the device without memory: enough to count."""
     with torch.device("meta"):
         return papers.create("v2v_posenet", joints, variant, **overrides)
 
 
-def tiny(variant="paper", joints="nyu14", **overrides):
+def tiny(variant="paper", joints="nyu14", **overrides) -> Any:
     torch.manual_seed(0)
     return papers.create("v2v_posenet", joints, variant, **{**TINY, **overrides})
 
@@ -142,7 +143,7 @@ def test_kernels_start_as_the_paper_says():
             assert module.weight.std().item() == pytest.approx(
                 1e-3, rel=4 / sqrt(2 * module.weight.numel())
             )
-            assert module.bias.abs().max() == 0
+            assert module.bias is not None and module.bias.abs().max() == 0
         if isinstance(module, torch.nn.BatchNorm3d):
             assert (module.weight == 1).all() and (module.bias == 0).all()
 
@@ -343,7 +344,7 @@ def test_equation_2_as_loops():
 def test_cross_entropy_as_loops():
     method, crops = tiny(loss="cross_entropy", size=8), blobs(1, joints=14, reach=50.0)
     with torch.no_grad():
-        y = [StackOutput(torch.randn(1, 14, 4, 4, 4))]
+        y: Any = [StackOutput(torch.randn(1, 14, 4, 4, 4))]
         loss = method.loss(y, crops)["total"].item()
         places = to_output_voxels(prepare.xyz_to_cube(crops.joints, crops), 8, "authors")[
             0

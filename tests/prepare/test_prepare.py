@@ -171,7 +171,7 @@ def test_augmentation_commutes_with_projection_within_half_a_pixel(seed, one_at_
     generator = torch.Generator().manual_seed(seed)
     plain = crops_of(joints, 300.0, depth, hands=["right", "left"] * 3)
     view = prepare.augment(plain, generator, aspect=(0.85, 1.2), one_at_a_time=one_at_a_time)
-    assert torch.equal(view.joints, joints)
+    assert view.joints is not None and torch.equal(view.joints, joints)
     image = prepare.image(view, size)[:, 0]
     measured = image * (view.cube / 2)[:, None, None] + view.centre[:, 2, None, None]
     n = prepare.to_view(joints, view)
@@ -315,7 +315,8 @@ def test_batch_of_frames_from_different_cameras():
     ]
     crops = prepare.batch(frames, 250.0, centre="true")
     assert crops.ids == ["a", "b"] and crops.mirror.tolist() == [-1, 1]
-    assert torch.equal(crops.joints, joints) and torch.equal(crops.centre, joints.mean(1))
+    assert crops.joints is not None and torch.equal(crops.joints, joints)
+    assert torch.equal(crops.centre, joints.mean(1))
     assert torch.equal(crops.camera[1], other.intrinsics())
     alone = prepare.batch(frames[1:], 250.0, centre="true")
     assert torch.equal(prepare.image(alone, 32), prepare.image(crops, 32)[1:])

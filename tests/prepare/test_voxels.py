@@ -171,8 +171,9 @@ def test_points_and_joints_are_augmented_by_the_same_map():
     fx, fy, u0, v0 = crops.camera[:, :, None].unbind(1)
     x = (columns + crops.origin[:, :1] - u0) * z / fx
     y = (rows + crops.origin[:, 1:] - v0) * z / fy
-    crops = any_view(replace(crops, joints=torch.stack((x, y, z), -1)))
-    places = to_voxels(prepare.xyz_to_cube(crops.joints, crops), size).round().long()
+    joints = torch.stack((x, y, z), -1)
+    crops = any_view(replace(crops, joints=joints))
+    places = to_voxels(prepare.xyz_to_cube(joints, crops), size).round().long()
     volume, expected = (
         occupancy(crops, size),
         torch.zeros(6, 1, size, size, size, dtype=torch.float64),
@@ -199,6 +200,7 @@ def test_places_and_back():
 def test_the_fitted_cube_holds_what_the_old_one_held_and_no_more():
     crops = clouds()
     fitted = fit_cloud(crops)
+    low = high = torch.zeros(3)
     for i in range(len(crops)):
         points = torch.tensor(list(points_of(crops, i)), dtype=torch.float64)
         points = points[((points - crops.centre[i]).abs() <= 125).all(1)]

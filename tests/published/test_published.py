@@ -75,27 +75,27 @@ def test_the_same_predictions_in_pixels_and_in_space(root, name):
     in_pixels = published.score(name, "DenseReg", root)["mean_joint_error_mm"]
     assert (in_space.space, in_space.unit_mm, in_space.y_up) == ("xyz", 1.0, False)
     assert abs(in_space.measures["mean_joint_error_mm"] - in_pixels) < 0.003
-    assert any("x y z" in smell for smell in in_space.smells)
-    assert any("are those of DenseReg" in smell for smell in in_space.smells)
+    assert any("x y z" in warning for warning in in_space.warnings)
+    assert any("are those of DenseReg" in warning for warning in in_space.warnings)
 
 
-def test_the_files_of_the_literature_smell_of_nothing(root):
+def test_the_files_of_the_literature_have_no_warnings(root):
     for name in SCORED:
         results, labels = published.BENCHMARKS[name].results, published.load(name, root=root)
         predictions = {method: published.load(name, method, root) for method in results}
         for method, file in results.items():
             others = {other: joints for other, joints in predictions.items() if other != method}
             found = published.score_file(root / file, name, labels, root=root, against=others)
-            assert found.smells == [], (name, method)
+            assert found.warnings == [], (name, method)
 
 
 def test_a_copy_is_found_among_the_published_files(built, tmp_path):
     benchmark = published.BENCHMARKS["icvl"]
     copy = made.put(tmp_path / "ours.txt", (built / benchmark.results["A2J"]).read_bytes())
-    (smell,) = published.score_file(copy, "icvl", root=built).smells
-    assert smell == "40 of 40 frames are those of A2J (icvl_646_epoch12_UVD.txt)"
+    (warning,) = published.score_file(copy, "icvl", root=built).warnings
+    assert warning == "40 of 40 frames are those of A2J (icvl_646_epoch12_UVD.txt)"
     assert (
-        published.score_file(built / benchmark.results["A2J"], "icvl", root=built).smells == []
+        published.score_file(built / benchmark.results["A2J"], "icvl", root=built).warnings == []
     ), "a file is no copy of itself"
 
 
@@ -454,18 +454,18 @@ def test_frames_are_matched_by_their_names(built):
         assert score.frames == 30 and score.measures["mean_joint_error_mm"] == pytest.approx(
             4.0, abs=1e-4
         )
-        assert len(score.smells) == 1 and "only those are compared" in score.smells[0]
+        assert len(score.warnings) == 1 and "only those are compared" in score.warnings[0]
 
 
-# --- what smells --------------------------------------------------------------
+# --- what looks wrong --------------------------------------------------------------
 
 JOINTS = made.moving(1000, 3)
 
 
-def noticed(smell: str | None) -> str:
-    """The text of a smell, which must have been found."""
-    assert smell is not None
-    return smell
+def noticed(warning: str | None) -> str:
+    """Return the text of a warning, which must have been found."""
+    assert warning is not None
+    return warning
 
 
 def test_frame_counts():
@@ -543,7 +543,7 @@ def test_pixels_read_as_points_in_space_are_noticed(built):
     path = built / published.BENCHMARKS["nyu"].results["V2V-PoseNet"]
     score = published.score_file(path, "nyu", space="xyz", root=built)
     assert score.measures["mean_joint_error_mm"] > 100 and any(
-        "a mean error of" in smell for smell in score.smells
+        "a mean error of" in warning for warning in score.warnings
     )
 
 
@@ -563,7 +563,7 @@ def test_an_imitation_is_read_as_the_real_files_are_and_never_passes_for_them(tm
         found = published.score_file(tmp_path / file, benchmark, root=tmp_path)
         assert found.measures == published.score(benchmark, method, tmp_path)
         assert found.parts["new"] > 1.2 * found.parts["known"]
-        assert [smell for smell in found.smells if "x y z" not in smell] == []
+        assert [warning for warning in found.warnings if "x y z" not in warning] == []
         read_as[method] = (found.space, found.unit_mm)
     assert set(read_as.values()) == (
         {("uvd", 1000.0)} if name == "itop" else {("uvd", 1.0), ("xyz", 1.0)}

@@ -50,9 +50,7 @@ def test_damaged_files_are_read_or_refused(tmp_path, name):
 
 
 def test_whatever_can_be_read_can_be_scored(tmp_path):
-    """Absurd numbers, depths of zero, too few frames: a score with its smells, or the project's own
-    error.
-    """
+    """Absurd numbers, depths of 0, too few frames: a score with warnings, or one of our errors."""
     benchmark = published.BENCHMARKS["icvl"]
     labels = made.moving(12, benchmark.joints)
     content = made.lines(xyz_to_uvd(labels, torch.tensor(benchmark.intrinsics))).encode()
