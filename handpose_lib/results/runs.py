@@ -73,6 +73,7 @@ class Run:
     profile    one of `papers.method.PROFILES`: how much the training may cost
     dataset    a name of `splits.NAMES`; `root` is its folder, None for the one in the data folder
     subject    held out of MSRA's nine; `view`: camera of a set with several, None for the papers'
+    split_by   DexYCB's way to split, 'sequence' or 'subject'; None for the first of its paper
     epochs     None: those of the recipe
     seed       of weights, order of the frames, augmentation
     frames     'stored' | 'on_the_fly'; None: on the fly for profile paper on synthetic frames
@@ -90,6 +91,7 @@ class Run:
     root: Path | str | None = None
     subject: int = HELD_OUT
     view: int | str | None = None
+    split_by: str | None = None
     variant: str = "paper"
     epochs: int | None = None
     seed: int = 0
@@ -120,6 +122,7 @@ class Run:
         parts += [f"e{self.epochs}"] * bool(self.epochs)
         parts += [f"p{self.subject}"] * (self.subject != HELD_OUT)
         parts += [f"v{self.view}"] * (self.view is not None)
+        parts += [self.split_by] if self.split_by else []
         parts += [self.centre] if self.centre else []
         return paths.build() / "runs" / self.paper / self.profile / "-".join(parts)
 
@@ -136,6 +139,7 @@ class Run:
             size="smoke" if self.profile == "smoke" else "laptop",
             subject=self.subject,
             view=self.view,
+            split_by=self.split_by,
             validation=self.recipe.chooses_epoch,
             centre=None if locate else self.centre or self.recipe.centre,
             centres=self.centres,

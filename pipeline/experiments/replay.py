@@ -180,7 +180,8 @@ def present_run(record: records.Record, root: Path | None) -> Run:
         )
     if root is None and record["dataset"]["synthetic"] and record.dataset_name != EMBEDDED:
         root = paths.data() / "synthetic" / f"{record.dataset_name}-laptop"
-    named = {name: source["protocol"].get(name) for name in ("subject", "view")}
+    names = {"subject": "subject", "view": "view", "split_by": "split by"}
+    named = {name: source["protocol"].get(key) for name, key in names.items()}
     return Run(
         record["method"],
         record["profile"],

@@ -500,12 +500,13 @@ def assembled(
     )
 
 
-def replay(record: records.Record) -> None:
+def replay(record: records.Record, against: Path | None = None) -> None:
     """Give a record the digest of the present code, if that computes the same.
 
     Compared are the losses of the base's first epoch, all measures on real frames, the predictions
     of the kept weights, and the summary.
-    Errors: anything that differs. The losses agree only on a machine like that of the trainings.
+    Errors: anything that differs. The losses agree only on a machine like that of the trainings; on
+    another one, `against` is a file in which the code before has kept its own (`remember`).
     """
     real = datasets.open("sr305")
     same("frames", real.fingerprint, record["real"]["fingerprint"])
@@ -527,7 +528,16 @@ def replay(record: records.Record) -> None:
         same(f"{name}: answers", judged(network, real, cube), record["settings"][name]["real"])
     same("summary", json.loads(json.dumps(summary(record["settings"]))), record["summary"])
     network, source, chosen = start(BASES["base"], record["frames"])
-    same("recipe", json.loads(json.dumps(vars(chosen))), record["recipe"])
+    plain = json.loads(json.dumps(vars(chosen)))
+    same("recipe", {name: plain.get(name) for name in record["recipe"]}, record["recipe"])
+    before = record["settings"]["base"]["curve"][0] if against is None else read_losses(against)
+    same("base: first losses", first_losses(network, source, chosen), before)
+    machine = {} if against is None else {"against": "the code before, on one other machine"}
+    records.restamp(record, epochs=1, **machine)
+
+
+def first_losses(network: Method, source: training.OnTheFly, chosen: Recipe) -> dict:
+    """Train the first epoch of the base and return its entry of the curve."""
     with tempfile.TemporaryDirectory() as out:
         history = training.fit(
             network,
@@ -539,8 +549,17 @@ def replay(record: records.Record) -> None:
             until=1,
             checkpoint_seconds=float("inf"),
         )
-    same("base: first losses", history.curve[0], record["settings"]["base"]["curve"][0])
-    records.restamp(record, epochs=1)
+    return history.curve[0]
+
+
+def remember(file: Path) -> None:
+    """Keep the losses of the base's first epoch by the present code."""
+    storage.write_json(file, {"curve": first_losses(*start(BASES["base"], FRAMES))})
+
+
+def read_losses(file: Path) -> dict:
+    """The losses that `remember` has kept."""
+    return storage.read_json(file)["curve"]
 
 
 def same(what: str, now: object, recorded: object) -> None:
@@ -591,13 +610,22 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="check that the present code computes what the record states",
     )
+    parser.add_argument(
+        "--remember", type=Path, help="file: keep the first losses of this code, as replay.py does"
+    )
+    parser.add_argument(
+        "--against", type=Path, help="file: compare a replay with the losses kept there"
+    )
     chosen = parser.parse_args(arguments)
     out = chosen.out or paths.records() / "transfer"
     work = chosen.work or paths.build() / "transfer"
     if chosen.frames < EPOCHS * BATCH:
         raise HandPoseError(f"{chosen.frames} frames: accepted are at least {EPOCHS * BATCH}")
+    if chosen.remember:
+        remember(chosen.remember)
+        return 0
     if chosen.replay:
-        replay(records.load(out, "transfer"))
+        replay(records.load(out, "transfer"), chosen.against)
         print("the same losses and measures: the record has the digest of the present code")
         return 0
     for name in chosen.only or ():

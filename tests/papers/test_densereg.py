@@ -29,7 +29,7 @@ def rendered(count, name, seed):
     return synth.frames(range(count), seed=seed, setup=SETUPS[name], distribution="wide_view")
 
 
-def create(joints="nyu14", variant="paper", **overrides) -> Any:
+def create(joints="msra21", variant="paper", **overrides) -> Any:
     return papers.create("densereg", joints, variant, **overrides)
 
 

@@ -18,7 +18,7 @@ VARIANTS = tuple(papers.variants("jgr_p2o"))
 TINY: dict[str, Any] = {"size": 32, "channels": 16, "depth": 2}
 
 
-def create(joints="nyu14", variant="paper", **overrides) -> Any:
+def create(joints="msra21", variant="paper", **overrides) -> Any:
     return papers.create("jgr_p2o", joints, variant, **overrides)
 
 
@@ -273,7 +273,7 @@ def test_relabelling_the_joints_of_a_free_graph():
 
 def test_equation_6_as_loops():
     torch.manual_seed(0)
-    stage = create(**TINY)(torch.randn(1, 1, 32, 32))[-1]
+    stage = create("nyu14", **TINY)(torch.randn(1, 1, 32, 32))[-1]
     for k in (0, 13):
         for c in range(3):
             joint: Any = sum(

@@ -69,6 +69,8 @@ def test_runs_that_differ_have_folders_of_their_own():
             {"profile": "laptop"},
             {"dataset": "nyu"},
             {"dataset": "nyu", "view": 2},
+            {"dataset": "dexycb"},
+            {"dataset": "dexycb", "split_by": "subject"},
             {"subject": 3},
             {"variant": "small"},
             {"epochs": 2},
