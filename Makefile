@@ -48,7 +48,7 @@ format: .venv/.book
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
-# The grid methods x variants x seeds x sets. A run that was cut off goes on where it stopped; what is recorded is not run again.
+# All methods, variants, seeds and data sets. An interrupted run continues; a recorded one is skipped.
 runs: .venv/.book
 	@$(SNAKEMAKE) runs --config profile=$(PROFILE) device=$(DEVICE) datasets="$(DATASETS)"
 

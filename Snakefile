@@ -33,7 +33,11 @@ TRAINING = [name for name in NOTEBOOKS if Path(name).name.startswith("train_")]
 METHODS = [Path(name).name.removeprefix("train_") for name in TRAINING]
 CHAPTERS = [name for name in NOTEBOOKS if name not in TRAINING]
 
-SYNTHESIS = ["data_scripts/make_synthetic.py", "data_scripts/formats/__init__.py", "data_scripts/formats/msra.py"]
+SYNTHESIS = [
+    "data_scripts/make_synthetic.py",
+    "data_scripts/formats/__init__.py",
+    "data_scripts/formats/msra.py",
+]
 DATASET = DATA / "synthetic" / "msra-{size}"
 SMOKE_RUN = BUILD / "runs" / "{method}" / "smoke" / "paper-synthetic-s0"
 
@@ -72,7 +76,7 @@ def content(*paths):
 
 @functools.cache
 def label_files():
-    """Data set -> glob of the files that tell which release is there. Frames are a million files, too many to look at each time."""
+    """Data set -> glob of its label files, which tell the release. Its frames are too many to list."""
     from handpose_lib import dataset_specs  # loads torch: only where a notebook needs it
 
     return {name: dataset_specs.get(name).labels for name in dataset_specs.LABELLED}
@@ -83,7 +87,7 @@ def real_data(notebook):
     texts = [path.read_text(encoding="utf-8") for path in [Path(notebook), *library(notebook)]]
     folders = [DATA / name for name in ("real_frames", "published") if any(f'"{name}' in text for text in texts)]
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    # The library names every set: what counts is whether the notebook itself looks for one in the data folder.
+    # The library names every set: what counts is whether the notebook itself looks for one.
     own = texts[0].replace('\\"', '"') if "paths.data()" in texts[0] else ""
     sets = [DATA / name for name in label_files() if f'"{name}"' in own and (DATA / name).is_dir()] if own else []
     files += [file for place in sets for file in place.glob(label_files()[place.name])]
@@ -108,11 +112,12 @@ def made_before(wildcards):
 def one_before(wildcards):
     """The smoke run that goes first, so that no two share the cores.
 
-    Asking for all cores should be enough; but Snakemake 9.10 and later give back the cores of a job that was the only one
-    ready without having taken them (its issue 3913), and from then on start two such jobs at once.
+    Asking for all cores should be enough. But Snakemake 9.10 and later release the cores of a job
+    that was the only one ready without having taken them (its issue 3913). Afterwards they start
+    two such jobs at once.
 
-    It is no `ancient` input: of a job that waits for one that runs, Snakemake would no longer ask whether its own parameters
-    changed, and leave a stale page. So a run that is due takes those after it along.
+    It is no `ancient` input: Snakemake does not check the parameters of a job that waits for a
+    running one, and would leave a stale page. So a run that is due makes those after it due.
     """
     number = METHODS.index(wildcards.method)
     return expand(SMOKE_RUN, method=METHODS[number - 1]) if number else []
@@ -227,7 +232,7 @@ rule pages:
 
 
 rule check:
-    """What Sphinx does not see: error outputs, bad LaTeX, dead links, pictures without words, CDNs."""
+    """Find what Sphinx does not: error outputs, bad LaTeX, dead links, missing alt texts, CDNs."""
     input:
         BUILD / "html" / "index.html",
         expand("pipeline/site/{name}", name=["check.py", "formulas.cjs", "site_sources.py"]),
@@ -269,11 +274,12 @@ rule pdf:
 
 
 def grid(wildcards):
-    """Every variant of every method on every set asked for; three seeds for what the paper proposes, one for the others.
+    """All runs of the profile: every variant of every method on every data set asked for.
 
-    Profile laptop is for results worth showing: the paper's own network and a small one. Comparing
-    the other variants on a CPU is what profile ablation is for, at a width at which 'small' is no news.
-    Of MSRA's nine subjects each is held out once for the paper's own network: results on that set are means over all.
+    The paper's own network is trained with three seeds, each other variant with one. Profile laptop
+    is for the paper's own network and the small one; profile ablation compares all variants but
+    'small' at a reduced width. On MSRA, results are means over its nine subjects: each is held out
+    once for the paper's own network.
     """
     from handpose_lib import papers
     from handpose_lib.datasets import splits
@@ -296,12 +302,17 @@ def grid(wildcards):
             for variant in papers.variants(method)
             if belongs(variant)
             for which in repeated(variant, dataset)]
-    return [BUILD / "runs" / method / PROFILE / f"{run}.{code_of(method)[:12]}" for method, run, dataset in runs if due(method, run, dataset)]
+    return [
+        BUILD / "runs" / method / PROFILE / f"{run}.{code_of(method)[:12]}"
+        for method, run, dataset in runs
+        if due(method, run, dataset)
+    ]
 
 
 def code_of(method):
-    """A digest of what decides a run's numbers: nobody trains for hours again because a figure changed."""
-    return provenance.digest(library(*(f"{provenance.PACKAGE}.{module}" for module in (f"papers.{method}", "training", "evaluation"))))
+    """A digest of the code that decides a run's numbers; figures, for example, do not count."""
+    modules = (f"papers.{method}", "training", "evaluation")
+    return provenance.digest(library(*(f"{provenance.PACKAGE}.{module}" for module in modules)))
 
 
 def due(method, run, dataset):
@@ -317,12 +328,13 @@ def due(method, run, dataset):
 
 @functools.cache
 def fingerprint(dataset):
-    """Of the set as it lies in the data folder; None where it does not yet. Code that draws frames is part of `code_of`."""
+    """The fingerprint of the set in the data folder, None without one. `code_of` sees its renderer."""
     from handpose_lib import errors
     from handpose_lib.datasets import splits
 
     try:
-        return splits.open_splits(dataset, size="smoke" if PROFILE == "smoke" else "laptop").test.fingerprint
+        size = "smoke" if PROFILE == "smoke" else "laptop"
+        return splits.open_splits(dataset, size=size).test.fingerprint
     except errors.DataError:
         return None
 
@@ -333,9 +345,10 @@ rule runs:
 
 
 rule run:
-    """One training run. Its output is a mark that goes when all are done: whether a run is due, its record says.
+    """One training run. Its record tells whether it is due; its output is only a temporary mark.
 
-    The record's folder is no output, which Snakemake would empty: what was cut off goes on from its checkpoint.
+    The record's folder is no output, because Snakemake would empty it before a run: an interrupted
+    run continues from its checkpoint.
     """
     input:
         lambda wildcards: dataset("smoke" if wildcards.profile == "smoke" else "laptop") if wildcards.dataset == "synthetic" else [],

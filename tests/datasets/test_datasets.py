@@ -21,9 +21,9 @@ from tests.support.fuzzing import fuzz
 
 # Three pixels of a window of 3×2 at column 100, row 50, written out by hand: 1.5, 2.5 and 500 mm.
 HAND_BUILT = bytes.fromhex(
-    "40010000" "f0000000" "64000000" "32000000" "67000000" "34000000"
-    "0000c03f" "00000000" "00002040" "00000000" "00000000" "0000fa43"
-)  # fmt: skip
+    "40010000 f0000000 64000000 32000000 67000000 34000000"
+    "0000c03f 00000000 00002040 00000000 00000000 0000fa43"
+)
 
 
 def joints(count=1, seed=0):

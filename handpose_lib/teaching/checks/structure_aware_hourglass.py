@@ -37,7 +37,10 @@ def bone_map(student: Student, generator: torch.Generator) -> None:
         (away - share[..., None] * bone).square().sum(-1) for share in (along.clamp(0, 1), along)
     )
     middle = (v - (start + end) / 2).square().sum(-1)
-    gaussian = lambda square, width=sigma: (-square / (2 * width**2)).exp()  # noqa: E731
+
+    def gaussian(square: torch.Tensor, width: float = sigma) -> torch.Tensor:
+        return (-square / (2 * width**2)).exp()
+
     found = student(start, end, size, sigma)
     shaped(found, (size,) * 3, "the map", "one number for each voxel")
     equal(
