@@ -17,7 +17,7 @@ OWN = "centre.txt"
 
 
 def of_part(
-    part: str, own: Path | None, published, count: int, to_camera: np.ndarray
+    part: str, own: Path | None, published: Path | str | None, count: int, to_camera: np.ndarray
 ) -> torch.Tensor | None:
     """The points (N, 3) of a set's 'train' or 'test' frames, as `read` gives them; None where there
     are none.

@@ -65,7 +65,9 @@ class Sr305(Dataset):
         return content.hexdigest()
 
 
-def read_depth_image(path, unit_mm: float, camera: Camera, hand: str = "right") -> DepthFrame:
+def read_depth_image(
+    path: Path | str, unit_mm: float, camera: Camera, hand: str = "right"
+) -> DepthFrame:
     """A depth image of your own: one channel of 16 or 32 bits (PNG, TIFF), 0 = not measured.
 
     `unit_mm` is what a value of 1 means in mm; `camera` must be that of the image. Errors: a
