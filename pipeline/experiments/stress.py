@@ -49,7 +49,7 @@ SUBJECT, SEED, SETUP = 8, 21, "msra"
 CLEAN = replace(synth.DISTRIBUTIONS["wide_view"], sensors={"ideal": 1.0}, holes=0.0)
 SENSOR = 0.5
 """Strength of the time-of-flight sensor, if the sensor is not the factor."""
-KNOBS: dict[str, tuple[Any, ...]] = {
+FACTORS: dict[str, tuple[Any, ...]] = {
     "place": (0.0, 8.0, 16.0),
     "turned": (0.0, 8.0, 16.0),
     "light": (0.0, 0.5, 1.0, 2.0, 3.0),
@@ -72,7 +72,7 @@ class Scene:
         self.camera = synth.SETUPS[SETUP].camera
         chosen: list[int] = []
         first = 0
-        farthest = max(KNOBS["place"])
+        farthest = max(FACTORS["place"])
         while len(chosen) < count:
             indices = range(first, first + 32)
             given = synth.frames(indices, SEED, SETUP, CLEAN, subjects=[SUBJECT])
@@ -95,7 +95,7 @@ class Scene:
 
     def crops(
         self,
-        knob: str,
+        factor: str,
         indices: Sequence[int],
         given: synth.Rendered,
         cube: float,
@@ -104,10 +104,11 @@ class Scene:
         """Return the crops of these frames in each setting of a factor."""
         key, true = hashing.keys(SEED, indices), given.joints.mean(1)
         aside = given.centre - true  # error of the stored centre, the same in every setting
-        if knob in ("place", "turned"):
+        if factor in ("place", "turned"):
             ahead = given.posed.moved(_ahead(given.joints) - true)
             hands = {
-                degrees: moved(ahead, indices, degrees, knob == "turned") for degrees in KNOBS[knob]
+                degrees: moved(ahead, indices, degrees, factor == "turned")
+                for degrees in FACTORS[factor]
             }
             return {
                 degrees: self._cut(
@@ -118,23 +119,23 @@ class Scene:
                 )
                 for degrees, hand in hands.items()
             }
-        if knob == "light":
+        if factor == "light":
             seen = {
                 strength: sensors.structured_light(given.depth, self.camera, key, strength)
-                for strength in KNOBS[knob]
+                for strength in FACTORS[factor]
             }
             return {
                 strength: self._cut(depth, given.joints, given.centre, cube)
                 for strength, depth in seen.items()
             }
-        if knob == "holes":
-            seen = {share: sensors.holes(given.depth, key, share) for share in KNOBS[knob]}
+        if factor == "holes":
+            seen = {share: sensors.holes(given.depth, key, share) for share in FACTORS[factor]}
             return {
                 share: self._cut(depth, given.joints, given.centre, cube)
                 for share, depth in seen.items()
             }
         depth = self._sensed(given.depth, key)
-        if knob == "centre":
+        if factor == "centre":
             found = {
                 "true": true,
                 "stored": given.centre,
@@ -143,7 +144,7 @@ class Scene:
             }
         else:
             way = torch.nn.functional.normalize(2 * hashing.uniform(key, "way", 3) - 1, dim=1)
-            found = {distance: true + distance * way for distance in KNOBS["offset"]}
+            found = {distance: true + distance * way for distance in FACTORS["offset"]}
         return {
             value: self._cut(depth, given.joints, centre, cube) for value, centre in found.items()
         }
@@ -198,8 +199,8 @@ def errors(
 ) -> dict[str, dict[str, dict[str, torch.Tensor]]]:
     """Return the mean error (N,) of each frame in mm: factor → setting → network → errors."""
     found: dict[str, dict[str, dict[str, list[torch.Tensor]]]] = {
-        knob: {str(value): {name: [] for name in networks} for value in values}
-        for knob, values in KNOBS.items()
+        factor: {str(value): {name: [] for name in networks} for value in values}
+        for factor, values in FACTORS.items()
     }
     for indices, given in scene.batches():
         for cube in {known.record["protocol"]["cube"] for known in networks.values()}:
@@ -208,20 +209,20 @@ def errors(
                 for name, known in networks.items()
                 if known.record["protocol"]["cube"] == cube
             }
-            for knob in KNOBS:
-                for value, crops in scene.crops(knob, indices, given, cube, refine).items():
+            for factor in FACTORS:
+                for value, crops in scene.crops(factor, indices, given, cube, refine).items():
                     assert crops.joints is not None
                     for name, network in fitting.items():
                         joints = network.decode(network(network.encode(crops)), crops)
-                        found[knob][str(value)][name].append(
+                        found[factor][str(value)][name].append(
                             (joints - crops.joints).norm(dim=-1).mean(1)
                         )
     return {
-        knob: {
+        factor: {
             value: {name: torch.cat(parts) for name, parts in by.items()}
             for value, by in values.items()
         }
-        for knob, values in found.items()
+        for factor, values in found.items()
     }
 
 
@@ -261,16 +262,16 @@ def replay(record: records.Record, frames: int = 8) -> None:
                 f"{name} has other weights than those that were evaluated: evaluate it again"
             )
     frames = min(frames, record["synthetic"]["frames"])
-    for knob, values in errors(networks, Scene(frames), trained.load("centre_refiner")).items():
+    for factor, values in errors(networks, Scene(frames), trained.load("centre_refiner")).items():
         for value, by in values.items():
             for name, found in by.items():
                 then = torch.tensor(
-                    [float(e) for e in record["errors_mm"][knob][value][name].split()[:frames]]
+                    [float(e) for e in record["errors_mm"][factor][value][name].split()[:frames]]
                 )
                 # Half of the last digit, and the rounding of float32.
                 if (found - then).abs().max() > 0.06:
                     raise HandPoseError(
-                        f"{name}, {knob} {value}: the errors are no longer those of the record:"
+                        f"{name}, {factor} {value}: the errors are no longer those of the record:"
                         " evaluate it again"
                     )
     records.restamp(record, frames=frames)
@@ -338,10 +339,10 @@ def main(arguments: list[str] | None = None) -> int:
         },
         refinement=_weights(paths.records() / "centre_refiner"),
         errors_mm={
-            knob: {
+            factor: {
                 value: {name: _text(e) for name, e in by.items()} for value, by in values.items()
             }
-            for knob, values in found.items()
+            for factor, values in found.items()
         },
         real=real(networks),
         device=evaluation.device_facts("cpu"),
@@ -349,7 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     records.write(record, out)
     print(
-        f"{len(scene.indices)} frames, {sum(map(len, KNOBS.values()))} settings, {len(networks)}"
+        f"{len(scene.indices)} frames, {sum(map(len, FACTORS.values()))} settings, {len(networks)}"
         f" networks: {record['seconds']:.0f} s of the processor; kept in {out.name}"
     )
     return 0

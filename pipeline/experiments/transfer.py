@@ -19,7 +19,7 @@ A switch **promises** something if it is better than the base in at least one of
 by more than the spread of the base's seeds, and in none worse by as much. Among so many switches,
 some pass by chance. A switch that passes is therefore trained again with other seeds. It **helps**
 if the mean of these trainings passes the same test; the first training does not count here.
-`together` combines all switches that help, the best one of each knob; `wide` is all of WIDE. The
+`together` combines all switches that help, the best one of each factor; `wide` is all of WIDE. The
 weights of the setting that helps most are kept.
 
 A finished training is not repeated, and an interrupted one is resumed. Both are in the work folder,
@@ -72,10 +72,10 @@ class Setting:
     source          arguments of `training.OnTheFly`
     augmentation    arguments of `prepare.augment`
 
-    At most one setting of each `knob` becomes part of `together`.
+    At most one setting of each `factor` becomes part of `together`.
     """
 
-    knob: str
+    factor: str
     text: str
     fields: dict = field(default_factory=dict)
     source: dict = field(default_factory=dict)
@@ -256,7 +256,7 @@ def trained(name: str, setting: Setting, frames: int, work: Path, real: Dataset)
         }
         shutil.rmtree(folder / "checkpoint")
     result |= {
-        "knob": setting.knob,
+        "factor": setting.factor,
         "text": setting.text,
         "judged_by": records.code_digest([SCRIPT]),
         "real": judged(network, real, chosen.cube_test),
@@ -424,10 +424,10 @@ def summary(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     promises = [name for name in firsts if passes(first_steps[name])]
     helps = [name for name in promises if votes[name] == further(name) and passes(voted[name])]
     most = sorted(helps, key=lambda name: -sum(voted[name].values()))
-    knobs: dict[str, str] = {}
+    factors: dict[str, str] = {}
     for name in most:
         if name in SWITCHES:
-            knobs.setdefault(SWITCHES[name].knob, name)
+            factors.setdefault(SWITCHES[name].factor, name)
     return {
         "means": means,
         "base": base,
@@ -437,7 +437,7 @@ def summary(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "steps": voted,
         "promises": promises,
         "helps": helps,
-        "together": [name for name in SWITCHES if name in knobs.values()],
+        "together": [name for name in SWITCHES if name in factors.values()],
         "best": most[0] if most else None,
     }
 

@@ -1,6 +1,4 @@
-"""The evaluations with one knob: what is turned, and that nothing else is; the kept record and its
-code.
-"""
+"""The stress experiment changes one factor and nothing else; its record is whole."""
 
 import itertools
 
@@ -25,11 +23,11 @@ def scene():
 
 @pytest.fixture(scope="module")
 def cut(scene):
-    """knob → setting → crops, of the same four frames."""
+    """factor → setting → crops, of the same four frames."""
     ((indices, given),) = scene.batches()
     return {
-        knob: scene.crops(knob, indices, given, 250.0, trained.load("centre_refiner"))
-        for knob in stress.KNOBS
+        factor: scene.crops(factor, indices, given, 250.0, trained.load("centre_refiner"))
+        for factor in stress.FACTORS
     }
 
 
@@ -38,9 +36,9 @@ def direction(joints):
     return torch.atan2(middle[:, :2].norm(dim=1), middle[:, 2]).rad2deg()
 
 
-@pytest.mark.parametrize("knob", ["place", "turned"])
-def test_the_hand_is_put_under_the_angle_asked_for(cut, knob):
-    for degrees, crops in cut[knob].items():
+@pytest.mark.parametrize("factor", ["place", "turned"])
+def test_the_hand_is_put_under_the_angle_asked_for(cut, factor):
+    for degrees, crops in cut[factor].items():
         assert torch.allclose(direction(crops.joints), torch.full((4,), degrees), atol=0.01)
         sides = crops.joints.mean(1)[:, 0].sign()
         assert degrees == 0 or set(sides.tolist()) == {-1.0, 1.0}, "to the left and to the right"
@@ -72,24 +70,24 @@ def test_a_turned_hand_keeps_its_side_and_distance(cut):
 
 
 def test_a_stored_centre_misses_by_the_same_wherever_the_hand_is(cut):
-    for knob in ("place", "turned"):
-        misses = [crops.centre - crops.joints.mean(1) for crops in cut[knob].values()]
+    for factor in ("place", "turned"):
+        misses = [crops.centre - crops.joints.mean(1) for crops in cut[factor].values()]
         assert all(torch.allclose(miss, misses[0], atol=1e-3) for miss in misses)
 
 
-@pytest.mark.parametrize("knob", ["light", "holes"])
-def test_a_worse_sensor_measures_less_and_moves_nothing(cut, knob):
-    measured = [(crops.depth > 0).flatten(1).sum(1) for crops in cut[knob].values()]
+@pytest.mark.parametrize("factor", ["light", "holes"])
+def test_a_worse_sensor_measures_less_and_moves_nothing(cut, factor):
+    measured = [(crops.depth > 0).flatten(1).sum(1) for crops in cut[factor].values()]
     assert (measured[-1] < 0.9 * measured[0]).all()
-    if knob == "holes":  # ragged edges of structured light win a pixel here and there
+    if factor == "holes":  # ragged edges of structured light win a pixel here and there
         assert all((after < before).all() for before, after in itertools.pairwise(measured))
-    assert len({tuple(crops.joints.flatten().tolist()) for crops in cut[knob].values()}) == 1
+    assert len({tuple(crops.joints.flatten().tolist()) for crops in cut[factor].values()}) == 1
 
 
 def test_holes_have_the_share_asked_for(scene):
     """Of the whole image, where the noise is smooth over some pixels: within a quarter."""
     whole = torch.full((4, scene.camera.height, scene.camera.width), 400.0)
-    for share in stress.KNOBS["holes"][1:]:
+    for share in stress.FACTORS["holes"][1:]:
         assert (stress.sensors.holes(whole, 0, share) == 0).float().mean().item() == pytest.approx(
             share, rel=0.25
         )
@@ -114,9 +112,9 @@ def test_centres_differ_and_images_do_not(cut):
 def test_errors_are_those_of_the_network(scene):
     networks = {"jgr_p2o": pretrained.load("jgr_p2o")}
     found = stress.errors(networks, scene, trained.load("centre_refiner"))
-    assert {knob: [str(value) for value in values] for knob, values in stress.KNOBS.items()} == {
-        knob: [*values] for knob, values in found.items()
-    }
+    assert {
+        factor: [str(value) for value in values] for factor, values in stress.FACTORS.items()
+    } == {factor: [*values] for factor, values in found.items()}
     ((indices, given),) = scene.batches()
     crops = scene.crops(
         "centre",
@@ -141,8 +139,8 @@ def test_errors_are_those_of_the_network(scene):
 def test_the_kept_record_is_whole():
     record = records.load(paths.records() / "stress", "stress")
     assert set(record["networks"]) <= set(pretrained.names())
-    assert {knob: [*values] for knob, values in record["errors_mm"].items()} == {
-        knob: [str(v) for v in values] for knob, values in stress.KNOBS.items()
+    assert {factor: [*values] for factor, values in record["errors_mm"].items()} == {
+        factor: [str(v) for v in values] for factor, values in stress.FACTORS.items()
     }
     for values in record["errors_mm"].values():
         for by in values.values():
@@ -165,11 +163,11 @@ def test_code_that_finds_the_same_takes_the_digest_and_other_code_does_not(scene
         "networks": {"jgr_p2o": {"weights": stress._weights(networks["jgr_p2o"].record.folder)}},
         "code": {"modules": record["code"]["modules"], "digest": "0"},
         "errors_mm": {
-            knob: {
+            factor: {
                 value: {name: stress._text(e) for name, e in by.items()}
                 for value, by in values.items()
             }
-            for knob, values in found.items()
+            for factor, values in found.items()
         },
     }
     records.write(record, tmp_path)

@@ -71,7 +71,7 @@ def test_the_switches_towards_wide_are_all_of_it():
 
 def test_switches_of_two_knobs_do_not_contradict_each_other():
     for one, other in combinations(transfer.SWITCHES.values(), 2):
-        if one.knob != other.knob:
+        if one.factor != other.factor:
             assert not any(
                 set(getattr(one, kind)) & set(getattr(other, kind))
                 for kind in ("fields", "source", "augmentation")
@@ -350,7 +350,7 @@ def test_further_seeds_are_averaged():
     assert said["steps"]["views"]["on_hand"] == pytest.approx(1.25) and said["helps"] == ["views"]
 
 
-def test_together_takes_the_best_of_each_knob():
+def test_together_takes_the_best_of_each_factor():
     said = transfer.summary(
         again(
             {
@@ -395,7 +395,7 @@ def lie(work, real, made, changed=()):
         result = {
             **copy.deepcopy(base),
             "decided_by": transfer.decided_by(setting, FEW, real),
-            "knob": setting.knob,
+            "factor": setting.factor,
             "text": setting.text,
         }
         if any(name in (one, *transfer.further(one)) for one in changed):
@@ -514,13 +514,13 @@ def test_the_kept_record_is_whole(record):
     for name, known in record["settings"].items():
         setting = every[name]
         assert {
-            key: known[key] for key in ("fields", "source", "augmentation", "seed", "knob")
+            key: known[key] for key in ("fields", "source", "augmentation", "seed", "factor")
         } == json.loads(
             json.dumps(
                 {
                     **{
                         key: getattr(setting, key)
-                        for key in ("fields", "source", "augmentation", "seed", "knob")
+                        for key in ("fields", "source", "augmentation", "seed", "factor")
                     }
                 }
             )
