@@ -47,8 +47,8 @@ EMPTY = 1
 """Frames without a hand at the beginning of a sequence."""
 PIVOT_MM = 800.0
 """How far before each camera the point lies at which all of them look."""
-DEGREES = tuple(45.0 * number for number in range(len(dexycb.VIEWS)))
-"""By how much the camera of each view goes round that point, to the right of the first one."""
+DEGREES = 45.0
+"""The angle at that point between neighbouring cameras, which go to the right of the first one."""
 BATCH = 16
 
 
@@ -58,7 +58,7 @@ def facts(frames: int) -> dict:
         "frames_with_a_hand": frames,
         "frames_without_a_hand": EMPTY,
         "persons": list(range(len(dexycb.PERSONS))),
-        "views_degrees": DEGREES,
+        "views_degrees": [DEGREES * (view - 1) for view in dexycb.VIEWS],
         "pivot_mm": PIVOT_MM,
     }
 
@@ -128,7 +128,8 @@ def render(
     strength = low + (high - low) * hashing.uniform(key, "strength")[:, 0]
     share = drawn.holes * hashing.uniform(key, "holes share")[:, 0].square()
     views, centres = [], []
-    for view, degrees in zip(dexycb.VIEWS, DEGREES):
+    for view in dexycb.VIEWS:
+        degrees = DEGREES * (view - 1)
         seen: Hand = orbit.seen_from(posed.posed, degrees, PIVOT_MM)
         exact = raycast.depth(seen.solids(), camera(view))
         own = hashing.split(key, f"view {view}")
