@@ -12,6 +12,7 @@ from handpose_lib import papers, prepare, skeleton
 from handpose_lib.errors import HandPoseError
 from handpose_lib.papers.method import PROFILES, Method, Recipe, Variant
 from tests.papers.test_jgr_p2o import blobs
+from tests.support.refusals import refused
 
 PAPERS = papers.names()
 VARIANTS = [(paper, variant) for paper in PAPERS for variant in papers.variants(paper)]
@@ -260,10 +261,7 @@ def test_names_are_modules_of_methods():
     ],
 )
 def test_errors_name_what_is_accepted(paper, call, names):
-    with pytest.raises(HandPoseError) as error:
-        call(paper)
-    for name in names:
-        assert name in str(error.value)
+    refused(lambda: call(paper), names)
 
 
 @pytest.mark.parametrize("call", [papers.create, papers.variants, papers.recipe, papers.title])
