@@ -18,7 +18,8 @@ the new code is compared with them (`--against`): losses and weights must agree 
 set whose generator has changed may then have another fingerprint, if all its files are the same.
 
 The networks that locate hands are trained on rendered frames only. Their first updates are repeated
-and compared with those that `--remember` has kept.
+and compared with those that `--remember` has kept. The stress and transfer experiments check their
+own records in part, and need the real frames that they were made with (see their `check`).
 """
 
 import argparse
@@ -42,10 +43,11 @@ from handpose_lib.hand_detection import centre_refiner, hand_detector, trained
 from handpose_lib.io.storage import read_json, write_json
 from handpose_lib.results import records
 from handpose_lib.results.runs import Run
+from pipeline.experiments import stress, transfer
 
 UPDATES = 8
 """Updates of a network that locates hands, in a replay."""
-KINDS = ("training", *trained.NETWORKS)
+OTHER_MACHINE = "the code before, on one other machine"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,12 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.folders:
         found = [records.load(folder) for folder in chosen.folders]
     else:
-        known = [record for kind in KINDS for record in records.load_all(kind=kind)]
+        known = [record for kind in records.KINDS for record in records.load_all(kind=kind)]
         found = [record for record in known if chosen.remember or records.is_stale(record)]
     failed = 0
     for record in found:
         try:
-            if chosen.remember:
+            if chosen.remember and record["kind"] == "stress":
+                print(f"{record.key}: nothing to keep, its errors agree on every machine")
+            elif chosen.remember:
                 write_json(remembered(record, chosen.remember), first_epoch(record, chosen.root))
                 print(f"{record.key}: kept", flush=True)
             else:
@@ -88,6 +92,15 @@ def replay(record: records.Record, root: Path | None = None, against: Path | Non
     Errors: `HandPoseError` if first epoch, recipe, data or score differ. The record then stays as
     it was.
     """
+    before = None if against is None else remembered(record, against)
+    if record["kind"] == "stress":
+        records.restamp(record, **stress.check(record))
+        return
+    if record["kind"] == "transfer":
+        losses = None if before is None else read_json(before)["curve"]
+        machine = {} if before is None else {"against": OTHER_MACHINE}
+        records.restamp(record, **transfer.check(record, losses), **machine)
+        return
     if record["kind"] == "training":
         compare_recipe(record)
         scored = evaluation.score(*records.joints(record))["mean_joint_error_mm"]
@@ -95,26 +108,26 @@ def replay(record: records.Record, root: Path | None = None, against: Path | Non
             raise HandPoseError(
                 f"its predictions score {scored:.2f} mm, {record.error_mm:.2f} are recorded"
             )
-    elif against is None:
+    elif before is None:
         raise HandPoseError("its frames are rendered: accepted is --against, or train it again")
     now = first_epoch(record, root)
-    if against is None:
+    if before is None:
         compare("data set", now["data"]["fingerprint"], record["training"]["source"]["fingerprint"])
         compare("first epoch", now["curve"], record["curve"][0])
         records.restamp(record, epochs=1)
         return
-    before = read_json(remembered(record, against))
-    compare("first epoch", now["curve"], before["curve"])
-    compare("weights", now["weights"], before["weights"])
+    known = read_json(before)
+    compare("first epoch", now["curve"], known["curve"])
+    compare("weights", now["weights"], known["weights"])
     replayed = {"epochs": 1} if record["kind"] == "training" else {"updates": UPDATES}
     if "data" in now:
-        old, new = before["data"]["fingerprint"], now["data"]["fingerprint"]
+        old, new = known["data"]["fingerprint"], now["data"]["fingerprint"]
         compare("data set", old, record["training"]["source"]["fingerprint"])
-        compare("content of the data set", now["data"]["content"], before["data"]["content"])
+        compare("content of the data set", now["data"]["content"], known["data"]["content"])
         if new != old:
             records.rename_data(record, new)
             replayed["data_instead_of"] = old
-    records.restamp(record, **replayed, against="the code before, on one other machine")
+    records.restamp(record, **replayed, against=OTHER_MACHINE)
 
 
 def first_epoch(record: records.Record, root: Path | None = None) -> dict[str, Any]:
@@ -124,6 +137,9 @@ def first_epoch(record: records.Record, root: Path | None = None) -> dict[str, A
     `data`, fingerprint and digest of the files of the data set.
     Errors: frames that were rendered on the fly, or weights chosen by validation.
     """
+    if record["kind"] == "transfer":
+        torch.set_num_threads(record["device"]["threads"])
+        return {"curve": transfer.first_losses(record["frames"])}
     if record["kind"] != "training":
         return first_updates(record)
     run = present_run(record, root)

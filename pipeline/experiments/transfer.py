@@ -5,7 +5,6 @@ The question is which property of the training frames narrows the gap to real fr
     python pipeline/experiments/transfer.py                            # all missing trainings
     python pipeline/experiments/transfer.py --only views no_forearm    # some of them
     python pipeline/experiments/transfer.py --frames 320 --work trial --out trial   # a quick trial
-    python pipeline/experiments/transfer.py --replay                   # does changed code agree?
 
 A training takes about two minutes on one CPU core. The record is written once none is missing.
 
@@ -500,13 +499,13 @@ def assembled(
     )
 
 
-def replay(record: records.Record, against: Path | None = None) -> None:
-    """Give a record the digest of the present code, if that computes the same.
+def check(record: records.Record, before: dict | None = None) -> dict:
+    """Check that the present code computes what the record states; return what was repeated.
 
     Compared are the losses of the base's first epoch, all measures on real frames, the predictions
     of the kept weights, and the summary.
     Errors: anything that differs. The losses agree only on a machine like that of the trainings; on
-    another one, `against` is a file in which the code before has kept its own (`remember`).
+    another one, `before` holds those of the code before a change.
     """
     real = datasets.open("sr305")
     same("frames", real.fingerprint, record["real"]["fingerprint"])
@@ -527,17 +526,16 @@ def replay(record: records.Record, against: Path | None = None) -> None:
         network.load_state_dict(storage.read_tensors(record.folder / "weights.safetensors"))
         same(f"{name}: answers", judged(network, real, cube), record["settings"][name]["real"])
     same("summary", json.loads(json.dumps(summary(record["settings"]))), record["summary"])
-    network, source, chosen = start(BASES["base"], record["frames"])
-    plain = json.loads(json.dumps(vars(chosen)))
+    plain = json.loads(json.dumps(vars(recipe(BASES["base"], record["frames"]))))
     same("recipe", {name: plain.get(name) for name in record["recipe"]}, record["recipe"])
-    before = record["settings"]["base"]["curve"][0] if against is None else read_losses(against)
-    same("base: first losses", first_losses(network, source, chosen), before)
-    machine = {} if against is None else {"against": "the code before, on one other machine"}
-    records.restamp(record, epochs=1, **machine)
+    recorded = record["settings"]["base"]["curve"][0] if before is None else before
+    same("base: first losses", first_losses(record["frames"]), recorded)
+    return {"epochs": 1}
 
 
-def first_losses(network: Method, source: training.OnTheFly, chosen: Recipe) -> dict:
+def first_losses(frames: int) -> dict:
     """Train the first epoch of the base and return its entry of the curve."""
+    network, source, chosen = start(BASES["base"], frames)
     with tempfile.TemporaryDirectory() as out:
         history = training.fit(
             network,
@@ -550,16 +548,6 @@ def first_losses(network: Method, source: training.OnTheFly, chosen: Recipe) -> 
             checkpoint_seconds=float("inf"),
         )
     return history.curve[0]
-
-
-def remember(file: Path) -> None:
-    """Keep the losses of the base's first epoch by the present code."""
-    storage.write_json(file, {"curve": first_losses(*start(BASES["base"], FRAMES))})
-
-
-def read_losses(file: Path) -> dict:
-    """The losses that `remember` has kept."""
-    return storage.read_json(file)["curve"]
 
 
 def same(what: str, now: object, recorded: object) -> None:
@@ -605,29 +593,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, help="folder of the record; default: the book's records"
     )
-    parser.add_argument(
-        "--replay",
-        action="store_true",
-        help="check that the present code computes what the record states",
-    )
-    parser.add_argument(
-        "--remember", type=Path, help="file: keep the first losses of this code, as replay.py does"
-    )
-    parser.add_argument(
-        "--against", type=Path, help="file: compare a replay with the losses kept there"
-    )
     chosen = parser.parse_args(arguments)
     out = chosen.out or paths.records() / "transfer"
     work = chosen.work or paths.build() / "transfer"
     if chosen.frames < EPOCHS * BATCH:
         raise HandPoseError(f"{chosen.frames} frames: accepted are at least {EPOCHS * BATCH}")
-    if chosen.remember:
-        remember(chosen.remember)
-        return 0
-    if chosen.replay:
-        replay(records.load(out, "transfer"), chosen.against)
-        print("the same losses and measures: the record has the digest of the present code")
-        return 0
     for name in chosen.only or ():
         one_of("setting", name, settings())
     real = datasets.open("sr305")

@@ -11,7 +11,7 @@ from handpose_lib.evaluation import viewpoint
 from handpose_lib.hand_detection import trained
 from handpose_lib.results import pretrained, records
 from handpose_lib.skeleton import get
-from pipeline.experiments import stress
+from pipeline.experiments import replay, stress
 
 MSRA = get("msra21")
 
@@ -171,16 +171,16 @@ def test_code_that_finds_the_same_takes_the_digest_and_other_code_does_not(scene
         },
     }
     records.write(record, tmp_path)
-    stress.replay(records.load(tmp_path))
+    replay.replay(records.load(tmp_path))
     again = records.load(tmp_path)
     assert again["code"]["replayed"] == {"frames": 4, "instead_of": "0"}
     assert again["code"]["digest"] == records.code_digest(["pipeline/experiments/stress.py"])
     record["errors_mm"]["holes"]["0.1"]["jgr_p2o"] = " ".join(["1.0"] * 4)
     records.write(record, tmp_path)
     with pytest.raises(HandPoseError, match="jgr_p2o, holes 0.1"):
-        stress.replay(records.load(tmp_path))
+        replay.replay(records.load(tmp_path))
     record["networks"]["jgr_p2o"]["weights"] = "0"
     records.write(record, tmp_path)
     with pytest.raises(HandPoseError, match="other weights"):
-        stress.replay(records.load(tmp_path))
+        replay.replay(records.load(tmp_path))
     assert records.load(tmp_path)["code"]["digest"] == "0"

@@ -21,7 +21,7 @@ from handpose_lib.evaluation import plausibility
 from handpose_lib.io import storage
 from handpose_lib.results import records
 from handpose_lib.skeleton import get
-from pipeline.experiments import transfer
+from pipeline.experiments import replay, transfer
 
 FEW = transfer.EPOCHS * transfer.BATCH
 
@@ -414,18 +414,18 @@ def test_the_record_of_trainings_that_help_none_is_replayed(made, real, tmp_path
     assert record["weights"] == {} and not (tmp_path / "out" / "weights.safetensors").exists()
     code = record["code"]
     records.write(records.validated({**record, "code": {**code, "digest": "0"}}), tmp_path / "out")
-    assert transfer.main([*arguments, "--replay"]) == 0
+    replay.replay(records.load(tmp_path / "out"))
     assert records.load(tmp_path / "out")["code"] == {
         **code,
         "replayed": {"epochs": 1, "instead_of": "0"},
     }
-    remembered = tmp_path / "before.json"
-    storage.write_json(remembered, {"curve": record["settings"]["base"]["curve"][0]})
-    transfer.replay(records.load(tmp_path / "out"), remembered)
+    remembered = replay.remembered(record, tmp_path)
+    storage.write_json(remembered, replay.first_epoch(record))
+    replay.replay(records.load(tmp_path / "out"), against=tmp_path)
     assert "other machine" in records.load(tmp_path / "out")["code"]["replayed"]["against"]
     storage.write_json(remembered, {"curve": {}})
     with pytest.raises(HandPoseError, match="base: first losses"):
-        transfer.replay(records.load(tmp_path / "out"), remembered)
+        replay.replay(records.load(tmp_path / "out"), against=tmp_path)
     for place, value, message in (
         (("settings", "left", "real", "covered"), "0.1 0.1 0.1", "left: measures"),
         (("references", "mean_pose", "on_hand"), "0.1 0.1 0.1", "mean_pose: measures"),
@@ -440,7 +440,7 @@ def test_the_record_of_trainings_that_help_none_is_replayed(made, real, tmp_path
         inner[place[-1]] = value
         records.write(forged, tmp_path / "out")
         with pytest.raises(HandPoseError, match=message):
-            transfer.replay(records.load(tmp_path / "out"))
+            replay.replay(records.load(tmp_path / "out"))
         assert records.load(tmp_path / "out") == forged
 
 
