@@ -5,9 +5,9 @@
 The pages are opened from `file://`, without network, in light and dark colours and in a window as
 narrow as a phone's. A page passes if it loads without errors and requests nothing from elsewhere,
 its formulas are typeset, its pictures decode, its sliders change them, its 3D figures are drawn,
-its texts have enough contrast, nothing is wider than the window, and it is not too heavy. The
-search must find a term of the book. `page.js` holds the part that runs in the page; `check.py`
-follows the links.
+its texts have enough contrast, no line is cut off, nothing is wider than the window, and it is not
+too heavy. The search must find a term of the book. `page.js` holds the part that runs in the page;
+`check.py` follows the links.
 """
 
 import argparse
@@ -156,7 +156,7 @@ class Visit:
     def _inspected(self, page: Page) -> Iterator[str]:
         page.evaluate("reader.settle()")
         yield from self._drawn(page)
-        for question in ("formulas", "pictures", "sliders"):
+        for question in ("formulas", "pictures", "sliders", "cut"):
             yield from page.evaluate(f"reader.{question}()")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)

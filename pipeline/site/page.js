@@ -103,6 +103,12 @@ function sideways() {
   return [`the page is ${document.scrollingElement.scrollWidth} pixels wide in a window of ${innerWidth}: ${widest.slice(0, 3).map(path).join(", ")}`];
 }
 
+// Code and printed text that its box cuts off. On a phone code may scroll.
+function cut() {
+  return all(".cell pre").filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+    .map(box => `a line is cut off, ${box.scrollWidth} pixels in ${box.clientWidth}: ${short(box.textContent)}`);
+}
+
 
 // --- contrast -----------------------------------------------------------------
 
@@ -179,5 +185,5 @@ function luminance(pixel) {
 
 const hex = pixel => "#" + pixel.slice(0, 3).map(value => Math.round(value).toString(16).padStart(2, "0")).join("");
 
-return {settle, rest, undrawn, formulas, pictures, sliders, sideways, contrasts};
+return {settle, rest, undrawn, formulas, pictures, sliders, sideways, cut, contrasts};
 })();

@@ -149,6 +149,10 @@ def test_a_good_page_is_left_alone(chromium, site):
             '<p id="wide" style="width: 700px">wide</p>',
             "phone: the page is 708 pixels wide in a window of 390: p#wide",
         ),
+        (
+            f'<div class="cell"><pre style="overflow: auto">{"long " * 400}</pre></div>',
+            "a line is cut off",
+        ),
         (f"<!-- {'x' * 5_000_000} -->", "the page weighs 5.0 MB"),
     ],
 )
