@@ -1,23 +1,29 @@
 """Statistics of claims: an effect with its confidence interval, and the verdict that follows.
 
-    effect = paired(errors_without, errors_with)           # errors of the same frames: a gain in mm
-    effect = between_seeds(errors_without, errors_with)    # one error per training run
-    verdict(effect), verdict(effect, within=(-0.5, 0.5))   # 'is better'; 'makes little difference'
-    sentence(errors_without, errors_with)                  # effect and verdict of runs, in words
+    answer = decide(trials_without, trials_with, differs=["network.bones"])   # the book's one rule
+    answer.verdict, answer.effect, str(answer)
 
 A claim states a range of the effect: above zero for 'A is better than B'. It holds if the whole
 interval lies in the range, it does not hold if none of it does, and otherwise it cannot be decided.
-An unknown effect has no interval.
+
+A `Trial` is one trained network with its error on every test frame and with the facts behind it.
+The two sides of a comparison may differ in the named facts only. The interval of a claim about a
+method covers other frames and other trainings: it needs a second seed. The interval of a claim
+about given networks covers other frames only.
+
+`paired` and `between_seeds` are the two parts of that interval, `verdict` is the rule itself.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import inf
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from math import hypot, inf
+from typing import Any
 
 import torch
 from scipy.special import stdtrit  # scipy.stats has it as t.ppf, but takes seconds to import
 
-from handpose_lib.errors import HandPoseError
+from handpose_lib.errors import HandPoseError, one_of
 
 Errors = Sequence[float] | torch.Tensor
 
@@ -25,6 +31,9 @@ LEVEL = 0.95
 """Default confidence level of intervals."""
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "cannot be decided"
+
+ABOUT = ("method", "networks")
+"""What a claim may be about: a method, whose next training has another seed, or given networks."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,117 @@ class Effect:
     def told(self, unit: str) -> str:
         """Return the effect and its interval with a unit: '+1.97 mm [+1.10, +2.84]'."""
         return f"{self.mean:+.2f} {unit} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One trained network with its error on every test frame.
+
+    name       what sentences call it
+    errors     (N,), of frames in a fixed order; mm unless stated otherwise
+    frames     identifies the N frames and their labels
+    training   identifies the training, seed included: two ways to decode one network share it
+    facts      what led to the errors: name → value, such as 'recipe.schedule' → 'cosine'
+    """
+
+    name: str
+    errors: torch.Tensor
+    frames: str
+    training: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.errors.ndim != 1 or not self.errors.isfinite().all():
+            raise HandPoseError(
+                f"errors of {self.name} of shape {tuple(self.errors.shape)}: accepted are finite"
+                " numbers (N,), one per frame"
+            )
+
+    @property
+    def mean(self) -> float:
+        """The mean over the frames."""
+        return self.errors.double().mean().item()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict with what it rests on.
+
+    verdict     `HOLDS`, `FAILS` or `UNDECIDED`
+    effect      mean gain with its interval
+    covers      what the interval covers: 'over frames and seeds' or 'over frames only'
+    compared    what was compared, in words
+    """
+
+    verdict: str
+    effect: Effect
+    covers: str
+    compared: str
+    unit: str = "mm"
+
+    @property
+    def told(self) -> str:
+        """The effect, its interval and what it covers: '+1.97 mm [+1.10, +2.84] over frames only'."""
+        return f"{self.effect.told(self.unit)} {self.covers}"
+
+    def __str__(self):
+        return f"**{self.verdict}** here: {self.told}; {self.compared}"
+
+
+def decide(
+    without: Sequence[Trial],
+    with_: Sequence[Trial],
+    *,
+    differs: Iterable[str],
+    within: tuple[float, float] = (0.0, inf),
+    about: str = "method",
+    unit: str = "mm",
+    groups: Sequence[int] | torch.Tensor | None = None,
+    level: float = LEVEL,
+) -> Decision:
+    """Decide whether the gain, the mean error `without` − `with_`, lies in the open range `within`.
+
+    differs    the facts that the claim is about, by name or pattern ('network.*'). No other fact
+               may differ between the sides, and none between the trials of one side
+    about      'method': the interval covers other frames and other trainings. With one training on
+               each side the second part is unknown: the claim cannot be decided, and the interval
+               covers frames only. 'networks': the claim is about these networks, and the interval
+               covers frames only
+    groups     (N,) the number of each frame's sequence, for `paired`
+
+    Two sides that consist of the same trainings (another decoding, or the mean over the epochs of
+    the same run) are paired within each training. Otherwise the seeds of both sides are
+    independent. Frames are always paired.
+    The parts of the interval over frames and over seeds are independent of each other. Their
+    distances from the mean add in quadrature, which gives at least the stated level (method of
+    variance estimates recovery, Zou and Donner 2008).
+    Errors: `HandPoseError` for a side without a trial, other frames, a fact that differs without
+    being named, and two sides that do not differ.
+    """
+    one_of("subject of a claim", about, ABOUT)
+    if not (without and with_):
+        raise HandPoseError(
+            f"{len(without)} and {len(with_)} trials: accepted is at least one on each side"
+        )
+    named = _differences(without, with_, tuple(differs))
+    same = sorted(trial.training for trial in without) == sorted(trial.training for trial in with_)
+    if same:
+        without = sorted(without, key=lambda trial: trial.training)
+        with_ = sorted(with_, key=lambda trial: trial.training)
+    frames = paired(_over_trials(without), _over_trials(with_), groups, level)
+    seeds = None
+    if about == "method":
+        means = [[trial.mean for trial in side] for side in (without, with_)]
+        seeds = between_seeds(means[0], means[1], level, matched=same)
+    both = _combined(frames, seeds) if seeds else frames
+    known = seeds is not None or about == "networks"
+    return Decision(
+        verdict(both if known else None, within),
+        both,
+        "over frames and seeds" if seeds else "over frames only",
+        _compared(without, with_, named, same),
+        unit,
+    )
 
 
 def paired(
@@ -99,24 +219,35 @@ def paired(
     return Effect(mean, min(low, mean), max(high, mean))
 
 
-def between_seeds(without: Errors, with_: Errors, level: float = LEVEL) -> Effect | None:
+def between_seeds(
+    without: Errors, with_: Errors, level: float = LEVEL, matched: bool = False
+) -> Effect | None:
     """Return the mean of `without` minus that of `with_` with Student's confidence interval.
 
     Both are errors of training runs with different seeds. Equal variance of both sides is assumed,
-    so that one side may have a single run. None if both have: then the variance is unknown.
-    Errors: `HandPoseError` for a side without a run.
+    so that one side may have a single run. With `matched`, entry i of both sides is the same
+    training, and the interval follows from the spread of the differences. None if both sides have
+    one run: then the variance is unknown.
+    Errors: `HandPoseError` for a side without a run, and matched sides of different length.
     """
     sides = [torch.as_tensor(values, dtype=torch.float64).flatten() for values in (without, with_)]
-    if not all(len(side) for side in sides):
+    counts = [len(side) for side in sides]
+    if not all(counts):
         raise HandPoseError(
-            f"{len(sides[0])} and {len(sides[1])} trainings: accepted is at least one on each side"
+            f"{counts[0]} and {counts[1]} trainings: accepted is at least one on each side"
         )
+    if matched:
+        if counts[0] != counts[1]:
+            raise HandPoseError(
+                f"{counts[0]} and {counts[1]} matched trainings: accepted is the same number"
+            )
+        sides = [sides[0] - sides[1]]
     freedom = sum(len(side) - 1 for side in sides)
     if not freedom:
         return None
     variance = sum((side - side.mean()).square().sum().item() for side in sides) / freedom
     reach = student(freedom, level) * (variance * sum(1 / len(side) for side in sides)) ** 0.5
-    mean = (sides[0].mean() - sides[1].mean()).item()
+    mean = (sides[0].mean() - (0 if matched else sides[1].mean())).item()
     return Effect(mean, mean - reach, mean + reach)
 
 
@@ -168,3 +299,84 @@ def student(freedom: int, level: float = LEVEL) -> float:
             " < level < 1"
         )
     return float(stdtrit(freedom, (1 + level) / 2))
+
+
+def _over_trials(side: Sequence[Trial]) -> torch.Tensor:
+    return torch.stack([trial.errors.double() for trial in side]).mean(0)
+
+
+def _combined(frames: Effect, seeds: Effect) -> Effect:
+    mean = frames.mean
+    return Effect(
+        mean,
+        mean - hypot(frames.mean - frames.low, seeds.mean - seeds.low),
+        mean + hypot(frames.high - frames.mean, seeds.high - seeds.mean),
+    )
+
+
+def _differences(
+    without: Sequence[Trial], with_: Sequence[Trial], differs: tuple[str, ...]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the facts that differ, each with both values. Errors: as of `decide`."""
+    first, second = without[0], with_[0]
+    for trial in (*without, *with_):
+        if (trial.frames, len(trial.errors)) != (first.frames, len(first.errors)):
+            raise HandPoseError(
+                f"{first.name} and {trial.name} were tested on other frames or labels"
+                f" ({first.frames}, {trial.frames}): accepted are the same ones"
+            )
+    for side in (without, with_):
+        for trial in side:
+            if unequal := _unequal(side[0].facts, trial.facts):
+                raise HandPoseError(
+                    f"trials of {side[0].name} differ in {_listed(unequal)}: accepted are trials"
+                    " of one side that differ in their seed"
+                )
+    found = _unequal(first.facts, second.facts)
+    unnamed = {
+        name: values
+        for name, values in found.items()
+        if not any(fnmatchcase(name, pattern) for pattern in differs)
+    }
+    if unnamed:
+        raise HandPoseError(
+            f"{first.name} and {second.name} differ in {_listed(unnamed)}: accepted are sides that"
+            f" differ in {', '.join(differs) or 'nothing'}; name in `differs` what the claim is"
+            " about, or compare other runs"
+        )
+    if not found and first.name == second.name:
+        raise HandPoseError(f"{first.name} is compared with itself: accepted are two sides")
+    return found
+
+
+def _unequal(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {
+        name: (a.get(name), b.get(name))
+        for name in sorted(a.keys() | b.keys())
+        if a.get(name) != b.get(name)
+    }
+
+
+def _listed(different: Mapping[str, tuple[Any, Any]]) -> str:
+    return "; ".join(f"{name} ({one} and {other})" for name, (one, other) in different.items())
+
+
+def _compared(
+    without: Sequence[Trial],
+    with_: Sequence[Trial],
+    named: Mapping[str, tuple[Any, Any]],
+    same: bool,
+) -> str:
+    """Return what was compared, in words."""
+    count = f"{len(without[0].errors):,} frames"
+    trainings = (
+        f"within {_number(len(without))}"
+        if same
+        else f"{len(with_)} against {_number(len(without))}"
+    )
+    what = f"; different: {', '.join(named)}" if named else ""
+    return f"{with_[0].name} against {without[0].name}, {trainings}, {count}{what}"
+
+
+def _number(count: int) -> str:
+    return f"{count} training{'s' * (count > 1)}"
