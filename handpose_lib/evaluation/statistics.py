@@ -17,6 +17,7 @@ about given networks covers other frames only.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from math import hypot, inf
 from typing import Any
 
@@ -107,7 +108,7 @@ class Decision:
 
     @property
     def told(self) -> str:
-        """The effect, its interval and what it covers: '+1.97 mm [+1.10, +2.84] over frames only'."""
+        """The effect with its interval and what that covers: '+2 mm [+1, +3] over frames only'."""
         return f"{self.effect.told(self.unit)} {self.covers}"
 
     def __str__(self):
@@ -208,10 +209,8 @@ def paired(
             f"{len(count)} frames or sequences to draw from: accepted are at least two"
         )
     total = torch.zeros_like(count).index_add_(0, number, gain)
-    drawn = torch.randint(
-        len(count), (samples, len(count)), generator=torch.Generator().manual_seed(seed)
-    )
-    means = total[drawn].sum(1) / count[drawn].sum(1)
+    drawn = _drawn(len(count), samples, seed)
+    means = (drawn @ total) / (drawn @ count)
     low, high = means.quantile(
         torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     ).tolist()
@@ -299,6 +298,14 @@ def student(freedom: int, level: float = LEVEL) -> float:
             " < level < 1"
         )
     return float(stdtrit(freedom, (1 + level) / 2))
+
+
+@lru_cache(maxsize=2)  # one set of frames serves all claims of a page
+def _drawn(count: int, samples: int, seed: int) -> torch.Tensor:
+    """Return how often each of `count` things is in each drawing, (samples, count)."""
+    drawn = torch.randint(count, (samples, count), generator=torch.Generator().manual_seed(seed))
+    times = torch.zeros(samples, count, dtype=torch.float64)
+    return times.scatter_add_(1, drawn, torch.ones_like(times))
 
 
 def _over_trials(side: Sequence[Trial]) -> torch.Tensor:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from handpose_lib import papers
+from handpose_lib.errors import DataError
 from handpose_lib.evaluation import metrics
 from handpose_lib.evaluation.statistics import Decision, Trial
 from handpose_lib.evaluation.statistics import decide as decide_trials
@@ -43,6 +44,7 @@ _ELSEWHERE = {
     "ensemble",
     "keep_epochs",
 }
+_ROUNDING = 0.05  # mm: far more than the digits that predictions are stored with can change
 OWN = "the method's own"
 """The decoding of a method whose configuration does not name one."""
 
@@ -81,7 +83,8 @@ def trial(
 ) -> Trial:
     """Return a record as a trial: its value on every test frame, and the facts behind it.
 
-    `read_out`, `measure`: as of `decide`. Errors: `DataError` for predictions that are missing.
+    `read_out`, `measure`: as of `decide`. Errors: `DataError` for predictions that are missing, or
+    that do not score what the record says.
     """
     predicted, true = records.joints(record)
     if read_out is not None:
@@ -97,6 +100,11 @@ def trial(
         for name, value in known.items()
         if name.split(".")[0] in ("method", "network", "recipe", "training")
     }
+    if measure is None and read_out is None and abs(values.mean() - record.error_mm) > _ROUNDING:
+        raise DataError(
+            f"the predictions of {record.key} score {values.mean():.3f} mm, the record says"
+            f" {record.error_mm:.3f} mm: accepted are the same; pass another error as `measure`"
+        )
     title, decoding = papers.title(record["method"]), f", {read_out}" if read_out else ""
     return Trial(
         f"{title} ({record['variant']}{decoding})",

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from handpose_lib.evaluation.statistics import (
     HOLDS,
     UNDECIDED,
     Effect,
+    Trial,
     between_seeds,
+    decide,
     paired,
     student,
     together,
@@ -142,6 +145,132 @@ def test_students_quantile(freedom, expected):
 def test_students_quantile_needs_freedom():
     with pytest.raises(HandPoseError, match="0 degrees of freedom"):
         student(0)
+
+
+def test_matched_trainings_are_students_test_of_the_differences():
+    """By hand: differences 1, 2, 3 have mean 2 and s = 1, t(2) = 4.303; what the seeds share
+    cancels.
+    """
+    effect = between_seeds([11.0, 22.0, 33.0], [10.0, 20.0, 30.0], matched=True)
+    assert effect is not None and effect.mean == pytest.approx(2)
+    assert effect.high - effect.mean == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
+    assert between_seeds([3.0], [1.0], matched=True) is None
+    with pytest.raises(HandPoseError, match="2 and 1 matched"):
+        between_seeds([1.0, 2.0], [1.0], matched=True)
+
+
+# --- One rule -----------------------------------------------------------------
+
+
+def side(gain, seeds, name="a", frames=200, spread=0.5, own=1.0, draw=0, share=None, **facts):
+    """Trials of one side: hard frames for all, a training's own level, and noise of each."""
+    hard = 5 + 30 * torch.rand(frames, generator=torch.Generator().manual_seed(99))
+    g = torch.Generator().manual_seed(draw)
+    effect_of_frames = own * torch.randn(frames, generator=g)
+    return [
+        Trial(
+            name,
+            hard + gain + effect_of_frames + spread * torch.randn((), generator=g),
+            f"{frames} frames",
+            f"{share or name}-{seed}",
+            {"network.bones": True, "recipe.schedule": "cosine", **facts},
+        )
+        for seed in range(seeds)
+    ]
+
+
+BONES = {"network.bones": False}
+
+
+def ask(without, with_, differs=("network.bones",), **options):
+    return decide(without, with_, differs=differs, **options)
+
+
+def test_the_interval_covers_other_frames_and_other_trainings():
+    """120 experiments with 3 and 2 seeds and 60 frames, in which frames and seeds are drawn anew:
+    the true gain of 1 mm lies inside at least as often as 95 % and five standard deviations allow.
+    Over frames alone it does not.
+    """
+    inside = alone = 0
+    for draw in range(120):
+        without = side(1.0, 3, "b", 60, draw=2 * draw, **BONES)
+        with_ = side(0.0, 2, "a", 60, draw=2 * draw + 1)
+        effect = ask(without, with_).effect
+        inside += effect.low <= 1.0 <= effect.high
+        effect = ask(without, with_, about="networks").effect
+        alone += effect.low <= 1.0 <= effect.high
+    assert inside >= 114 - 12 > alone
+
+
+def test_the_interval_is_at_least_as_wide_as_each_of_its_parts():
+    without, with_ = side(2.0, 3, "b", **BONES), side(0.0, 3, draw=1)
+    both = ask(without, with_).effect
+    frames = ask(without, with_, about="networks").effect
+    seeds = between_seeds([t.mean for t in without], [t.mean for t in with_])
+    assert seeds is not None and both.mean == pytest.approx(frames.mean)
+    for part in (frames, seeds):
+        assert both.low <= part.low and part.high <= both.high
+    squares = (both.mean - frames.low) ** 2 + (both.mean - seeds.low) ** 2
+    assert (both.mean - both.low) ** 2 == pytest.approx(squares)
+
+
+def test_one_training_each_decides_nothing_about_a_method():
+    without, with_ = side(50.0, 1, "b", **BONES), side(0.0, 1)
+    answer = ask(without, with_)
+    assert answer.verdict == UNDECIDED and answer.covers == "over frames only"
+    assert answer.effect.low > 40 and "over frames only" in str(answer)
+    answer = ask(without, with_, about="networks")
+    assert answer.verdict == HOLDS and answer.covers == "over frames only"
+    assert ask([*without, *side(51.0, 1, "c", **BONES)], with_).covers == "over frames and seeds"
+
+
+def test_the_other_way_round_the_verdict_is_the_opposite():
+    without, with_ = side(9.0, 3, "b", **BONES), side(0.0, 3, draw=1)
+    there, back = ask(without, with_), ask(with_, without)
+    assert (there.verdict, back.verdict) == (HOLDS, FAILS)
+    assert there.effect.mean == pytest.approx(-back.effect.mean)
+
+
+def test_the_same_trainings_are_paired_whatever_their_order():
+    """Trainings that differ by far more than two ways to decode each of them."""
+    without = [t for k in range(3) for t in side(10 * k + 1.0, 1, "b", share=f"run {k}", **BONES)]
+    with_ = [t for k in range(3) for t in side(10.0 * k, 1, share=f"run {k}")]
+    within = ask(without, list(reversed(with_)))
+    apart = ask(without, [t for k in range(3) for t in side(10.0 * k, 1, share=f"other {k}")])
+    assert within.verdict == HOLDS and "within 3 trainings" in within.compared
+    assert apart.verdict == UNDECIDED and "3 against 3 trainings" in apart.compared
+
+
+def test_a_range_and_a_unit():
+    without, with_ = side(0.1, 4, "b", spread=0.1, own=0.1, **BONES), side(0.0, 4, spread=0.1)
+    answer = ask(without, with_, within=(-2.0, 2.0), unit="°")
+    assert answer.verdict == HOLDS and " ° [" in answer.told
+
+
+def test_sides_differ_in_what_is_named_and_in_nothing_else():
+    without, with_ = side(2.0, 2, "b", **BONES), side(0.0, 2)
+    slow = [replace(t, facts={**t.facts, "recipe.schedule": "steps"}) for t in without]
+    with pytest.raises(HandPoseError, match=r"recipe.schedule \(steps and cosine\)"):
+        ask(slow, with_)
+    assert "recipe.schedule" in ask(slow, with_, ("network.*", "recipe.schedule")).compared
+    with pytest.raises(HandPoseError, match="accepted are sides that differ in nothing"):
+        ask(without, with_, ())
+    with pytest.raises(HandPoseError, match="trials of b differ in recipe.schedule"):
+        ask([without[0], slow[1]], with_, ("network.*", "recipe.*"))
+    with pytest.raises(HandPoseError, match="other frames"):
+        ask(without, side(0.0, 2, frames=100))
+    with pytest.raises(HandPoseError, match="with itself"):
+        ask(with_, with_)
+    with pytest.raises(HandPoseError, match="0 and 2 trials"):
+        ask([], with_)
+    with pytest.raises(HandPoseError, match="method, networks"):
+        ask(without, with_, about="everything")
+
+
+def test_a_trial_needs_an_error_for_every_frame():
+    for errors in (torch.ones(2, 2), torch.tensor([1.0, math.nan])):
+        with pytest.raises(HandPoseError, match="accepted are finite numbers"):
+            Trial("a", errors, "frames", "a-0")
 
 
 # --- Verdicts -----------------------------------------------------------------
