@@ -5,9 +5,10 @@ own, with the fields of `COMMON` and those of its kind, see `KINDS`:
 
     <root>/<paper>/<profile>/<variant>-<dataset>-s<seed>/    kind 'training': a run of a paper
         record.json
-        predictions.txt        one frame per line, `u v d` of each joint (pixel, pixel, mm)
+        predictions.joints     the predicted joints, see `io.coordinates`; also those of other ways
+                               to decode the same network, by name
         weights.safetensors    the network, where it is kept
-    <root>/labels/<key>.txt    the labels of the predicted frames in the same format, and their
+    <root>/labels/<key>.joints     the labels of the predicted frames in the same format, and their
     <root>/labels/<key>.ids.txt    names in the same order: once per set of frames
     <root>/<kind>/             every other kind: record.json, and weights where a network is kept
 
@@ -28,12 +29,18 @@ import torch
 from torch import nn
 
 from handpose_lib import paths
-from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
 from handpose_lib.errors import DataError, HandPoseError, one_of
-from handpose_lib.io import provenance
-from handpose_lib.io.storage import read_json, read_tensors, write_json, write_tensors, write_text
+from handpose_lib.io import coordinates, provenance
+from handpose_lib.io.storage import (
+    read_json,
+    read_tensors,
+    temporary_file,
+    write_json,
+    write_tensors,
+    write_text,
+)
 
-SCHEMA = 2
+SCHEMA = 3
 
 COMMON = {
     "schema": int,  # of this layout
@@ -67,7 +74,9 @@ KINDS = {
         "curve": list,  # one entry per epoch
         "metrics": dict,  # metrics.summary
         "baselines": dict,  # mean_pose_mm, knn1_mm, knn5_mm on the same data
-        "files": dict,  # predictions: decimals; weights: 'float32', 'float16' or None
+        # predictions: their step in mm; read_outs: names of further predictions;
+        # weights: 'float32', 'float16' or None
+        "files": dict,
     },
     "hand_detector": {**_NETWORK, "second_look": dict, "look_curve": list},
     "centre_refiner": _NETWORK,
@@ -102,10 +111,10 @@ _NAMED = {
     "dataset": ("name", "synthetic", "fingerprint", "camera", "labels"),
     "protocol": ("joints", "split", "centre", "cube", "checkpoint"),
     "metrics": ("mean_joint_error_mm",),
-    "files": ("predictions", "weights"),
+    "files": ("predictions", "read_outs", "weights"),
 }
 _PACKAGES = ("torch", "lightning", "numpy")
-_DECIMALS = 2  # 0.01 pixel and 0.01 mm
+_CHOSEN = ""  # the name of a run's own predictions in their file
 
 
 class Record(dict):
@@ -224,7 +233,7 @@ def new(
             "curve": history.curve,
             "metrics": metrics,
             "baselines": baselines,
-            "files": {"predictions": _DECIMALS, "weights": None},
+            "files": {"predictions": coordinates.STEP_MM, "read_outs": [], "weights": None},
         }
     )
 
@@ -236,6 +245,7 @@ def save(
     predicted: torch.Tensor,
     joints: torch.Tensor,
     ids: Sequence[str],
+    read_outs: Mapping[str, torch.Tensor] | None = None,
     weights: nn.Module | Mapping[str, torch.Tensor] | None = None,
     half: bool = False,
 ) -> Record:
@@ -243,36 +253,49 @@ def save(
 
     out                  None: its folder below the committed records
     predicted, joints    (N, J, 3) mm; `ids` are the N names in the same order
+    read_outs            further predictions of the same run by name, such as those of other ways to
+                         decode its network, each like `predicted`
     weights              a method or state dict to keep; with `half`, its parameters in 16 bits.
                          Running statistics of batch norms stay as they are: they may exceed the
                          range
 
     An earlier run in the folder is replaced. The record is written last, so that a folder with a
     record is complete.
-    Errors: not one prediction, label and name per frame; joints that are not finite.
+    Errors: not one prediction, label and name per frame; joints that are not finite; frames whose
+    labels were stored before with other joints.
     """
-    record = validated(record)
+    record, read_outs = validated(record), dict(read_outs or {})
     if not len(predicted) == len(joints) == len(ids):
         raise HandPoseError(
             f"{len(predicted)} predictions, {len(joints)} labels, {len(ids)} names: accepted is one"
             " of each per frame"
         )
+    for name, other in read_outs.items():
+        if not name or other.shape != predicted.shape:
+            raise HandPoseError(
+                f"read-out {name!r} of shape {tuple(other.shape)}: accepted is a name, and the"
+                f" shape of the predictions, {tuple(predicted.shape)}"
+            )
     record.folder = folder = paths.records() / record.key if out is None else Path(out)
-    camera = torch.tensor(record["dataset"]["camera"], dtype=torch.float64)
-    lines, names = _lines(joints, camera), "".join(f"{name}\n" for name in ids)
-    content = hashlib.sha256((lines + names).encode()).hexdigest()
+    names = "".join(f"{name}\n" for name in ids)
+    content = hashlib.sha256(f"{joints.shape[1]} joints\n{names}".encode()).hexdigest()
     key = f"{record['dataset']['fingerprint']}-{content[:8]}"
     record["dataset"] = {**record["dataset"], "labels": key}
     record["files"] = {
-        "predictions": _DECIMALS,
+        "predictions": coordinates.STEP_MM,
+        "read_outs": list(read_outs),
         "weights": None if weights is None else "float16" if half else "float32",
     }
 
     (folder / "record.json").unlink(missing_ok=True)
-    for suffix, text in ((".txt", lines), (".ids.txt", names)):
-        if not (path := _labels(record, suffix)).exists():  # the content determines the name
-            write_text(path, text)
-    write_text(folder / "predictions.txt", _lines(predicted, camera))
+    if not (path := _labels(record, ".joints")).exists():
+        coordinates.write_coordinates(path, {_CHOSEN: joints})
+    elif not torch.allclose(
+        labels(record), joints.detach().cpu().double(), atol=2 * coordinates.STEP_MM, rtol=0
+    ):
+        raise HandPoseError(f"{path} has other labels of the same frames: accepted are the same")
+    write_text(_labels(record, ".ids.txt"), names)
+    coordinates.write_coordinates(folder / "predictions.joints", {_CHOSEN: predicted, **read_outs})
     if weights is not None:
         state = weights if isinstance(weights, Mapping) else weights.state_dict()
         write_tensors(folder / "weights.safetensors", _halved(state) if half else state)
@@ -338,20 +361,33 @@ def find(root: Path | str | None = None, **wanted: Any) -> list[Record]:
     ]
 
 
-def joints(record: Record) -> tuple[torch.Tensor, torch.Tensor]:
+def joints(record: Record, read_out: str | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the (predicted, true) joints, each (N, J, 3) mm, float64, from the files of a run.
 
-    The frames are those of `ids`. Errors: files that are missing, damaged or of different length.
+    The frames are those of `ids`; `read_out` as in `predictions`.
+    Errors: files that are missing, damaged or of different length.
     """
-    count = len(record["metrics"]["per_joint_mm"])
-    camera = torch.tensor(record["dataset"]["camera"], dtype=torch.float64)
-    predicted, true = (
-        uvd_to_xyz(_read(path, count), camera, check=False)
-        for path in (record.folder / "predictions.txt", _labels(record, ".txt"))
-    )
+    predicted, true = predictions(record, read_out), labels(record)
     if len(predicted) != len(true):
         raise DataError(f"{record.folder}: {len(predicted)} predictions for {len(true)} labels")
     return predicted, true
+
+
+def predictions(record: Record, read_out: str | None = None) -> torch.Tensor:
+    """Return the predicted joints of a run, (N, J, 3) mm in the camera frame, float64.
+
+    `read_out`: None for the predictions that the record scores, else a name in its
+    `files.read_outs`. Each coordinate is rounded to `files.predictions` mm.
+    Errors: no such read-out; a file that is missing or damaged.
+    """
+    if read_out is not None:
+        one_of(f"read-out of {record.key}", read_out, record["files"]["read_outs"])
+    return _read(record.folder / "predictions.joints", read_out or _CHOSEN, record)
+
+
+def labels(record: Record) -> torch.Tensor:
+    """Return the true joints of the test frames of a run, like `predictions`."""
+    return _read(_labels(record, ".joints"), _CHOSEN, record)
 
 
 def ids(record: Record) -> list[str]:
@@ -413,14 +449,15 @@ def rename_data(record: Record, new: str) -> None:
     The fingerprint of a synthetic set depends on the code that made it. The labels are renamed too.
     """
     old = record["dataset"]["fingerprint"]
-    before = {suffix: _labels(record, suffix) for suffix in (".txt", ".ids.txt")}
+    before = {suffix: _labels(record, suffix) for suffix in (".joints", ".ids.txt")}
     key = record["dataset"]["labels"].replace(old, new)
     record["dataset"] = {**record["dataset"], "fingerprint": new, "labels": key}
     source = {**record["training"]["source"], "fingerprint": new}
     record["training"] = {**record["training"], "source": source}
     for suffix, path in before.items():
         if not (renamed := _labels(record, suffix)).exists():
-            write_text(renamed, path.read_text(encoding="utf-8"))
+            with temporary_file(renamed) as temporary:
+                temporary.write_bytes(path.read_bytes())
 
 
 def validated(record: Mapping[str, Any], where: Path | str = "record") -> Record:
@@ -470,36 +507,14 @@ def _labels(record: Record, suffix: str) -> Path:
     return root / "labels" / (record["dataset"]["labels"] + suffix)
 
 
-def _read(path: Path, joints: int) -> torch.Tensor:
-    """Return uvd (N, J, 3), float64, from a file with one frame per line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append([float(value) for value in line.split()])
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
-        if len(rows[-1]) != 3 * joints:
-            raise DataError(
-                f"{path}, line {number}: {len(rows[-1])} numbers; accepted are u v d of {joints}"
-                " joints"
-            )
-    return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), joints, 3)
-
-
-def _lines(joints: torch.Tensor, camera: torch.Tensor) -> str:
-    """Return joints (N, J, 3) mm as text, one frame per line.
-
-    Joints behind the camera are accepted: a bad network may predict them.
-    """
-    uvd = xyz_to_uvd(joints.detach().cpu().double(), camera, check=False)
-    if not uvd.isfinite().all():
-        raise HandPoseError("joints that are not finite, or in the plane of the camera")
-    rows = uvd.flatten(1).tolist()
-    return "".join(" ".join(f"{value:.{_DECIMALS}f}" for value in row) + "\n" for row in rows)
+def _read(path: Path, name: str, record: Record) -> torch.Tensor:
+    """Return the named joints of a file (N, J, 3) mm, if they are as many as the record says."""
+    found, count = coordinates.read_coordinates(path), len(record["metrics"]["per_joint_mm"])
+    if name not in found:
+        raise DataError(f"{path}: predictions {name!r} are missing; it has {', '.join(found)}")
+    if found[name].shape[1] != count:
+        raise DataError(f"{path}: {found[name].shape[1]} joints; accepted are {count}")
+    return found[name]
 
 
 def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,10 +1,9 @@
 """The committed records against their own files: every measure computed again, and every page made
 of them.
 
-What is predicted is stored with 0.01 pixel and 0.01 mm, so that a joint at depth z is known to √2 ·
-0.005 z / f mm across and 0.005 mm along; a distance between two of them to twice as much. Means may
-be off by that, and a share of frames within a threshold lies between the shares within thresholds
-that are smaller and larger by it.
+Coordinates are stored in steps s of 0.05 mm, so that a joint is known to √3 s / 2, and a distance
+between two of them to √3 s. Means may be off by that, and a share of frames within a threshold lies
+between the shares within thresholds that are smaller and larger by it.
 """
 
 import ast
@@ -41,17 +40,9 @@ def key(record):
     return record.folder.relative_to(paths.records()).as_posix()
 
 
-def known_to(record, *hands):
+def known_to(record):
     """mm: how well the distance of two stored joints is known."""
-    camera = record["dataset"]["camera"]
-    depth = max(hand[..., 2].max().item() for hand in hands)
-    sideways = max(hand[..., :2].abs().max().item() for hand in hands)
-    # a hundredth of a mm of depth also moves a joint that is beside the optical axis
-    return (
-        2
-        * (0.005 * 2**0.5 * depth / min(camera[:2]) + 0.005 * (1 + (sideways / depth) ** 2) ** 0.5)
-        + 1e-3
-    )  # and float32
+    return 3**0.5 * record["files"]["predictions"] + 1e-3  # and float32
 
 
 def test_there_are_records():
@@ -61,7 +52,7 @@ def test_there_are_records():
 @pytest.mark.parametrize("record", COMMITTED, ids=key)
 def test_every_metric_is_computed_again(record):
     predicted, true = records.joints(record)
-    said, bound = record["metrics"], known_to(record, predicted, true)
+    said, bound = record["metrics"], known_to(record)
     errors = metrics.joint_errors(predicted, true)
     assert set(said) - OF_OTHER_PREDICTIONS - {BY_PART} == PLAIN
     assert (

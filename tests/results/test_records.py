@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from handpose_lib import camera
 from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.evaluation import metrics
+from handpose_lib.io import coordinates
 from handpose_lib.results import records
 
 CAMERA = preset("msra")
@@ -57,7 +57,7 @@ def record(error=1.0, **changes):
         "curve": [],
         "metrics": metrics.summary(joints() + error, joints()),
         "baselines": {},
-        "files": {"predictions": 2, "weights": None},
+        "files": {"predictions": coordinates.STEP_MM, "read_outs": [], "weights": None},
     }
     return records.validated({**facts, **changes})
 
@@ -77,31 +77,44 @@ def test_what_is_saved_comes_back(tmp_path):
     loaded = records.load(saved.folder)
     assert dict(loaded) == dict(saved)
     assert saved.folder == tmp_path / "jgr_p2o" / "laptop" / "paper-synthetic-s0"
-    assert sorted(p.name for p in saved.folder.iterdir()) == ["predictions.txt", "record.json"]
+    assert sorted(p.name for p in saved.folder.iterdir()) == ["predictions.joints", "record.json"]
 
 
 def test_measures_are_computed_again_from_the_files(tmp_path):
-    """To the rounding of the text: half of 0.01 pixel at 450 mm and of 0.01 mm, twice."""
+    """To the rounding of the files: half a step in each of three coordinates, twice."""
     saved = save(tmp_path, record())
     predicted, true = records.joints(records.load(saved.folder))
-    bound = 2 * (0.005 * 2**0.5 * 451 / CAMERA.fx * 1.05 + 0.005)
-    assert (predicted - (joints() + 1)).abs().max() < bound
+    bound = 3**0.5 * coordinates.STEP_MM
+    assert (predicted - (joints() + 1)).abs().max() <= coordinates.STEP_MM / 2 + 1e-9
     assert metrics.mean_joint_error(predicted, true).item() == pytest.approx(
         saved.error_mm, abs=bound
     )
     assert records.ids(saved) == [f"frame {i}" for i in range(12)]
 
 
-def test_predictions_are_in_the_community_s_format(tmp_path):
-    """One frame per line, u v d of each joint, as `published.files.read` and everyone else reads
-    them.
-    """
-    from handpose_lib.published import files
+def test_other_ways_to_decode_a_run_are_kept_by_name(tmp_path):
+    others = {"argmax": joints() + 3, "soft_argmax": joints() + 1}
+    saved = records.load(save(tmp_path, record(), read_outs=others).folder)
+    assert saved["files"]["read_outs"] == ["argmax", "soft_argmax"]
+    assert torch.equal(records.predictions(saved), records.joints(saved)[0])
+    assert torch.equal(records.predictions(saved, "soft_argmax"), records.predictions(saved))
+    for name, array in others.items():
+        read, true = records.joints(saved, name)
+        assert (read - array).abs().max() <= coordinates.STEP_MM / 2 + 1e-9
+        assert torch.equal(true, records.labels(saved))
+    with pytest.raises(HandPoseError, match="accepted are argmax, soft_argmax"):
+        records.predictions(saved, "mean_shift")
+    with pytest.raises(HandPoseError, match="the shape of the predictions"):
+        save(tmp_path, record(), read_outs={"argmax": joints(11)})
 
-    saved = save(tmp_path, record())
-    read = files.read(saved.folder / "predictions.txt", 21).points
-    expected = camera.xyz_to_uvd((joints() + 1).double(), CAMERA)
-    assert (read - expected).abs().max() <= 0.005 + 1e-9
+
+def test_the_same_frames_have_the_same_labels(tmp_path):
+    """Rounding of another machine is accepted, other joints are not."""
+    save(tmp_path, record())
+    save(tmp_path, record(seed=1), joints=joints() + 1e-4)
+    with pytest.raises(HandPoseError, match="other labels of the same frames"):
+        save(tmp_path, record(seed=2), joints=joints() + 1)
+    assert len(list((tmp_path / "labels").iterdir())) == 2
 
 
 def test_labels_are_stored_once_for_all_runs_on_the_same_frames(tmp_path):
@@ -118,7 +131,7 @@ def test_a_folder_of_any_name_keeps_its_labels_inside(tmp_path):
     )
     assert (tmp_path / "mine" / "labels").is_dir()
     predicted, true = records.joints(records.load(saved.folder))
-    assert torch.equal(predicted, true)
+    assert torch.equal(predicted, true)  # both are rounded alike
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -211,7 +224,7 @@ def broken(tmp_path, change):
         (lambda facts: facts.update(seed="0"), "'seed' is a str; accepted is int"),
         (lambda facts: facts.update(seed=True), "'seed' is a bool"),
         (lambda facts: facts.update(colour="red"), "unknown field"),
-        (lambda facts: facts.update(schema=99), "schema 99; accepted is 2"),
+        (lambda facts: facts.update(schema=99), "schema 99; accepted is 3"),
         (lambda facts: facts["dataset"].pop("synthetic"), r"dataset\.synthetic is missing"),
     ],
 )
@@ -237,16 +250,32 @@ def test_a_missing_record(tmp_path):
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda text: text.replace(" ", " x", 1), "line 1"),
-        (lambda text: text[: len(text) // 2], "numbers; accepted are u v d of 21 joints"),
-        (lambda text: "\n".join(text.splitlines()[:-1]), "11 predictions for 12 labels"),
+        (lambda old: old[: len(old) // 2], "not a whole file"),
+        (lambda old: old.replace(b'"format": 1', b'"format": 9'), "format 9; accepted is 1"),
+        (lambda old: old[:-40] + bytes(8) + old[-32:], "not a whole file"),
     ],
 )
 def test_damaged_predictions_are_an_error(tmp_path, damage, message):
     saved = save(tmp_path, record())
-    file = saved.folder / "predictions.txt"
-    file.write_text(damage(file.read_text()))
-    with pytest.raises(DataError, match=message):
+    file = saved.folder / "predictions.joints"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DataError, match=message) as error:
+        records.joints(saved)
+    assert "predictions.joints" in str(error.value)
+
+
+def test_predictions_of_other_frames_or_joints_are_an_error(tmp_path):
+    saved = save(tmp_path, record())
+    file = saved.folder / "predictions.joints"
+    for array, message in (
+        (joints(11), "11 predictions for 12 labels"),
+        (joints()[:, :14], "14 joints; accepted are 21"),
+    ):
+        coordinates.write_coordinates(file, {"": array})
+        with pytest.raises(DataError, match=message):
+            records.joints(saved)
+    coordinates.write_coordinates(file, {"argmax": joints()})
+    with pytest.raises(DataError, match="'' are missing; it has argmax"):
         records.joints(saved)
 
 
