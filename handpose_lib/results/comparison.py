@@ -18,8 +18,9 @@ from typing import Any
 import torch
 
 from handpose_lib import papers
+from handpose_lib import skeleton as skeletons
 from handpose_lib.errors import DataError
-from handpose_lib.evaluation import metrics
+from handpose_lib.evaluation import metrics, plausibility
 from handpose_lib.evaluation.statistics import Decision, Trial
 from handpose_lib.evaluation.statistics import decide as decide_trials
 from handpose_lib.papers.method import Recipe
@@ -78,6 +79,35 @@ def decide(
     )
 
 
+# --- Measures -----------------------------------------------------------------
+
+
+def error_in_xy(predicted: torch.Tensor, joints: torch.Tensor, skeleton: str) -> torch.Tensor:
+    """Return the mean joint error of each frame (N,), mm, in x and y alone."""
+    return metrics.frame_errors(_flat(predicted), _flat(joints), "mean")
+
+
+def bone_length_error(predicted: torch.Tensor, joints: torch.Tensor, skeleton: str) -> torch.Tensor:
+    """Return the mean absolute error of the bone lengths of each frame (N,), mm."""
+    hand = skeletons.get(skeleton)
+    lengths = [plausibility.bone_lengths(points, hand) for points in (predicted, joints)]
+    return (lengths[0] - lengths[1]).abs().mean(1)
+
+
+def bend_error(predicted: torch.Tensor, joints: torch.Tensor, skeleton: str) -> torch.Tensor:
+    """Return the mean absolute error of the bends of each frame's fingers (N,), degrees."""
+    hand = skeletons.get(skeleton)
+    angles = [plausibility.bends(points, hand) for points in (predicted, joints)]
+    return (angles[0] - angles[1]).abs().mean(1)
+
+
+def _flat(points: torch.Tensor) -> torch.Tensor:
+    return torch.cat((points[..., :2], torch.zeros_like(points[..., 2:])), -1)
+
+
+# --- Records as trials --------------------------------------------------------
+
+
 def trial(
     record: records.Record, read_out: str | None = None, measure: Measure | None = None
 ) -> Trial:
@@ -86,9 +116,7 @@ def trial(
     `read_out`, `measure`: as of `decide`. Errors: `DataError` for predictions that are missing, or
     that do not score what the record says.
     """
-    predicted, true = records.joints(record)
-    if read_out is not None:
-        predicted = records.predictions(record, read_out=read_out)
+    predicted, true = records.joints(record, read_out)
     values = (
         metrics.frame_errors(predicted, true, "mean")
         if measure is None

@@ -8,12 +8,15 @@ A column never mixes results on real and on synthetic frames. The tables of a pa
      "tables": {"1": {"title": "Graph structures", "dataset": "NYU",
                       "rows": [{"label": "skeleton graph", "variant": "paper", "error_mm": 8.29,
                                 "parameters": "1.37M"}, ...],
-                      "claims": [{"text": "...", "better": "paper", "worse": "parameterised"}]}}}
+                      "claims": [{"text": "...", "better": "paper", "worse": "parameterised",
+                                  "differs": ["network.reasoning"]}]}}}
 
 A table of results on several data sets has `columns` instead of `dataset`, and its rows have one
-entry per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. `results` names, for
-each data set, the table and the row with the paper's own result. `compare` adds our column, and
-`claims` tests each of the paper's claims on our trainings:
+entry per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. Numbers are shown
+with the digits that the file has: those of the paper. `results` names, for each data set, the table
+and the row with the paper's own result. A claim names the facts of `comparison.facts` in which its
+two variants differ. `compare` adds our column, and `claims` tests each of the paper's claims on our
+trainings:
 
     table = compare(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
     table                                                      # in a notebook: the table
@@ -23,6 +26,7 @@ each data set, the table and the row with the paper's own result. `compare` adds
 """
 
 import html
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +37,29 @@ from handpose_lib import paths
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.evaluation import statistics
 from handpose_lib.io.storage import read_json
-from handpose_lib.results import records
+from handpose_lib.results import comparison, records
 
 MISSING = "–"
 STALE = "†"
+
+
+class Printed(float):
+    """A number of a printed table: a float that is shown with the digits of its source.
+
+    `str`, and a format without digits, give '10.60' for 10.60 and '10.6' for 10.6.
+    """
+
+    _text: str
+
+    def __new__(cls, text: str):
+        number = super().__new__(cls, text)
+        number._text = text
+        return number
+
+    def __str__(self):
+        return self._text
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -153,7 +176,8 @@ def load(method: str, folder: Path | str | None = None) -> dict[str, Any]:
     Errors: `DataError` if the file is missing or broken.
     """
     path = Path(folder or paths.project() / "book" / "tables") / f"{method}.json"
-    paper = read_json(path)
+    read_json(path)
+    paper = json.loads(path.read_text(encoding="utf-8"), parse_float=Printed)
     for name in ("method", "paper", "tables"):
         if name not in paper:
             raise DataError(
@@ -169,6 +193,13 @@ def load(method: str, folder: Path | str | None = None) -> dict[str, Any]:
             if lacking:
                 raise DataError(
                     f"{path}: table {name!r}, row {row.get('label', row)!r} has no {lacking[0]!r}"
+                )
+        for claim in table.get("claims", ()):
+            lacking = [key for key in ("text", "better", "worse", "differs") if key not in claim]
+            if lacking:
+                raise DataError(
+                    f"{path}: table {name!r}, claim {claim.get('text', claim)!r} has no"
+                    f" {lacking[0]!r}"
                 )
     return paper
 
@@ -196,7 +227,7 @@ def printed(paper: Mapping[str, Any], name: str) -> Table:
         source = Source(results[key], synthetic=False) if key in results else None
         column = Column(f"{source}, printed" if source else key, source)
         for row in table["rows"]:
-            column.add(row["label"], _printed(row.get(key), "{:.2f}" if source else "{:g}"), source)
+            column.add(row["label"], printed_cell(row.get(key)), source)
         if any(cell.text != MISSING for cell in column.cells.values()):
             columns.append(column)
     return Table(table["title"], [row["label"] for row in table["rows"]], columns)
@@ -233,45 +264,52 @@ def compare(
 
 @dataclass(frozen=True)
 class Claim:
-    """A paper's claim that one variant is better than another, with our trainings of both.
+    """A paper's claim that one variant is better than another, asked of our trainings of both.
 
-    `better`, `worse`: mean joint errors of the trainings, mm.
+    `decision` is None without trainings of both, and if records of earlier code differ in more than
+    the claim names; `reason` then says which. `better`, `worse`: number of trainings.
     """
 
     text: str
-    better: tuple[float, ...]
-    worse: tuple[float, ...]
+    better: int
+    worse: int
+    decision: statistics.Decision | None
+    reason: str = ""
 
     @property
     def margin_mm(self) -> float | None:
-        """The mean of `worse` minus that of `better`, None without trainings of both."""
-        return mean(self.worse) - mean(self.better) if self.better and self.worse else None
+        """By how much the variant is better on average, None without a decision."""
+        return self.decision.effect.mean if self.decision else None
 
     @property
     def verdict(self) -> str:
-        """A verdict of `evaluation.statistics`, from the spread over seeds."""
-        return statistics.verdict(
-            statistics.between_seeds(self.worse, self.better)
-            if self.better and self.worse
-            else None
-        )
+        """The verdict of `evaluation.statistics.decide`."""
+        return self.decision.verdict if self.decision else statistics.UNDECIDED
 
     def __str__(self) -> str:
-        return f"{self.text}: {statistics.sentence(self.worse, self.better)}."
+        if self.decision is None:
+            return f"{self.text}: **{self.verdict}**, {self.reason}."
+        return f"{self.text}: {self.decision}."
 
 
 def claims(
-    paper: Mapping[str, Any], name: str, found: Iterable[records.Record], *, profile: str
+    paper: Mapping[str, Any],
+    name: str,
+    found: Iterable[records.Record],
+    *,
+    profile: str,
+    measure: comparison.Measure | None = None,
 ) -> list[Claim]:
-    """Return the claims of a table, each with the trainings of a profile."""
+    """Return the claims of a table, each decided by `comparison.decide` from a profile's trainings.
+
+    `measure`: what is compared instead of the mean joint error, as of `comparison.decide`.
+    Errors: `HandPoseError` for trainings that differ in more than the claim names.
+    """
     answers, found = [], list(found)
     for claim in _table(paper, name).get("claims", ()):
         better, worse = (_runs(paper, found, profile, claim[side]) for side in ("better", "worse"))
-        if better and worse:
-            _same_data([*better, *worse])
-        answers.append(
-            Claim(claim["text"], *(tuple(run.error_mm for run in side) for side in (better, worse)))
-        )
+        decision, reason = _decided(better, worse, claim["differs"], measure)
+        answers.append(Claim(claim["text"], len(better), len(worse), decision, reason))
     return answers
 
 
@@ -382,13 +420,24 @@ def _runs(
     return [run for run in found if (run["method"], run["profile"], run["variant"]) == wanted]
 
 
-def _same_data(runs: list[records.Record]) -> None:
-    for run in runs:
-        if _source(run) != _source(runs[0]):
-            raise HandPoseError(
-                f"{runs[0].key} ran on {_named(_source(runs[0]))} and {run.key} on "
-                f"{_named(_source(run))}: their errors cannot be compared"
-            )
+def _decided(
+    better: list[records.Record],
+    worse: list[records.Record],
+    differs: list[str],
+    measure: comparison.Measure | None,
+) -> tuple[statistics.Decision | None, str]:
+    """Return the decision, or None and why there is none."""
+    if not (better and worse):
+        return None, "no record here"
+    try:
+        return comparison.decide(worse, better, differs=differs, measure=measure), ""
+    except DataError:
+        raise
+    except HandPoseError as error:
+        # What a variant changes may be newer than its record: such a pair waits for its training.
+        if any(map(records.is_stale, (*better, *worse))):
+            return None, f"a record of earlier code does not fit ({error})"
+        raise
 
 
 def _source(run: records.Record) -> Source:
@@ -396,10 +445,11 @@ def _source(run: records.Record) -> Source:
     return Source(data["name"], data["synthetic"], data["fingerprint"])
 
 
-def _printed(value: Any, number: str) -> Cell:
+def printed_cell(value: Any) -> Cell:
+    """Return an entry of a printed table with the digits that its file has; None is missing."""
     if value is None:
         return Cell(None, MISSING)
-    return _number(value, number) if isinstance(value, (int, float)) else Cell(None, str(value))
+    return Cell(float(value) if isinstance(value, (int, float)) else None, str(value))
 
 
 def _number(value: float, form: str) -> Cell:
