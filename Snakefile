@@ -98,7 +98,9 @@ def ingredients(notebook):
     """Everything that decides what a notebook shows, apart from what the pipeline makes for it."""
     recorded = [content(BOOK / "records", BOOK / "tables")] if uses(notebook, "results") else []
     asked = [content("_toc.yml", *(BOOK / f"{name}.ipynb" for name in NOTEBOOKS))] if uses(notebook, "teaching/contents") else []
-    return [content(notebook), provenance.digest(library(notebook)), *recorded, *asked, *real_data(notebook)]
+    # The ledger names lines of the library and sections of all pages.
+    listed = [content("_config.yml", *sorted(Path("handpose_lib").rglob("*.py")), *BOOK.rglob("*.ipynb"))] if uses(notebook, "results/ledger") else []
+    return [content(notebook), provenance.digest(library(notebook)), *recorded, *asked, *listed, *real_data(notebook)]
 
 
 def made_before(wildcards):

@@ -2,7 +2,8 @@
 
     python pipeline/site/site_sources.py _build/executed _build/source
 
-Executed notebooks are never written into `book/`, so a build leaves the working tree as it was.
+Executed notebooks are never written into `book/`, so a build leaves the working tree as it was. The
+counts on the front page are computed from the ledger and the records.
 """
 
 import argparse
@@ -14,7 +15,11 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from handpose_lib import paths
+from handpose_lib.results import ledger, records
 from handpose_lib.teaching import contents
+
+# The line of the front page that gives way to the counts of the ledger.
+COUNTS = "<!-- counts of what is reproduced -->"
 
 # The pages load these files from the site instead of from a CDN:
 # (package, file in the package, place below the site's _static).
@@ -48,6 +53,7 @@ def collect(executed: Path, source: Path) -> None:
             write_position(source / f"{page}.ipynb", position)
         else:
             copy(project / f"{page}.md", source / f"{page}.md")
+            write_counts(source / f"{page}.md")
     # The pages refer to pictures in book/_static; Jupyter Book looks for styles in _static.
     for target in ("book/_static", "_static"):
         shutil.copytree(project / "book" / "_static", source / target)
@@ -75,6 +81,15 @@ def write_position(notebook: Path, position: str) -> None:
     title, *rest = "".join(content["cells"][0]["source"]).split("\n")
     content["cells"][0]["source"] = "\n".join([title, "", f"*{position}*", *rest])
     notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_counts(page: Path) -> None:
+    """Write what is reproduced in place of the line `COUNTS` of a page, if it has one."""
+    text = page.read_text(encoding="utf-8")
+    if COUNTS in text:
+        found = [run for kind in records.KINDS for run in records.load_all(kind=kind)]
+        text = text.replace(COUNTS, ledger.summary(ledger.load(), found))
+        page.write_text(text, encoding="utf-8")
 
 
 def installed(package: str, name: str) -> Path:

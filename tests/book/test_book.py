@@ -24,7 +24,9 @@ NOTEBOOKS = sorted(
 CHAPTERS = [
     path
     for path in NOTEBOOKS
-    if not path.stem.startswith("train_") and path.parent.name != "teaching"
+    if not path.stem.startswith("train_")
+    and path.parent.name != "teaching"
+    and path.stem != "reproduced"  # a generated list
 ]
 DRAWS = re.compile(r"\bplt\.(subplots|figure|show|imshow|plot)\(")
 

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from handpose_lib import dataset_specs, papers, paths
+from handpose_lib.results import ledger, records
 from handpose_lib.teaching import contents
+from pipeline.site import site_sources
 
 PROJECT = paths.project()
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -57,6 +59,16 @@ def test_the_front_page_links_every_page_but_the_training_notebooks():
     linked = re.findall(r"\]\(([\w/]+)\)", INDEX)
     missing = {page for page in PAGES if not page.startswith("training/train_")} - set(linked)
     assert not missing
+
+
+def test_the_front_page_gets_the_counts_of_the_ledger(tmp_path):
+    assert INDEX.count(site_sources.COUNTS) == 1
+    page = tmp_path / "index.md"
+    page.write_text(INDEX, encoding="utf-8")
+    site_sources.write_counts(page)
+    found = [run for kind in records.KINDS for run in records.load_all(kind=kind)]
+    summary = ledger.summary(ledger.load(), found)
+    assert page.read_text(encoding="utf-8") == INDEX.replace(site_sources.COUNTS, summary)
 
 
 @pytest.mark.parametrize("spec", dataset_specs.SPECS.values(), ids=lambda spec: spec.name)
