@@ -19,7 +19,7 @@ import torch
 
 from handpose_lib import papers
 from handpose_lib import skeleton as skeletons
-from handpose_lib.errors import DataError
+from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.evaluation import metrics, plausibility
 from handpose_lib.evaluation.statistics import Decision, Trial
 from handpose_lib.evaluation.statistics import decide as decide_trials
@@ -79,6 +79,39 @@ def decide(
     )
 
 
+def ask(
+    without: Sequence[records.Record],
+    with_: Sequence[records.Record],
+    *,
+    read_out: str | None = None,
+    read_out_without: str | None = None,
+    **options: Any,
+) -> tuple[Decision | None, str]:
+    """Return the decision and '', or None and why there is none yet.
+
+    There is none without a record on each side, without the stored decoding, and if records of
+    earlier code differ in more than is named: such a pair waits for its next training.
+    `options`: as of `decide`. Errors: as of `decide`, if both sides are of today's code.
+    """
+    if not (without and with_):
+        return None, "no record here"
+    for side, name in ((without, read_out_without), (with_, read_out)):
+        for record in side:
+            if name not in (None, _decoding(record), *record["files"]["read_outs"]):
+                return None, f"no predictions decoded by {name} here"
+    try:
+        answer = decide(
+            without, with_, read_out=read_out, read_out_without=read_out_without, **options
+        )
+    except DataError:
+        raise
+    except HandPoseError as error:
+        if any(map(records.is_stale, (*without, *with_))):
+            return None, f"a record of earlier code does not fit ({error})"
+        raise
+    return answer, ""
+
+
 # --- Measures -----------------------------------------------------------------
 
 
@@ -113,9 +146,11 @@ def trial(
 ) -> Trial:
     """Return a record as a trial: its value on every test frame, and the facts behind it.
 
-    `read_out`, `measure`: as of `decide`. Errors: `DataError` for predictions that are missing, or
-    that do not score what the record says.
+    `read_out`, `measure`: as of `decide`; the name of the run's own decoding is the same as None.
+    Errors: `DataError` for predictions that are missing, or that do not score what the record says.
     """
+    if read_out == _decoding(record):
+        read_out = None
     predicted, true = records.joints(record, read_out)
     values = (
         metrics.frame_errors(predicted, true, "mean")
@@ -160,9 +195,8 @@ def facts(record: Mapping[str, Any], read_out: str | None = None) -> dict[str, A
     """
     training = record["training"]
     source = {**training["source"], **training["source"].get("protocol", {})}
-    defaults = asdict(import_module(f"{papers.__name__}.{record['method']}").Config())
-    network = {**defaults, **training["config"]}
-    own = network.pop("read_out", OWN)
+    network = {**_defaults(record), **training["config"]}
+    network.pop("read_out", None)
     groups = {
         "data": {name: record["dataset"][name] for name in ("name", "synthetic", "fingerprint")},
         "test": record["protocol"],
@@ -182,5 +216,15 @@ def facts(record: Mapping[str, Any], read_out: str | None = None) -> dict[str, A
         for group, values in groups.items()
         for name, value in values.items()
     }
-    found |= {"method": record["method"], "decoding": read_out or own}
+    found |= {"method": record["method"], "decoding": read_out or _decoding(record)}
     return json.loads(json.dumps(found))
+
+
+def _decoding(record: Mapping[str, Any]) -> str:
+    """Return the name of the decoding of the run's own predictions."""
+    return {**_defaults(record), **record["training"]["config"]}.get("read_out", OWN)
+
+
+def _defaults(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of the record's method with all defaults."""
+    return asdict(import_module(f"{papers.__name__}.{record['method']}").Config())

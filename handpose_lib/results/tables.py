@@ -308,7 +308,7 @@ def claims(
     answers, found = [], list(found)
     for claim in _table(paper, name).get("claims", ()):
         better, worse = (_runs(paper, found, profile, claim[side]) for side in ("better", "worse"))
-        decision, reason = _decided(better, worse, claim["differs"], measure)
+        decision, reason = comparison.ask(worse, better, differs=claim["differs"], measure=measure)
         answers.append(Claim(claim["text"], len(better), len(worse), decision, reason))
     return answers
 
@@ -418,26 +418,6 @@ def _runs(
 ) -> list[records.Record]:
     wanted = (paper["method"], profile, variant)
     return [run for run in found if (run["method"], run["profile"], run["variant"]) == wanted]
-
-
-def _decided(
-    better: list[records.Record],
-    worse: list[records.Record],
-    differs: list[str],
-    measure: comparison.Measure | None,
-) -> tuple[statistics.Decision | None, str]:
-    """Return the decision, or None and why there is none."""
-    if not (better and worse):
-        return None, "no record here"
-    try:
-        return comparison.decide(worse, better, differs=differs, measure=measure), ""
-    except DataError:
-        raise
-    except HandPoseError as error:
-        # What a variant changes may be newer than its record: such a pair waits for its training.
-        if any(map(records.is_stale, (*better, *worse))):
-            return None, f"a record of earlier code does not fit ({error})"
-        raise
 
 
 def _source(run: records.Record) -> Source:

@@ -83,6 +83,22 @@ def test_two_decodings_of_the_same_runs_are_paired(tmp_path):
     assert network.verdict == HOLDS
 
 
+def test_a_decoding_that_was_not_stored_is_no_answer(tmp_path):
+    runs = group(tmp_path, seeds=2, read_outs={"finer": 4.0})
+    options = {"differs": ["decoding"]}
+    assert comparison.ask(runs, runs, read_out="coarser", **options) == (
+        None,
+        "no predictions decoded by coarser here",
+    )
+    answer, reason = comparison.ask(runs, runs, read_out_without="finer", **options)
+    assert answer is not None and answer.effect.mean < 0 and reason == ""
+
+
+def test_the_name_of_the_own_decoding_is_the_own_decoding(tmp_path):
+    run = training(tmp_path)
+    assert comparison.trial(run, comparison.OWN).facts == comparison.trial(run).facts
+
+
 def test_an_ensemble_and_the_last_epoch_of_the_same_training_are_paired(tmp_path):
     last = group(tmp_path, "last", seeds=3)
     mean = group(
