@@ -26,6 +26,12 @@ def found():
     return [run for kind in records.KINDS for run in records.load_all(kind=kind)]
 
 
+def evidence(item, found):
+    proof = ledger.evidence(item, found)
+    assert proof is not None
+    return proof
+
+
 # --- the items ----------------------------------------------------------------
 
 
@@ -121,16 +127,16 @@ def test_a_training_of_profile_paper_on_the_papers_data_completes_an_item(found)
     )
     dataset = {**synthetic["dataset"], "name": "nyu", "synthetic": False}
     real = records.Record({**synthetic, "variant": "paper", "profile": "paper", "dataset": dataset})
-    proof = ledger.evidence(item, [synthetic])
+    proof = evidence(item, [synthetic])
     assert (proof.frames, proof.complete) in {(ledger.SYNTHETIC, False), (ledger.NONE, False)}
-    proof = ledger.evidence(item, [real])
+    proof = evidence(item, [real])
     assert proof.frames == ledger.REAL and proof.complete and proof.real == [real]
     short = records.Record({**real, "profile": "laptop"})
-    assert not ledger.evidence(item, [short]).complete
+    assert not evidence(item, [short]).complete
     other = records.Record({**real, "dataset": {**dataset, "name": "icvl"}})
-    assert ledger.evidence(item, [other]).frames == ledger.NONE
+    assert evidence(item, [other]).frames == ledger.NONE
     without = records.Record({**real, "metrics": {}})
-    assert ledger.evidence(item, [without]).frames == ledger.NONE
+    assert evidence(item, [without]).frames == ledger.NONE
 
 
 def test_hands_do_not_count_for_bodies(found):
@@ -138,7 +144,7 @@ def test_hands_do_not_count_for_bodies(found):
     hand = next(i for i in ITEMS if i.item == "own result on NYU" and i.paper == body.paper)
 
     def shows(item):
-        return {run["dataset"]["name"] for run in ledger.evidence(item, found).synthetic}
+        return {run["dataset"]["name"] for run in evidence(item, found).synthetic}
 
     assert shows(body) == {"itop"} and "itop" not in shows(hand)
 
