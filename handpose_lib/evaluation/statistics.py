@@ -166,7 +166,7 @@ def decide(
         verdict(both if known else None, within),
         both,
         "over frames and seeds" if seeds else "over frames only",
-        _compared(without, with_, named, same),
+        _compared(without, with_, named, same, about),
         unit,
     )
 
@@ -373,16 +373,20 @@ def _compared(
     with_: Sequence[Trial],
     named: Mapping[str, tuple[Any, Any]],
     same: bool,
+    about: str,
 ) -> str:
     """Return what was compared, in words."""
-    count = f"{len(without[0].errors):,} frames"
-    trainings = (
-        f"within {_number(len(without))}"
-        if same
-        else f"{len(with_)} against {_number(len(without))}"
-    )
-    what = f"; different: {', '.join(named)}" if named else ""
-    return f"{with_[0].name} against {without[0].name}, {trainings}, {count}{what}"
+    one, other = without[0], with_[0]
+    words = [other.name if one.name == other.name else f"{other.name} against {one.name}"]
+    if about == "method":
+        words += [
+            f"within {_number(len(without))}"
+            if same
+            else f"{len(with_)} against {_number(len(without))}"
+        ]
+    words += [f"{len(one.errors):,} frames"]
+    what = ", ".join(f"{name} {now} instead of {before}" for name, (before, now) in named.items())
+    return ", ".join(words) + (f"; {what}" if what else "")
 
 
 def _number(count: int) -> str:

@@ -28,7 +28,7 @@ def test_the_effect_is_the_difference_of_the_records_errors(tmp_path):
     assert answer.verdict == HOLDS
     assert answer.effect.mean == pytest.approx(mean[0] - mean[1], abs=0.02)  # stored digits
     assert "JGR-P2O (paper) against JGR-P2O (parameterised)" in answer.compared
-    assert "different: network.reasoning" in answer.compared
+    assert "; network.reasoning skeleton instead of parameterised" in answer.compared
 
 
 def test_a_difference_that_is_not_named_is_refused(tmp_path):
@@ -85,7 +85,7 @@ def test_two_decodings_of_the_same_runs_are_paired(tmp_path):
 
 def test_a_decoding_that_was_not_stored_is_no_answer(tmp_path):
     runs = group(tmp_path, seeds=2, read_outs={"finer": 4.0})
-    options = {"differs": ["decoding"]}
+    options: dict = {"differs": ["decoding"]}
     assert comparison.ask(runs, runs, read_out="coarser", **options) == (
         None,
         "no predictions decoded by coarser here",
