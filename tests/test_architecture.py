@@ -20,6 +20,7 @@ FLOORS = [
     {"training"},
     {"results", "published"},
     {"hand_detection"},
+    {"runs"},
     {"teaching"},
 ]
 # On these floors a room may call its neighbour; on the others rooms know nothing of each other.

@@ -57,15 +57,17 @@ def open_splits(
     validation: bool = False,
     centre: str | None = None,
     centres: Path | str | None = None,
+    rotated_copies: bool = False,
 ) -> Splits:
     """Open a set for a training and its test.
 
     `name` is one of `NAMES`, `size` that of the embedded set; `root` as in `datasets.open`.
     `subject` is held out of MSRA's nine; `view` is a camera of NYU or DexYCB or ITOP's side, None
     what papers use; `split_by` is DexYCB's, None the first of its paper. `validation`: set frames
-    aside. `centres` is a folder of V2V-PoseNet's centre files. `centre` None means 'stored' if all
-    frames have such a point, else what the set's spec says. Errors: see `datasets.open`; a view or
-    a way to split of a set that has but one; a data set without joints.
+    aside. `centres` is a folder of V2V-PoseNet's centre files. `rotated_copies`: train on ICVL's as
+    well. `centre` None means 'stored' if all
+    frames have such a point, else what the set's spec says. Errors: see `datasets.open`; a view, a
+    way to split or rotated copies of a set that has none; a data set without joints.
     """
     if one_of("data set to train on", name, NAMES) == EMBEDDED:
         embedded = f"msra-{one_of('size', size, SIZES)}"
@@ -79,12 +81,15 @@ def open_splits(
         raise HandPoseError(
             f"split_by {split_by!r} of {name}: accepted is None; dexycb has several"
         )
+    if rotated_copies and name != "icvl":
+        raise HandPoseError(f"rotated_copies of {name}: accepted is False; only icvl has them")
     asked = {
         "subject": subject if spec.validation == "subject" else None,
         "view": view,
         "split_by": split_by,
         "centres": centres,
     }
+    copies = {"rotated": True} if rotated_copies else {}
     options = {option: value for option, value in asked.items() if value is not None}
     test = open(name, root, split="test", **options)
     if name == "hands17" and test[0].joints is None:
@@ -93,7 +98,7 @@ def open_splits(
     aside = _validation(spec.validation, name, root, subject, options) if validation else None
     if aside is not None:
         options["validation"] = aside
-    train = open(name, root, split="train", **options)
+    train = open(name, root, split="train", **options, **copies)
     held = open(name, root, split="validation", **options) if validation else None
     if centre is None:
         stored = all(frames[0].centre is not None for frames in (train, test))

@@ -4,6 +4,7 @@ from handpose_lib.evaluation.devices import device_facts, find_device, peak_memo
 from handpose_lib.evaluation.prediction import (
     NEIGHBOUR_SIZE,
     baselines,
+    decoded,
     predict,
     score,
     sweep,
@@ -13,6 +14,7 @@ from handpose_lib.evaluation.prediction import (
 __all__ = [
     "NEIGHBOUR_SIZE",
     "baselines",
+    "decoded",
     "device_facts",
     "find_device",
     "peak_memory",

@@ -10,7 +10,7 @@ centre, and the training frames whose depth images are nearest.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -88,19 +88,42 @@ def predict(
     `cube` in mm and `centre` define how a data set is cropped (see `sweep`). The method is moved to
     `device` (None: it stays where it is). Its training mode is restored.
     """
+    own = {"": {}}
+    return decoded(
+        method, frames, own, cube=cube, centre=centre, batch=batch, device=device, progress=progress
+    )[""]
+
+
+@torch.no_grad()
+def decoded(
+    method: Method,
+    frames: Frames | Source,
+    ways: Mapping[str, Mapping[str, Any]],
+    *,
+    cube: float | None = None,
+    centre: str = "mass",
+    batch: int = 64,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Return what `predict` does for several ways to decode the same outputs: name → (N, J, 3).
+
+    `ways`: name → options of the method's `decode`, such as `Method.read_outs`.
+    """
     place = next(method.parameters()).device if device is None else find_device(device)
     training = method.training
     method.to(place).eval()
     try:
         total = -(-len(frames) // batch)
         crops = sweep(frames, cube=cube, centre=centre, batch=batch, device=place)
-        found = [
-            method.decode(method(method.encode(c)), c).float()
-            for c in tqdm(crops, total=total, desc="predict", unit="batch", disable=not progress)
-        ]
+        found: dict[str, list[torch.Tensor]] = {name: [] for name in ways}
+        for c in tqdm(crops, total=total, desc="predict", unit="batch", disable=not progress):
+            y = method(method.encode(c))
+            for name, options in ways.items():
+                found[name].append(method.decode(y, c, **options).float())
     finally:
         method.train(training)
-    return torch.cat(found).cpu()
+    return {name: torch.cat(each).cpu() for name, each in found.items()}
 
 
 def score(predicted: torch.Tensor, joints: torch.Tensor) -> dict[str, Any]:

@@ -10,7 +10,7 @@ hand, and a network can learn to tell the forearm from the fingers.
 
 The offset is predicted in the view (two coordinates in the image, one in depth) instead of in mm in
 the camera frame, because the crop does not show how far the hand is from the optical axis.
-Source: V2V-PoseNet, Section 3.1, and DeepPrior++, Section 3. The unit of the offset is ours.
+Source: V2V-PoseNet, Section 4, and DeepPrior++, Section 3. The unit of the offset is ours.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ from torch import nn
 
 from handpose_lib import evaluation, prepare, synth, training
 from handpose_lib.errors import HandPoseError, one_of
-from handpose_lib.frames import Crops, DepthFrame
+from handpose_lib.frames import Crops
 from handpose_lib.hand_detection.learning import learn
 from handpose_lib.io.background import in_background
 from handpose_lib.prepare.locate import METHODS, as_cameras
@@ -289,54 +289,3 @@ def summary(found: Mapping[str, torch.Tensor]) -> dict[str, float]:
         for kind in ("mean", "median")
     }
     return {**measures, "closer": (found["refined"] < found["crude"]).float().mean().item()}
-
-
-# --- A data set with refined centres ------------------------------------------
-
-
-class Located:
-    """A data set whose stored reference points are computed from its images.
-
-        source = training.Stored(Located(train, refine), cube, "stored")
-
-    `dataset`: a `datasets.Dataset`. `method` of `prepare.locate` finds a crude centre, which
-    `refine` improves (None: it stays as it is). In this way a method is trained and tested with
-    refined centres on any set.
-    Errors: an unknown method; when frames are read, those of `prepare.locate`.
-    """
-
-    def __init__(self, dataset: Any, refine: Refine | None = None, method: str = "mass"):
-        self._whole, self._refine = dataset, refine
-        self._method = one_of("method to locate a hand", method, METHODS)
-        self.name, self.camera, self.skeleton = dataset.name, dataset.camera, dataset.skeleton
-        self.synthetic, self.fingerprint = dataset.synthetic, dataset.fingerprint
-        self.protocol = {
-            **dataset.protocol,
-            "centres": method if refine is None else f"{method}, refined",
-        }
-
-    def __len__(self) -> int:
-        return len(self._whole)
-
-    def __getitem__(self, i: int) -> DepthFrame:
-        return self.frames([i])[0]
-
-    def frames(self, indices: Iterable[int]) -> list[DepthFrame]:
-        """Return the frames of these numbers, located in one batch."""
-        frames = self._whole.frames(indices)
-        found = prepare.locate(
-            torch.stack([frame.depth for frame in frames]),
-            self.camera,
-            self._method,
-            refine=self._refine,
-            ids=[frame.id for frame in frames],
-        )
-        return [replace(frame, centre=centre) for frame, centre in zip(frames, found, strict=True)]
-
-    def joints(self) -> torch.Tensor:
-        """Return the joints of all frames, (N, J, 3) mm."""
-        return self._whole.joints()
-
-    def describe(self) -> str:
-        """Return one line on the set and its reference points."""
-        return f"{self._whole.describe()}, centres {self.protocol['centres']}"

@@ -26,6 +26,7 @@ from handpose_lib.nets.heatmap import at, cones, peaks
 from handpose_lib.nets.hourglass import Hourglass
 from handpose_lib.nets.mean_shift import heaviest_cell, log_weights, mean_shift
 from handpose_lib.papers.method import (
+    ABLATION_EPOCH,
     SYNTHETIC_EPOCH,
     Method,
     Recipe,
@@ -43,6 +44,7 @@ TITLE = "DenseReg"
 CHOICES = {
     "head": ("dense", "offsets", "coordinates", "detection_coordinates", "detection_depth"),
     "normalisation": ("renorm", "batch"),
+    "weights": ("projected", "pixel", "equal"),
     "selection": ("paper", "reference"),
     "start": ("densest", "reference"),
 }
@@ -68,9 +70,10 @@ class Config:
 
     candidates, sigma, iterations   K votes per joint, width (mm) of the kernel, steps of the mean
                                     shift
-    weighted        Algorithm 1, or its approximation with equal weights
-    selection       'paper': the best by S, and by (1 + R) S for equal weights. 'reference', as the
-                    code: always the latter
+    weights         of the votes: 'projected', R where a vote projects (Algorithm 1); 'pixel',
+                    (1 + R) S of the pixel that votes, the text's approximation; 'equal', the code's
+    selection       'paper': the best by S, and by (1 + R) S for equal weights, which only the code
+                    has. 'reference', as the code: always the latter
     start           'densest' of the votes, or 'reference': the middle of the heaviest cell of 50 mm
     """
 
@@ -87,7 +90,7 @@ class Config:
     candidates: int = 5
     sigma: float = 40.0
     iterations: int = 10
-    weighted: bool = True
+    weights: str = "projected"
     selection: str = "paper"
     start: str = "densest"
 
@@ -209,7 +212,7 @@ class DenseReg(Method):
         if config.head == "coordinates":
             return StackOutput(depth, joints=centred / 100)
         height, width = depth.shape[-2:]
-        # Eq. 1, over τ
+        # Eq. 3, over τ
         heat2d = cones(self._to_pixels(joints, crops), height, width, config.tau)
         if config.head == "detection_coordinates":
             return StackOutput(depth, heat2d, joints=centred / 100)
@@ -258,7 +261,7 @@ class DenseReg(Method):
     # --- Loss -----------------------------------------------------------------
 
     def loss(self, y: list[StackOutput], crops: Crops) -> dict[str, torch.Tensor]:
-        """Return the squared errors of all maps, pixels and stacks, unweighted (Eq. 3).
+        """Return the squared errors of all maps, pixels and stacks, unweighted (Eq. 4).
 
         The sum over the batch is halved, as in the code, to keep its balance with the weight decay.
         Zeros far from the joint count, except in baseline 4, which learns near it only.
@@ -301,6 +304,20 @@ class DenseReg(Method):
             mean_shift(votes, weights, config.sigma, config.iterations, start), crops
         )
 
+    @property
+    def read_outs(self) -> dict[str, dict[str, Any]]:
+        """The other rows of Table 1 that no network has to be trained again for."""
+        if self.config.head != "dense":
+            return {}
+        rows = {f"k_{k}": {"candidates": k} for k in (1, 5, 10, 30)}
+        rows |= {f"sigma_{mm:.0f}": {"sigma": mm} for mm in (10.0, 40.0, 80.0, 100.0)}
+        rows |= {f"weights_{kind}": {"weights": kind} for kind in CHOICES["weights"]}
+        return {
+            name: options
+            for name, options in rows.items()
+            if any(getattr(self.config, field) != value for field, value in options.items())
+        }
+
     def votes(
         self, output: StackOutput, crops: Crops, options: Config | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -316,10 +333,10 @@ class DenseReg(Method):
         heat3d = None if output.heat3d is None else output.heat3d.to(dtype)
         if heat3d is None:
             score = heat2d  # baseline 4
-        elif config.weighted and config.selection == "paper":
-            score = heat3d
-        else:
+        elif config.weights == "equal" or config.selection == "reference":
             score = (1 + heat2d) * heat3d
+        else:
+            score = heat3d
         score, best = (
             score.masked_fill(output.depth < BACKGROUND, -inf).flatten(2).topk(config.candidates)
         )
@@ -331,7 +348,10 @@ class DenseReg(Method):
         length = 1 if heat3d is None else (1 - heat3d.flatten(2).gather(2, best))[..., None]
         votes = chosen(points) + config.theta * length * chosen(vectors)  # p = D + θ (1 − S) V
         weights = (score > -inf).to(votes)  # background has no vote
-        if config.weighted:
+        if config.weights == "pixel":  # w = (1 + R) S, where the voting pixel is
+            importance = heat2d if heat3d is None else (1 + heat2d) * heat3d
+            weights = weights * importance.flatten(2).gather(2, best).clamp_min(0)
+        elif config.weights == "projected":
             pixels = self._to_pixels(self._to_xyz(votes.flatten(1, 2), crops), crops)
             seen = at(heat2d, pixels.unflatten(1, votes.shape[1:3]))
             weights = weights * seen.clamp_min(0)  # w = R(Π(p))
@@ -507,6 +527,10 @@ VARIANTS = {
 # larger in every length.
 CUBES = {**dataset_specs.CUBES, "synthetic": 250.0, "nyu": 250.0, "msra": 175.0, "icvl": 250.0}
 DATASETS = tuple(CUBES)
+CENTRES = {"nyu": "detected", "msra": "true", "icvl": "true"}
+"""Where cubes sit in profile 'paper': on NYU a detector finds the hand (Section 4.3); for the other
+two the paper is silent, and the code takes the true joints, in the test as well.
+"""
 BODY = {"theta": 640.0, "sigma": 320.0}
 
 SMALL = {"channels": 64, "size": 48, "tau": 1.5}
@@ -550,13 +574,14 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
             epoch_frames=SYNTHETIC_EPOCH if dataset == "synthetic" else None,
             augmentation={
                 "rotation": (-pi, pi),
-                "scale": (0.9, 1.1),
+                "scale": (1.0, 1.0),
                 "translation": 0.0,
                 "aspect": (0.9, 1.1),
             },
             cube_train=(cube,),
             cube_test=cube,
             network=body,
+            centre=CENTRES.get(dataset),
         )
     network, batch, rate = (
         {"dropout": 0.0, "normalisation": "batch", "initial_std": 0.03, **body},
@@ -565,8 +590,8 @@ def recipe(dataset: str, profile: str, variant: Variant) -> Recipe:
     )
     if profile == "smoke":
         network, epochs, epoch_frames = {**SMALL, "stacks": 1, **network}, 4, 1_200
-    elif profile == "ablation":
-        network, epochs, epoch_frames = {**SMALL, **network}, 10, 1_200
+    elif profile in ABLATION_EPOCH:
+        network, epochs, epoch_frames = {**SMALL, **network}, 10, ABLATION_EPOCH[profile]
     elif Config(**variant.config).channels < Config.channels:
         # Maps of 12 × 12 pixels can be halved three times only.
         network = {**SMALL, **network, "channels": 48, "depth": 3}

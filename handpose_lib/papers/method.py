@@ -13,11 +13,14 @@ from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import Crops
 from handpose_lib.skeleton import Skeleton
 
-PROFILES = ("smoke", "ablation", "laptop", "paper")
+PROFILES = ("smoke", "ablation", "evidence", "laptop", "paper")
 """How much a training may cost: a minute; every variant side by side at reduced width, a few
-minutes each; the paper's own network in at most ten minutes; the paper's own schedule. All but the
-last for two CPU cores.
+minutes each; the same with four times the frames; the paper's own network in at most ten minutes;
+the paper's own schedule. All but the last for two CPU cores.
 """
+
+ABLATION_EPOCH = {"ablation": 1_200, "evidence": 4_800}
+"""Frames of an epoch in the profiles that compare variants, whatever the paper and the variant."""
 
 SYNTHETIC_EPOCH = 72_757
 """Frames that make an epoch of endless synthetic ones: as many as NYU's training set has."""
@@ -60,6 +63,14 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def decode(self, y: list, crops: Crops) -> torch.Tensor:
         """Return the joints (B, J, 3), mm in the camera frame."""
+
+    @property
+    def read_outs(self) -> Mapping[str, Mapping[str, Any]]:
+        """Other ways to decode the same output: name → options of `decode`.
+
+        The method's own, which its configuration says, is not among them.
+        """
+        return {}
 
     def before_training(self, batches: Iterable[Crops]) -> None:
         """Fit what must be known before the first update; most methods have nothing to fit.
@@ -116,8 +127,9 @@ class Recipe:
                          the squares)
     weight_decay         strength; `weight_decay_mode` 'coupled' adds it to the gradient,
                          'decoupled' to the step
-    schedule             'exponential' (× `gamma` every so many epochs, `every`) | 'onecycle' |
-                         'cosine' (to zero at the last update)
+    schedule             'exponential' (× `gamma` every so many epochs, `every`) | 'steps' (×
+                         `gamma` after each epoch of `drops`) | 'onecycle' | 'cosine' (to zero at
+                         the last update)
     warmup               updates over which the rate climbs linearly from `warmup_from` × lr to lr
     batch, epochs        `epoch_frames` frames make one epoch; None = the whole set
     augmentation         keywords of `prepare.augment`
@@ -126,7 +138,11 @@ class Recipe:
     network              overrides of the method's configuration
     keep_epochs          keep the weights of every epoch beside the run, for an ensemble of them
     ensemble             test with the mean over the networks of all epochs
-    centre               where cubes sit, as `prepare.batch` takes it; None = what the set provides
+    centre               where cubes sit, as `prepare.batch` takes it, or found by a trained
+                         network: 'refined' | 'detected'; None = what the set provides
+    rotated_copies       train on ICVL's rotated copies as well, not only on its originals
+    choose_epoch         set training frames aside and keep the weights of the epoch that is best on
+                         them; otherwise all training frames count, and the last weights
     average              decay per update of averaged weights, which are then the ones scored; None
                          = off
     parts                threads that compute a batch, each on one core with its share (`training`
@@ -143,6 +159,7 @@ class Recipe:
     schedule: str = "exponential"
     gamma: float = 1.0
     every: int = 1
+    drops: tuple[int, ...] = ()
     warmup: int = 0
     warmup_from: float = 0.0
     batch: int = 32
@@ -155,14 +172,11 @@ class Recipe:
     keep_epochs: bool = False
     ensemble: bool = False
     centre: str | None = None
+    rotated_copies: bool = False
+    choose_epoch: bool = False
     average: float | None = None
     parts: int = 1
     precision: str = "32-true"
-
-    @property
-    def chooses_epoch(self) -> bool:
-        """Whether the weights of the best epoch are kept, which takes a validation split."""
-        return self.schedule == "exponential" and not self.keep_epochs
 
 
 # --- For the papers' modules --------------------------------------------------

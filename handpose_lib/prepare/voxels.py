@@ -13,7 +13,7 @@ import torch
 
 from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import Crops
-from handpose_lib.prepare.view import xyz_to_cube
+from handpose_lib.prepare.view import cube_to_xyz, xyz_to_cube
 
 ROOM = 1 + 1 / 1024
 """Side of a fitted cube over the extent of its points: the outermost points lie in the last voxels,
@@ -57,22 +57,24 @@ def occupancy(crops: Crops, size: int) -> torch.Tensor:
 def fit_cloud(crops: Crops) -> Crops:
     """Return the crops in the smallest cubes that hold their points.
 
-    The centre is the middle of the points' bounding box, and the side its largest extent. The
-    points are those inside the old cube, and the box is parallel to the axes of the camera; both
-    ignore rotation, aspect and mirror of the view, so that rotating a view does not change the fit.
-    A frame whose points have no extent keeps its cube.
+    The centre is the middle of the points' bounding box, and the side its largest extent. The box
+    is parallel to the axes of the view: points and cube are what rotation and aspect made of them,
+    and no point of the old cube is outside the new one. The points are those inside the old cube,
+    which is parallel to the axes of the camera. A frame whose points have no extent keeps its cube.
     Source: Structure-Aware 3D Hourglass, Section 3.1.
     """
     points, measured = _points(crops)
     half = (crops.cube / 2)[:, None, None]
     inside = (((points - crops.centre[:, None]).abs() <= half).all(-1) & measured)[..., None]
-    low = points.masked_fill(~inside, torch.inf).amin(1)
-    high = points.masked_fill(~inside, -torch.inf).amax(1)
-    side = (high - low).amax(-1) * ROOM
+    seen = xyz_to_cube(points, crops)
+    low = seen.masked_fill(~inside, torch.inf).amin(1)
+    high = seen.masked_fill(~inside, -torch.inf).amax(1)
+    side = (high - low).amax(-1) * (crops.cube / 2) * ROOM
     found = side > 0  # without points it is −∞
+    middle = torch.where(found[:, None], (low + high) / 2, torch.zeros_like(low))
     return replace(
         crops,
-        centre=torch.where(found[:, None], (low + high) / 2, crops.centre),
+        centre=cube_to_xyz(middle[:, None], crops)[:, 0],
         cube=torch.where(found, side, crops.cube),
     )
 

@@ -119,17 +119,22 @@ def fit(
     validation    a data set; its mean joint error is measured after every epoch
     until         epoch after which the training stops as if it had been interrupted
 
-    With the schedule 'exponential' and a validation set, the weights of the best epoch are kept.
-    The validation frames must come from the training subjects: choosing by the test split would be
+    If the recipe chooses an epoch, the weights of the best one on the validation set are kept. The
+    validation frames must come from the training subjects: choosing by the test split would be
     training on it. Otherwise the last weights are kept, or their running average if the recipe asks
     for one.
 
     A checkpoint with the same settings but other code is not resumed, and a warning says so.
-    Errors: a checkpoint with other settings, a loss that is no longer a number.
+    Errors: a recipe that chooses an epoch, and nothing to choose it by; a checkpoint with other
+    settings; a loss that is no longer a number.
     """
     recipe = replace(
         recipe, epochs=epochs or recipe.epochs, precision=precision or recipe.precision
     )
+    if recipe.choose_epoch and validation is None:
+        raise HandPoseError(
+            "the recipe chooses an epoch (choose_epoch): accepted is a validation set to choose by"
+        )
     per_epoch = math.ceil((recipe.epoch_frames or len(source)) / recipe.batch)
     steps = per_epoch * recipe.epochs
     last = min(steps, per_epoch * (until or recipe.epochs))
@@ -380,7 +385,7 @@ class _Run:
     def finish(self, settings: dict) -> History:
         """Load the chosen weights into the method and return the history."""
         choice, epoch = "last", len(self.curve)
-        if self.best is not None and self.recipe.schedule == "exponential":
+        if self.best is not None and self.recipe.choose_epoch:
             choice, epoch = "best epoch on validation", self.best_epoch
             self.method.load_state_dict(self.best)
         elif self.average is not None:

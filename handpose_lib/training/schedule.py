@@ -11,12 +11,13 @@ def learning_rate(recipe: Any, step: int, steps: int, per_epoch: int) -> float:
 
     `recipe`: a `papers.method.Recipe`, whose `schedule` is one of:
 
-    exponential    lr · gamma^epoch after a linear rise over `warmup` updates
+    exponential    lr · gamma^(epoch // every) after a linear rise over `warmup` updates
+    steps          lr · gamma^(number of `drops` that are behind), after the same rise
     cosine         half a cosine down to 0 after a linear rise over `warmup` updates
     onecycle       half a cosine up to lr over `warmup` updates (0 means 30 % of all), then half a
                    cosine down to 0
     """
-    one_of("schedule", recipe.schedule, ("exponential", "cosine", "onecycle"))
+    one_of("schedule", recipe.schedule, ("exponential", "steps", "cosine", "onecycle"))
     climb = min(
         recipe.warmup or (math.ceil(0.3 * steps) if recipe.schedule == "onecycle" else 0), steps
     )
@@ -30,6 +31,9 @@ def learning_rate(recipe: Any, step: int, steps: int, per_epoch: int) -> float:
     )
     if recipe.schedule == "exponential":
         return recipe.lr * warm * recipe.gamma ** (step // per_epoch // recipe.every)
+    if recipe.schedule == "steps":
+        behind = sum(step // per_epoch >= epoch for epoch in recipe.drops)
+        return recipe.lr * warm * recipe.gamma**behind
     return recipe.lr * warm * _half_cosine(max(0, step - climb) / max(1, steps - climb))
 
 

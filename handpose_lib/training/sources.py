@@ -1,7 +1,7 @@
 """Where training frames come from: a data set in files, or frames rendered on the fly."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -165,6 +165,10 @@ class OnTheFly:
     frames          number of frames that count as one epoch
     subjects        numbers of persons of the synthetic population
     cube, centre    as in `Stored`
+    locate          depth images (B, H, W) mm, cameras (B, 4) and ids → centres (B, 3) mm, which
+                    then take the place of those that `centre` names; it is named for the record
+
+    Errors: an unknown centre, unless `locate` finds it.
     """
 
     on_host = False
@@ -179,13 +183,15 @@ class OnTheFly:
         setup: str = "msra",
         subjects: Iterable[int] = range(8),
         centre: str = "mass",
+        locate: Callable[..., torch.Tensor] | None = None,
     ):
         from handpose_lib import synth
 
         self._render = synth.frames
         self.distribution, self.frames, self.seed = distribution, frames, seed
         self.setup, self.subjects = setup, tuple(subjects)
-        self.centre = one_of("centre", centre, ("mass", "true", "stored"))
+        self.locate = locate
+        self.centre = centre if locate else one_of("centre", centre, ("mass", "true", "stored"))
         self.cubes = _sides(cube)
 
     def __len__(self) -> int:
@@ -241,7 +247,10 @@ class OnTheFly:
             device=device,
         )
         smallest = min(self.cubes)
-        if self.centre == "mass":
+        if self.locate:
+            cameras = rendered.camera.intrinsics(rendered.depth).expand(len(rendered.depth), 4)
+            centre = self.locate(rendered.depth, cameras, rendered.ids)
+        elif self.centre == "mass":
             centre = prepare.locate(rendered.depth, rendered.camera, cube=smallest)
         elif self.centre == "true":
             centre = prepare.true_centre(rendered.joints)

@@ -42,7 +42,7 @@ from handpose_lib.errors import HandPoseError
 from handpose_lib.hand_detection import centre_refiner, hand_detector, trained
 from handpose_lib.io.storage import read_json, write_json
 from handpose_lib.results import records
-from handpose_lib.results.runs import Run
+from handpose_lib.runs import Run
 from pipeline.experiments import stress, transfer
 
 UPDATES = 8

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handpose_lib import prepare, synth, training
+from handpose_lib import prepare, synth
 from handpose_lib.camera import uvd_to_xyz, xyz_to_uvd
-from handpose_lib.dataset_specs import preset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.hand_detection import centre_refiner, trained
 from handpose_lib.hand_detection.centre_refiner import CentreRefiner, Config
@@ -238,50 +237,6 @@ def test_the_recorded_network_brings_centres_closer_on_a_held_out_person():
     refiner = trained.load("centre_refiner")
     found = centre_refiner.summary(centre_refiner.centre_errors(refiner, frames=64, seed=11))
     assert found["refined_mean_mm"] < found["crude_mean_mm"] and found["closer"] > 0.5
-
-
-class Rendered:
-    """Frames of a hand as a data set, some of them with a centre of their own."""
-
-    name, camera, skeleton = "msra", preset("msra"), None
-    synthetic, fingerprint, protocol = True, "0" * 16, {"split": "all"}
-
-    def __init__(self):
-        self.rendered = frames()
-
-    def __len__(self):
-        return len(self.rendered)
-
-    def frames(self, indices):
-        return [self.rendered.frame(i) for i in indices]
-
-    def joints(self):
-        return self.rendered.joints
-
-    def describe(self):
-        return "rendered"
-
-
-def test_a_data_set_with_refined_centres_is_one_to_train_on():
-    dataset, refiner = Rendered(), opinionated()
-    crude_ = prepare.locate(dataset.rendered.depth, dataset.camera)
-    cameras = dataset.camera.intrinsics().expand(4, 4)
-    for refine, wanted in (
-        (None, crude_),
-        (refiner, refiner(dataset.rendered.depth, cameras, crude_)),
-    ):
-        located = centre_refiner.Located(dataset, refine)
-        source = training.Stored(located, 250.0, "stored")
-        torch.testing.assert_close(source.crops(range(4)).centre, wanted, rtol=0, atol=0.01)
-        assert torch.equal(located[2].depth, dataset.rendered.depth[2]) and len(located) == 4
-        assert torch.equal(located.joints(), dataset.joints())
-    assert (
-        located.protocol == {"split": "all", "centres": "mass, refined"}
-        and "refined" in located.describe()
-    )
-    assert source.describe()["protocol"]["centres"] == "mass, refined"
-    with pytest.raises(HandPoseError, match="centre.*mass, outline"):
-        centre_refiner.Located(dataset, method="centre")
 
 
 def test_bad_input():

@@ -15,7 +15,7 @@ from handpose_lib.nets.blocks import BatchNorm
 from handpose_lib.nets.bottleneck import Bottleneck
 from handpose_lib.nets.heatmap import at, cones, peaks
 from handpose_lib.nets.hourglass import Hourglass
-from handpose_lib.papers.densereg import BACKGROUND, Config, StackOutput
+from handpose_lib.papers.densereg import BACKGROUND, CHOICES, Config, StackOutput
 from tests.support.refusals import refused
 
 VARIANTS = tuple(papers.variants("densereg"))
@@ -190,15 +190,15 @@ def test_shapes_of_every_variant(variant):
 
 
 @pytest.mark.parametrize("name", SETUPS)
-@pytest.mark.parametrize("weighted", [True, False])
-def test_decode_of_targets_is_the_joints(name, weighted):
+@pytest.mark.parametrize("weights", CHOICES["weights"])
+def test_decode_of_targets_is_the_joints(name, weights):
     """Within 0.5 mm, in float32 and any view, of every joint that has K points of the surface
     within θ.
     """
     method = create(name)
     crops = hands(8, name)
     target = method.targets(crops)
-    error = (method.decode([target], crops, weighted=weighted) - crops.joints).norm(dim=-1)
+    error = (method.decode([target], crops, weights=weights) - crops.joints).norm(dim=-1)
     known = surface_near(method, crops, target) >= method.config.candidates
     assert known.float().mean() > 0.9
     assert error[known].max() < 0.5
@@ -320,8 +320,8 @@ def test_the_error_of_a_read_out_is_the_same_in_every_view():
 
 
 def test_algorithm_1_chooses_and_weighs_as_it_says():
-    """K best by S for weighted votes, by (1 + R) S for the others; background never; weight R where
-    a vote falls.
+    """K best by S, for the code's equal weights by (1 + R) S; background never; weight R where a
+    vote falls, or (1 + R) S where it comes from.
     """
     torch.manual_seed(1)
     method, crops = create("nyu14"), hands(2, "nyu14")
@@ -333,15 +333,18 @@ def test_algorithm_1_chooses_and_weighs_as_it_says():
         0.1 * torch.randn(2, 14, 3, 32, 32),
     )
     points, surface = method.points(true.depth, crops), true.depth[0, 0] >= BACKGROUND
-    for weighted, selection in ((True, "paper"), (True, "reference"), (False, "paper")):
-        config = replace(method.config, weighted=weighted, selection=selection)
+    for kind, selection in (
+        ("projected", "paper"),
+        ("projected", "reference"),
+        ("pixel", "paper"),
+        ("equal", "paper"),
+    ):
+        config = replace(method.config, weights=kind, selection=selection)
         votes, weights = method.votes(stage, crops, config)
         for j in (0, 9):
-            score = (
-                stage.heat3d[0, j]
-                if (weighted, selection) == (True, "paper")
-                else (1 + stage.heat2d[0, j]) * stage.heat3d[0, j]
-            )
+            importance = (1 + stage.heat2d[0, j]) * stage.heat3d[0, j]
+            by_s = selection == "paper" and kind != "equal"
+            score = stage.heat3d[0, j] if by_s else importance
             best = sorted(
                 ((score[r, c].item(), r, c) for r in range(32) for c in range(32) if surface[r, c]),
                 reverse=True,
@@ -365,9 +368,11 @@ def test_algorithm_1_chooses_and_weighs_as_it_says():
                     .tolist()
                 )
                 inside = 0 <= column < 32 and 0 <= row < 32
-                expected = (
-                    (stage.heat2d[0, j, row, column].item() if inside else 0.0) if weighted else 1.0
-                )
+                expected = {
+                    "projected": stage.heat2d[0, j, row, column].item() if inside else 0.0,
+                    "pixel": importance[r, c].item(),
+                    "equal": 1.0,
+                }[kind]
                 assert weights[0, j, k].item() == pytest.approx(expected)
 
 

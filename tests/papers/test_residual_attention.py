@@ -20,6 +20,7 @@ from handpose_lib.papers.residual_attention import (
     StackOutput,
     measures,
 )
+from handpose_lib.training.schedule import learning_rate
 from tests.papers.test_jgr_p2o import blobs, parameters
 from tests.support.refusals import refused
 
@@ -462,7 +463,9 @@ def test_recipes():
         "coupled",
     )
     assert (paper.batch, paper.epochs, paper.epoch_frames, paper.network) == (128, 70, None, {})
-    assert (paper.gamma, paper.every) == (0.1, 30)
+    rates = [learning_rate(paper, epoch, 70, 1) for epoch in range(70)]
+    assert rates[:30] == [1e-4] * 30 and rates[30:] == pytest.approx([1e-5] * 40)
+    assert paper.centre == "mass"
     assert papers.recipe("residual_attention", "msra", "paper").cube_test == 200
     narrow, wide = (
         papers.recipe("residual_attention", profile="laptop", variant=v)

@@ -511,7 +511,11 @@ def test_recipes():
     assert paper.augmentation["rotation"] == (-radians(40), radians(40)) and radians(
         40
     ) == pytest.approx(2 * pi / 9)
-    assert paper.augmentation["scale"] == pytest.approx((1 / 1.2, 1.25))
+    assert (paper.augmentation["scale"], paper.augmentation["zoom"]) == ((1, 1), (0.8, 1.2))
+    assert [
+        papers.recipe("v2v_posenet", name, "paper").rotated_copies for name in ("icvl", "nyu")
+    ] == [True, False]
+    assert (paper.centre, papers.recipe("v2v_posenet", "itop", "paper").centre) == ("refined", None)
     assert paper.augmentation["translation"] == pytest.approx(4 * 250 / 88)
     assert papers.recipe("v2v_posenet", "nyu", "paper", "depth_likelihood").augmentation[
         "translation"
@@ -530,6 +534,7 @@ def test_recipes():
             assert profile == "paper" or config.convention == "port"
             assert recipe.keep_epochs == (profile == "paper" or variant == "epoch_ensemble")
             assert recipe.ensemble == (variant == "epoch_ensemble")
-            assert recipe.centre == ("mass" if variant == "crude_centre" else None)
+            centres = {"crude_centre": "mass", "refined_centre": "refined"}
+            assert recipe.centre == centres.get(variant)
     small = [papers.recipe("v2v_posenet", profile="ablation", variant=v).network for v in TABLE_1]
     assert len({network["size"] for network in small}) == 1

@@ -1,5 +1,6 @@
 """Preparation: locating, cutting, augmenting, and the one view that images and joints share."""
 
+import math
 from dataclasses import replace
 from math import pi
 
@@ -217,6 +218,36 @@ def test_augmentation_stays_in_its_ranges_and_fills_them():
         assert ((uniform - ideal).abs() / width).max() < 0.05
 
 
+def test_a_zoomed_hand_fills_its_cube_by_a_uniform_factor():
+    """V2V-PoseNet scales points by 0.8 to 1.2: half of the samples grow, half shrink."""
+    crops = many_crops(2000)
+    generator = torch.Generator().manual_seed(5)
+    view = prepare.augment(crops, generator, scale=(1.0, 1.0), zoom=(0.8, 1.2))
+    factor = (crops.cube / view.cube).double().sort().values
+    ideal = 0.8 + 0.4 * (torch.arange(len(factor)) + 0.5) / len(factor)
+    assert (factor - ideal).abs().max() < 0.05 * 0.4
+    still = replace(view, rotation=crops.rotation, centre=crops.centre)
+    seen, before = (prepare.xyz_to_cube(crops.joints, one) for one in (still, crops))
+    torch.testing.assert_close(seen, before * (crops.cube / view.cube)[:, None, None])
+
+
+def test_normal_draws_have_their_deviation_and_are_clipped():
+    crops = many_crops(4000)
+    deviations = {"scale": 0.05, "translation": 10.0}
+    view = prepare.augment(crops, torch.Generator().manual_seed(2), deviations=deviations)
+    for value, middle, deviation, reach in (
+        (view.cube / crops.cube, 1.0, 0.05, 0.1),
+        ((view.centre - crops.centre).flatten(), 0.0, 10.0, 10.0),
+    ):
+        apart = (value.double() - middle) / deviation
+        ends = reach / deviation
+        assert apart.abs().max() < ends + 1e-3
+        # Of a normal law, the share within half a deviation, and beyond the ends, which is clipped.
+        for bound in (0.5, ends - 1e-3):
+            expected = math.erf(bound / math.sqrt(2))
+            assert (apart.abs() < bound).double().mean().item() == pytest.approx(expected, abs=0.03)
+
+
 def test_one_at_a_time_changes_one_thing_or_none_with_equal_odds():
     crops = many_crops(4000)
     view = prepare.augment(crops, torch.Generator().manual_seed(0), one_at_a_time=True)
@@ -395,6 +426,10 @@ def test_true_centre_is_the_mean_of_the_joints():
     assert torch.equal(prepare.true_centre(joints), joints.mean(1))
 
 
+def augmented(**options):
+    return prepare.augment(many_crops(1), torch.Generator(), **options)
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 
@@ -432,6 +467,10 @@ def test_locate_refuses_depth_that_is_no_depth(value):
             lambda: prepare.crop(blank(1), CAMERA, torch.tensor([[0.0, 0, -5]]), 250.0),
             "in front of the camera",
         ),
+        (lambda: augmented(scale=(0.9, 1.1), zoom=(0.8, 1.2)), "accepted is one of them"),
+        (lambda: augmented(zoom=(1.2, 0.8)), "zoom.*0 < low ≤ high"),
+        (lambda: augmented(deviations={"tilt": 1.0}), "tilt.*rotation, scale, translation"),
+        (lambda: augmented(deviations={"scale": 0.0}), "deviation 0.0 of scale.*> 0"),
         (lambda: prepare.crop(blank(1), CAMERA, torch.ones(1, 3) * 400, 0.0), "cubes > 0"),
         (
             lambda: prepare.crop(blank(1), CAMERA, torch.ones(1, 3) * 400, 250.0, hands=["both"]),

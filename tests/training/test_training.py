@@ -392,8 +392,12 @@ def test_training_reduces_the_error(tmp_path):
         assert entry["total"] == pytest.approx(entry["plane"] + entry["depth"], rel=1e-5)
 
 
-def test_the_best_epoch_on_validation_is_kept_under_the_exponential_schedule(tmp_path):
-    recipe = replace(RECIPE, schedule="exponential", gamma=1.0, average=None, lr=2e-2)
+def test_the_best_epoch_on_validation_is_kept_if_the_recipe_chooses_one(tmp_path):
+    recipe = replace(
+        RECIPE, schedule="exponential", gamma=1.0, average=None, lr=2e-2, choose_epoch=True
+    )
+    with pytest.raises(HandPoseError, match="choose_epoch.*a validation set"):
+        train(tmp_path, recipe)
     validation = Patches(16, first=500)
     method, history = train(tmp_path, recipe, validation)
     errors = [entry["validation_mm"] for entry in history.curve]
@@ -433,7 +437,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"schedule": "steps"}, "exponential, cosine, onecycle"),
+        ({"schedule": "linear"}, "exponential, steps, cosine, onecycle"),
         ({"optimiser": "sgd"}, "adam, adamw"),
         ({"precision": "8-bit"}, "32-true, bf16-mixed"),
     ],
@@ -468,6 +472,11 @@ def test_exponential_falls_by_gamma_at_each_epoch():
 def test_exponential_falls_in_steps_of_several_epochs():
     values = rates(schedule="exponential", gamma=0.1, every=3, warmup=0)
     assert values == [0.1 ** (step // 30) for step in range(100)]
+
+
+def test_steps_fall_after_the_epochs_that_the_recipe_names():
+    values = rates(schedule="steps", gamma=0.1, drops=(3, 8), warmup=0)
+    assert values == pytest.approx([1.0] * 30 + [0.1] * 50 + [0.01] * 20)
 
 
 def test_warm_up_is_linear_from_its_start_to_the_full_rate():

@@ -14,7 +14,7 @@ from handpose_lib.hand_detection import trained
 from handpose_lib.io.storage import read_json, write_json
 from handpose_lib.papers.method import Recipe
 from handpose_lib.results import records
-from handpose_lib.results.runs import Run
+from handpose_lib.runs import Run
 from pipeline.experiments import replay
 from tests.support.data_folders import made_with
 

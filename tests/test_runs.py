@@ -8,7 +8,7 @@ import torch
 from handpose_lib import papers
 from handpose_lib.errors import HandPoseError
 from handpose_lib.results import records
-from handpose_lib.results.runs import Run
+from handpose_lib.runs import Run
 from tests.support.data_folders import made_with
 
 

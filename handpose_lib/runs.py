@@ -9,14 +9,15 @@
     history = run.train(method, data)
     baselines = run.baselines(data)
     predicted = run.predict(method, data)            # (N, J, 3) mm, on the test frames
-    record = run.record(method, history, data, predicted, baselines)
-    run.save(record, method, data, predicted)        # record, predictions, weights
+    read_outs = run.read_outs(method, data)          # the same by other ways of decoding
+    record = run.record(method, history, data, predicted, baselines, read_outs)
+    run.save(record, method, data, predicted, read_outs)    # record, predictions, weights
 
 The training notebooks show these steps, and each adds what only its paper needs. An interrupted
 run resumes where it stopped: `train` keeps a checkpoint in the folder of the run.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,13 +29,18 @@ from handpose_lib import evaluation, papers, paths, prepare, training
 from handpose_lib.datasets import splits
 from handpose_lib.datasets.base import Dataset
 from handpose_lib.errors import one_of
+from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
+from handpose_lib.hand_detection import located
+from handpose_lib.hand_detection.located import Located
 from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.results import records
 from handpose_lib.training import ensemble
 
 FRAMES = ("stored", "on_the_fly")
 WEIGHTS = ("half", "full", "none")
+LAST_EPOCH = "last_epoch"
+"""The read-out of an ensemble over epochs that takes its last network alone."""
 HELD_OUT = 8
 """The default held-out subject of MSRA's nine."""
 
@@ -47,14 +53,14 @@ class Data:
     source    yields the batches of the training
     """
 
-    train: Dataset
-    validation: Dataset | None
-    test: Dataset
+    train: Dataset | Located
+    validation: Dataset | Located | None
+    test: Dataset | Located
     centre: str
     source: training.Stored | training.OnTheFly
 
     @property
-    def known(self) -> Dataset | training.Stored:
+    def known(self) -> Dataset | Located | training.Stored:
         """The training frames for baselines and priors; if they are stored, their cut windows."""
         return self.source if isinstance(self.source, training.Stored) else self.train
 
@@ -77,8 +83,9 @@ class Run:
     epochs     None: those of the recipe
     seed       of weights, order of the frames, augmentation
     frames     'stored' | 'on_the_fly'; None: on the fly for profile paper on synthetic frames
-    centre     where cubes sit, as `splits.open_splits` takes it; None: as the recipe says, else
-               what the set has. `centres`: a folder of V2V-PoseNet's centre files
+    centre     where cubes sit: a centre of `prepare.batch` or of `located.NAMES`; None: as the
+               recipe says, else what the set has. `centres`: a folder of V2V-PoseNet's centre
+               files, which are refined centres
     out        folder of the run; None: below the build folder
     weights    'half' keeps the weights in 16 bits, 'full' in 32, 'none' does not keep them
 
@@ -126,13 +133,17 @@ class Run:
         parts += [self.centre] if self.centre else []
         return paths.build() / "runs" / self.paper / self.profile / "-".join(parts)
 
-    def open_data(self, locate: Callable[[Dataset], Dataset] | None = None) -> Data:
+    def open_data(self) -> Data:
         """Open the splits of the data set and the source of training frames.
 
-        A validation split is set aside if the recipe chooses among epochs. `locate` replaces the
-        stored reference points: it takes a data set and returns one with other points.
-        Errors: see `splits.open_splits`.
+        A validation split is set aside if the recipe chooses among epochs. Centres that a trained
+        network finds take the place of the stored points.
+        Errors: see `splits.open_splits` and `located.by_name`.
         """
+        wanted = self.centre or self.recipe.centre
+        if wanted == "refined" and self.centres:
+            wanted = "stored"
+        locate = located.by_name(wanted) if wanted in located.NAMES else None
         train, validation, test, centre, persons = splits.open_splits(
             self.dataset,
             self.root,
@@ -140,22 +151,30 @@ class Run:
             subject=self.subject,
             view=self.view,
             split_by=self.split_by,
-            validation=self.recipe.chooses_epoch,
-            centre=None if locate else self.centre or self.recipe.centre,
+            validation=self.recipe.choose_epoch,
+            centre=None if locate else wanted,
             centres=self.centres,
+            rotated_copies=self.recipe.rotated_copies,
         )
-        if locate:
-            train, test, centre = locate(train), locate(test), "stored"
+        setup = train.name
+
+        def found(part: Dataset) -> Dataset | Located:
+            return Located(part, locate, str(wanted)) if locate else part
+
+        train, test = found(train), found(test)
+        validation = None if validation is None else found(validation)
+        centre = "stored" if locate else centre
         whole = (self.profile, self.dataset) == ("paper", splits.EMBEDDED)
         if (self.frames or ("on_the_fly" if whole else "stored")) == "stored":
             source = training.Stored(train, self.recipe.cube_train, centre)
         else:
             source = training.OnTheFly(
                 "wide",
-                setup=train.name,
+                setup=setup,
                 frames=self.recipe.epoch_frames or len(train),
                 cube=self.recipe.cube_train,
-                centre=centre,
+                centre=str(wanted) if locate else centre,
+                locate=locate,
                 subjects=persons,
             )
         return Data(train, validation, test, centre, source)
@@ -212,6 +231,18 @@ class Run:
             return ensemble.predict(method, self.folder, data.test, cube=cube, centre=centre)
         return evaluation.predict(method, data.test, cube=cube, centre=centre)
 
+    def read_outs(self, method: Method, data: Data) -> dict[str, torch.Tensor]:
+        """Return what other ways to decode the same networks find: name → joints as in `predict`.
+
+        They are those of the method, or of an ensemble its last network alone.
+        """
+        cube, centre = self.recipe.cube_test, data.centre
+        if self.recipe.ensemble:
+            return {LAST_EPOCH: evaluation.predict(method, data.test, cube=cube, centre=centre)}
+        if not method.read_outs:
+            return {}
+        return evaluation.decoded(method, data.test, method.read_outs, cube=cube, centre=centre)
+
     def throughput(self, method: Method, data: Data) -> dict[str, dict]:
         """Return the throughput of the network in batches of 1 and of 32 frames."""
         frames = data.test.frames(i % len(data.test) for i in range(32))
@@ -228,33 +259,50 @@ class Run:
         data: Data,
         predicted: torch.Tensor,
         baselines: dict[str, float],
+        read_outs: Mapping[str, torch.Tensor] | None = None,
         **measures: Any,
     ) -> records.Record:
         """Return the record of the run with the measures of `predicted`, not yet written.
 
-        `measures`: further measures of one paper, kept beside those of `evaluation.score`.
+        `read_outs`: what other decodings found. `measures`: further measures of one paper, kept
+        beside those of `evaluation.score`.
         """
         if self.recipe.ensemble:
             history = replace(history, choice=f"mean of {self.recipe.epochs} epochs")
+        true = data.test.joints()
+        errors = {
+            name: metrics.mean_joint_error(found, true).item()
+            for name, found in (read_outs or {}).items()
+        }
+        others = {"read_outs_mm": errors} if errors else {}
         return records.new(
             method=method,
             history=history,
             recipe=self.recipe,
             test=data.test,
             centre=data.centre,
-            metrics=evaluation.score(predicted, data.test.joints()) | measures,
+            metrics=evaluation.score(predicted, true) | others | measures,
             baselines=baselines,
             inference=self.throughput(method, data),
         )
 
     def save(
-        self, record: records.Record, method: Method, data: Data, predicted: torch.Tensor
+        self,
+        record: records.Record,
+        method: Method,
+        data: Data,
+        predicted: torch.Tensor,
+        read_outs: Mapping[str, torch.Tensor] | None = None,
     ) -> records.Record:
-        """Write record, predictions, labels and, if they are kept, weights into the folder."""
+        """Write record, predictions, labels and, if they are kept, weights into the folder.
+
+        `read_outs`: what other decodings found, kept beside `predicted`.
+        """
         return records.save(
             record,
             self.folder,
             predicted=predicted,
+            read_outs=read_outs,
             joints=data.test.joints(),
             ids=[data.test[i].id for i in range(len(data.test))],
             weights=None if self.weights == "none" else method,
@@ -268,5 +316,6 @@ class Run:
         self.prepare_method(method, data)
         history = self.train(method, data, **options)
         predicted = self.predict(method, data)
-        record = self.record(method, history, data, predicted, self.baselines(data))
-        return self.save(record, method, data, predicted)
+        others = self.read_outs(method, data)
+        record = self.record(method, history, data, predicted, self.baselines(data), others)
+        return self.save(record, method, data, predicted, others)
