@@ -97,7 +97,7 @@ def ask(
         return None, "no record here"
     for side, name in ((without, read_out_without), (with_, read_out)):
         for record in side:
-            if name not in (None, _decoding(record), *record["files"]["read_outs"]):
+            if name not in (None, decoding(record), *record["files"]["read_outs"]):
                 return None, f"no predictions decoded by {name} here"
     try:
         answer = decide(
@@ -110,6 +110,16 @@ def ask(
             return None, f"a record of earlier code does not fit ({error})"
         raise
     return answer, ""
+
+
+def decoding(record: Mapping[str, Any]) -> str:
+    """Return the name of the decoding of a run's own predictions, `OWN` if it has only one."""
+    return record["training"]["config"].get("read_out", papers_decoding(record["method"]))
+
+
+def papers_decoding(method: str) -> str:
+    """Return the name of the decoding that a method's paper uses, `OWN` if it has only one."""
+    return _defaults(method).get("read_out", OWN)
 
 
 # --- Measures -----------------------------------------------------------------
@@ -149,7 +159,7 @@ def trial(
     `read_out`, `measure`: as of `decide`; the name of the run's own decoding is the same as None.
     Errors: `DataError` for predictions that are missing, or that do not score what the record says.
     """
-    if read_out == _decoding(record):
+    if read_out == decoding(record):
         read_out = None
     predicted, true = records.joints(record, read_out)
     values = (
@@ -195,7 +205,7 @@ def facts(record: Mapping[str, Any], read_out: str | None = None) -> dict[str, A
     """
     training = record["training"]
     source = {**training["source"], **training["source"].get("protocol", {})}
-    network = {**_defaults(record), **training["config"]}
+    network = {**_defaults(record["method"]), **training["config"]}
     network.pop("read_out", None)
     groups = {
         "data": {name: record["dataset"][name] for name in ("name", "synthetic", "fingerprint")},
@@ -216,15 +226,10 @@ def facts(record: Mapping[str, Any], read_out: str | None = None) -> dict[str, A
         for group, values in groups.items()
         for name, value in values.items()
     }
-    found |= {"method": record["method"], "decoding": read_out or _decoding(record)}
+    found |= {"method": record["method"], "decoding": read_out or decoding(record)}
     return json.loads(json.dumps(found))
 
 
-def _decoding(record: Mapping[str, Any]) -> str:
-    """Return the name of the decoding of the run's own predictions."""
-    return {**_defaults(record), **record["training"]["config"]}.get("read_out", OWN)
-
-
-def _defaults(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of the record's method with all defaults."""
-    return asdict(import_module(f"{papers.__name__}.{record['method']}").Config())
+def _defaults(method: str) -> dict[str, Any]:
+    """Return the configuration of a method with all defaults."""
+    return asdict(import_module(f"{papers.__name__}.{method}").Config())

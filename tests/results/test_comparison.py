@@ -99,6 +99,14 @@ def test_the_name_of_the_own_decoding_is_the_own_decoding(tmp_path):
     assert comparison.trial(run, comparison.OWN).facts == comparison.trial(run).facts
 
 
+def test_names_of_decodings(tmp_path):
+    run = training(tmp_path)
+    assert comparison.decoding(run) == comparison.papers_decoding("jgr_p2o") == comparison.OWN
+    assert comparison.papers_decoding("v2v_posenet") == "arg_max"
+    soft = {**run, "method": "v2v_posenet", "training": {"config": {"read_out": "soft_arg_max"}}}
+    assert comparison.decoding(soft) == "soft_arg_max"
+
+
 def test_an_ensemble_and_the_last_epoch_of_the_same_training_are_paired(tmp_path):
     last = group(tmp_path, "last", seeds=3)
     mean = group(
