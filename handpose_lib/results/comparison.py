@@ -178,9 +178,9 @@ def trial(
             f"the predictions of {record.key} score {values.mean():.3f} mm, the record says"
             f" {record.error_mm:.3f} mm: accepted are the same; pass another error as `measure`"
         )
-    title, decoding = papers.title(record["method"]), f", {read_out}" if read_out else ""
+    title, way = papers.title(record["method"]), f", {read_out}" if read_out else ""
     return Trial(
-        f"{title} ({record['variant']}{decoding})",
+        f"{title} ({record['variant']}{way})",
         values,
         record["dataset"]["labels"],
         json.dumps([trained, record["seed"]], sort_keys=True),
