@@ -15,11 +15,12 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from handpose_lib import paths
-from handpose_lib.results import ledger, records
+from handpose_lib.results import ledger, records, tables
 from handpose_lib.teaching import contents
 
-# The line of the front page that gives way to the counts of the ledger.
+# The places of the front page that give way to the counts of the ledger and to measured times.
 COUNTS = "<!-- counts of what is reproduced -->"
+MINUTES = "<!-- minutes of the laptop trainings -->"
 
 # The pages load these files from the site instead of from a CDN:
 # (package, file in the package, place below the site's _static).
@@ -84,12 +85,21 @@ def write_position(notebook: Path, position: str) -> None:
 
 
 def write_counts(page: Path) -> None:
-    """Write what is reproduced in place of the line `COUNTS` of a page, if it has one."""
+    """Write what the records say in place of `COUNTS` and `MINUTES` of a page, if it has them."""
     text = page.read_text(encoding="utf-8")
-    if COUNTS in text:
+    if COUNTS in text or MINUTES in text:
         found = [run for kind in records.KINDS for run in records.load_all(kind=kind)]
         text = text.replace(COUNTS, ledger.summary(ledger.load(), found))
+        text = text.replace(MINUTES, minutes(found))
         page.write_text(text, encoding="utf-8")
+
+
+def minutes(found: list[records.Record]) -> str:
+    """Return a sentence with the wall times of the recorded trainings of profile 'laptop'."""
+    runs = [r for r in found if r["kind"] == "training" and r["profile"] == "laptop"]
+    if not runs:
+        return "No training with profile `laptop` is recorded."
+    return f"The recorded ones with profile `laptop` took {tables.minutes(runs).text} minutes."
 
 
 def installed(package: str, name: str) -> Path:

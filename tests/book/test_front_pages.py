@@ -61,14 +61,21 @@ def test_the_front_page_links_every_page_but_the_training_notebooks():
     assert not missing
 
 
-def test_the_front_page_gets_the_counts_of_the_ledger(tmp_path):
-    assert INDEX.count(site_sources.COUNTS) == 1
+def test_the_front_page_gets_the_counts_and_the_minutes_of_the_records(tmp_path):
+    assert INDEX.count(site_sources.COUNTS) == INDEX.count(site_sources.MINUTES) == 1
     page = tmp_path / "index.md"
     page.write_text(INDEX, encoding="utf-8")
     site_sources.write_counts(page)
     found = [run for kind in records.KINDS for run in records.load_all(kind=kind)]
     summary = ledger.summary(ledger.load(), found)
-    assert page.read_text(encoding="utf-8") == INDEX.replace(site_sources.COUNTS, summary)
+    text = INDEX.replace(site_sources.COUNTS, summary)
+    assert page.read_text(encoding="utf-8") == text.replace(
+        site_sources.MINUTES, site_sources.minutes(found)
+    )
+    seconds = [run["training"]["seconds"] for run in records.find(profile="laptop")]
+    ends = [f"{end / 60:.1f}" for end in (min(seconds), max(seconds))]
+    assert re.findall(r"\d+\.\d", site_sources.minutes(found)) == ends
+    assert "No training" in site_sources.minutes([])
 
 
 @pytest.mark.parametrize("spec", dataset_specs.SPECS.values(), ids=lambda spec: spec.name)
