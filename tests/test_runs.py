@@ -7,6 +7,8 @@ import torch
 
 from handpose_lib import papers
 from handpose_lib.errors import HandPoseError
+from handpose_lib.hand_detection import located
+from handpose_lib.hand_detection.located import Located
 from handpose_lib.results import records
 from handpose_lib.runs import Run
 from tests.support.data_folders import made_with
@@ -91,14 +93,13 @@ def test_what_a_run_may_be_asked_for():
         _ = Run("jgr").recipe
 
 
-def test_located_points_replace_the_stored_ones(root):
-    run = Run("jgr_p2o", root=root, variant="small")
-    moved = []
-
-    def locate(part):
-        moved.append(part)
-        return part
-
-    data = run.open_data(locate)
-    assert moved == [data.train, data.test] and data.centre == "stored"
+@pytest.mark.parametrize("centre", located.NAMES)
+def test_found_centres_replace_the_stored_ones(root, centre):
+    run = Run("jgr_p2o", root=root, variant="small", centre=centre)
+    data = run.open_data()
+    assert isinstance(data.train, Located) and isinstance(data.test, Located)
+    assert (data.centre, data.test.protocol["centres"]) == ("stored", centre)
+    stored = replace(run, centre=None).open_data()
+    moved = data.source.crops([0]).centre - stored.source.crops([0]).centre
+    assert 0 < moved.norm() < 100
     assert "training on" in data.describe()

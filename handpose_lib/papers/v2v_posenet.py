@@ -299,7 +299,7 @@ READ_OUT = ("read_out", "k", "sharpness")
 
 METHOD = V2VPoseNet
 VARIANTS = {
-    "paper": Variant("88³ voxels to likelihoods, the last epoch's weights (Tables 2 to 5)"),
+    "paper": Variant("88³ voxels to likelihoods, the last epoch's weights (Table 2)"),
     "refined_centre": Variant(
         "The same, in cubes around centres that the book's network refines (Table 2)",
         training={"centre": "refined"},
