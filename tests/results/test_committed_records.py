@@ -137,10 +137,11 @@ def page(
         for cell in nbformat.read(paths.project() / "book" / f"{chapter}.ipynb", as_version=4).cells
     }
     *before, last = [sources[cell] for cell in cells]
-    names = {"operations": dict.fromkeys(map(papers.title, papers.names()), 1)}
+    names = {}
     with mpl.rc_context():
         for source in before:
             exec(source, names)
+        names["operations"] = dict.fromkeys(names.get("runs", ()), 1)
         tree = ast.parse(last)
         shown = tree.body.pop()  # an expression, the output of the cell
         exec(compile(tree, chapter, "exec"), names)
