@@ -37,6 +37,11 @@ def variants(name: str) -> dict[str, str]:
     return {key: variant.summary for key, variant in _module(name).VARIANTS.items()}
 
 
+def datasets(name: str) -> tuple[str, ...]:
+    """Return the data sets that the method has recipes for."""
+    return _module(name).DATASETS
+
+
 def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overrides: Any) -> Method:
     """Return a freshly initialised method.
 
@@ -44,12 +49,21 @@ def create(name: str, skeleton: str = "msra21", variant: str = "paper", **overri
     Errors: `HandPoseError` for an unknown method, skeleton, variant or field, naming what is
     accepted.
     """
-    module, joints = _module(name), skeletons.get(skeleton)
+    config = configuration(name, variant, **overrides)
+    return _module(name).METHOD(skeletons.get(skeleton), variant, config)
+
+
+def configuration(name: str, variant: str = "paper", **overrides: Any) -> Any:
+    """Return the configuration with which `create` builds a method: the paper's `Config`.
+
+    Errors: as those of `create`.
+    """
+    module = _module(name)
     chosen = module.VARIANTS[one_of(f"variant of {name}", variant, module.VARIANTS)]
     accepted = [field.name for field in fields(module.Config)]
     for option in overrides:
         one_of(f"option of {name}", option, accepted)
-    return module.METHOD(joints, variant, module.Config(**{**chosen.config, **overrides}))
+    return module.Config(**{**chosen.config, **overrides})
 
 
 def recipe(
@@ -57,9 +71,9 @@ def recipe(
 ) -> Recipe:
     """Return how to train a variant.
 
-    `profile`: one of `method.PROFILES`: 'smoke' (a minute on a CPU), 'ablation'
-    (reduced width, a few minutes), 'laptop' (at most ten minutes on two cores), 'paper'
-    (the paper's own).
+    `profile`: one of `method.PROFILES`: 'smoke' (a minute on a CPU), 'ablation' (reduced width, a
+    few minutes), 'evidence' (the same with four times the frames), 'laptop' (at most ten minutes on
+    two cores), 'paper' (the paper's own).
     Errors: `HandPoseError` for an unknown method, data set, profile or variant, naming what is
     accepted.
     """
