@@ -51,7 +51,7 @@ def bone_maps(start: torch.Tensor, end: torch.Tensor, size: int, sigma: float) -
     `start`, `end`: (B, M, 3) or (B, M, 2), in voxels. Returns (B, M, size, size, size) or
     (B, M, size, size).
     Errors: as of `gaussian_maps`, ends of another shape. Source: Structure-Aware 3D Hourglass,
-    Section 3.3.
+    Section 3.4.
     """
     _check_drawing(size, sigma, start)
     if end.shape != start.shape:

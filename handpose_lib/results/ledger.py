@@ -63,6 +63,7 @@ class Wanted:
     variants   of the paper's method, each of which has to be trained
     field      path of the measure in the record, such as 'metrics.per_joint_mm'
     view       of a data set with several, None for any
+    read_outs  other decodings of the same run that the record has to keep
     kind       of the record: 'training', or another one of `records.KINDS`
     """
 
@@ -70,6 +71,7 @@ class Wanted:
     variants: tuple[str, ...] = ("paper",)
     field: str = "metrics.mean_joint_error_mm"
     view: str | None = None
+    read_outs: tuple[str, ...] = ()
     kind: str = "training"
 
 
@@ -288,6 +290,8 @@ def evidence(item: Item, found: Iterable[Record]) -> Evidence | None:
 def _fits(paper: str, wanted: Wanted, record: Record) -> bool:
     same = record["method"] == paper and record["variant"] in wanted.variants
     if not same or _value(record, wanted.field) is None:
+        return False
+    if not set(wanted.read_outs) <= set(record["files"].get("read_outs", ())):
         return False
     if wanted.view not in (None, record["protocol"].get("view")):
         return False

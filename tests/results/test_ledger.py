@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import docutils.nodes
 import pytest
+import torch
 
 from handpose_lib import papers, paths
 from handpose_lib.errors import DataError
@@ -72,6 +73,9 @@ def test_variants_and_data_sets_exist_and_no_variant_is_left_out(paper):
     for one in wanted:
         for dataset in one.datasets:
             papers.recipe(paper, dataset, "paper")
+        if one.read_outs:
+            with torch.device("meta"):
+                assert set(one.read_outs) <= set(papers.create(paper, "nyu14").read_outs)
 
 
 @pytest.mark.parametrize("paper", papers.names())
@@ -135,6 +139,11 @@ def test_a_training_of_profile_paper_on_the_papers_data_completes_an_item(found)
     assert not evidence(item, [short]).complete
     other = records.Record({**real, "dataset": {**dataset, "name": "icvl"}})
     assert evidence(item, [other]).frames == ledger.NONE
+    assert item.trained is not None
+    decoded = replace(item, trained=replace(item.trained, read_outs=("top_k",)))
+    assert evidence(decoded, [real]).frames == ledger.NONE
+    kept = records.Record({**real, "files": {**real["files"], "read_outs": ["top_k"]}})
+    assert evidence(decoded, [kept]).frames == ledger.REAL
     without = records.Record({**real, "metrics": {}})
     assert evidence(item, [without]).frames == ledger.NONE
 
