@@ -303,6 +303,24 @@ def save(
     return record
 
 
+def copy(record: Record, out: Path | str | None = None) -> Record:
+    """Save a training that has its files once more, in another folder; return that record.
+
+    `out` as in `save`. The labels come along, to where records of that folder have them.
+    """
+    kept = record["files"]["weights"]
+    return save(
+        record,
+        out,
+        predicted=predictions(record),
+        joints=labels(record),
+        ids=ids(record),
+        read_outs={name: predictions(record, name) for name in record["files"]["read_outs"]},
+        weights=read_tensors(record.folder / "weights.safetensors") if kept else None,
+        half=kept == "float16",
+    )
+
+
 def write(
     record: Record, out: Path | str | None = None, *, weights: nn.Module | None = None
 ) -> Record:
