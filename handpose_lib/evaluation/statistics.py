@@ -264,17 +264,6 @@ def verdict(effect: Effect | None, within: tuple[float, float] = (0.0, inf)) -> 
     return FAILS if effect.high <= low or effect.low >= high else UNDECIDED
 
 
-def sentence(without: Errors, with_: Errors, unit: str = "mm") -> str:
-    """Return verdict and effect of the claim that runs `with_` err less than runs `without`."""
-    if not (len(without) and len(with_)):
-        return "no record here"
-    effect = between_seeds(without, with_)
-    if effect is None:
-        difference = float(without[0]) - float(with_[0])
-        return f"**{UNDECIDED}** from one training each: {difference:+.2f} {unit}"
-    return f"**{verdict(effect)}** here: {effect.told(unit)}"
-
-
 def together(verdicts: Iterable[str]) -> str:
     """Return the verdict of a claim that has several parts.
 
