@@ -20,23 +20,28 @@ from handpose_lib.errors import DataError, HandPoseError
 
 PACKAGE = __name__.partition(".")[0]
 """The name of the library, 'handpose_lib'."""
+RENDERING = (f"{PACKAGE}.synth",)
+"""Packages on which a training does not depend if its frames are read from files."""
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the library."""
 
 
-def closure(roots: str | Path | Iterable[str | Path]) -> list[Path]:
+def closure(roots: str | Path | Iterable[str | Path], without: Iterable[str] = ()) -> list[Path]:
     """Return every file of the library that `roots` import, directly or through others, sorted.
 
     A root is the path of a `.py` or `.ipynb` file, or the dotted name of a module of the library
     (`'handpose_lib.papers'`). Roots inside the library belong to their own closure. A package that
     imports its members lazily (its `__init__` has `import_module` or a module-level
     `__getattr__`) counts with everything in its folder, since no import statement tells which
-    member will be used. Errors: `HandPoseError` for a module that does not exist, `DataError` for
+    member will be used. Packages of the library named in `without` are left out, with everything
+    that only they import: a training on stored frames does not depend on the code that renders.
+    Errors: `HandPoseError` for a module that does not exist, `DataError` for
     files that cannot be parsed.
     """
     roots = [roots] if isinstance(roots, (str, Path)) else list(roots)
     found: set[Path] = set()
     queue: list[Path] = []
+    left_out = [path.parent for name in without if (path := _module_path(name)) is not None]
     for root in roots:
         if isinstance(root, str) and _is_module_name(root):
             queue += _files_of(root)
@@ -44,7 +49,7 @@ def closure(roots: str | Path | Iterable[str | Path]) -> list[Path]:
             queue.append(Path(root).resolve())
     while queue:
         path = queue.pop()
-        if path in found:
+        if path in found or any(path.is_relative_to(folder) for folder in left_out):
             continue
         found.add(path)
         queue += imported(path)

@@ -436,14 +436,18 @@ def load_weights(record: Record, method: Any) -> None:
 def is_stale(record: Record) -> bool:
     """Return whether the code has changed since the run; docstrings and layout do not count."""
     try:
-        return code_digest(record["code"]["modules"]) != record["code"]["digest"]
+        code = record["code"]
+        return code_digest(code["modules"], code.get("without", ())) != code["digest"]
     except HandPoseError:  # a module that is no longer there
         return True
 
 
-def code_digest(modules: Sequence[str]) -> str:
-    """Return a digest of the present code of modules and scripts and of all that they import."""
-    return _code_digest(tuple(modules))
+def code_digest(modules: Sequence[str], without: Sequence[str] = ()) -> str:
+    """Return a digest of the present code of modules and scripts and of all that they import.
+
+    `without`: packages that do not count, see `provenance.closure`.
+    """
+    return _code_digest(tuple(modules), tuple(without))
 
 
 def restamp(record: Record, **replayed: Any) -> None:
@@ -453,9 +457,12 @@ def restamp(record: Record, **replayed: Any) -> None:
     """
     code = record["code"]
     first = code.get("replayed", {}).get("instead_of", code["digest"])
+    stored = record.get("training", {}).get("source", {}).get("kind") == "stored"
+    without = list(provenance.RENDERING) if stored else code.get("without", [])
     record["code"] = {
         **code,
-        "digest": code_digest(code["modules"]),
+        "without": without,
+        "digest": code_digest(code["modules"], without),
         "replayed": {**replayed, "instead_of": first},
     }
     write_json(record.folder / "record.json", validated(record))
@@ -509,10 +516,10 @@ def validated(record: Mapping[str, Any], where: Path | str = "record") -> Record
 
 
 @cache
-def _code_digest(modules: tuple[str, ...]) -> str:
+def _code_digest(modules: tuple[str, ...], without: tuple[str, ...]) -> str:
     scripts = [paths.project() / name for name in modules if name.endswith(".py")]
     named = [name for name in modules if not name.endswith(".py")]
-    return provenance.digest([*provenance.closure([*named, *scripts]), *scripts])
+    return provenance.digest([*provenance.closure([*named, *scripts], without), *scripts])
 
 
 def _labels(record: Record, suffix: str) -> Path:

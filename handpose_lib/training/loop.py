@@ -574,6 +574,7 @@ def _settings(
             if name.startswith(f"{provenance.PACKAGE}.")
         }
     )
+    without = list(provenance.RENDERING) if source.on_host else []
     settings = {
         "method": method.name,
         "variant": method.variant,
@@ -587,14 +588,18 @@ def _settings(
             if validation is None
             else {"fingerprint": validation.fingerprint, "protocol": validation.protocol}
         ),
-        "code": {"modules": modules, "digest": _code_digest(tuple(modules))},
+        "code": {
+            "modules": modules,
+            "without": without,
+            "digest": _code_digest(tuple(modules), tuple(without)),
+        },
     }
     return json.loads(json.dumps(settings, default=_plain))
 
 
 @cache
-def _code_digest(modules: tuple[str, ...]) -> str:
-    return provenance.digest(provenance.closure(modules))
+def _code_digest(modules: tuple[str, ...], without: tuple[str, ...]) -> str:
+    return provenance.digest(provenance.closure(modules, without))
 
 
 def _plain(value: Any) -> Any:

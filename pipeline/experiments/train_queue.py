@@ -40,6 +40,7 @@ from typing import IO
 from handpose_lib import papers, paths
 from handpose_lib.datasets import splits
 from handpose_lib.errors import DataError, HandPoseError, one_of
+from handpose_lib.io import provenance
 from handpose_lib.io.storage import Checkpoints
 from handpose_lib.papers.method import PROFILES, Recipe
 from handpose_lib.results import claims, records
@@ -260,8 +261,9 @@ def _cheapest_first(
 
 @cache
 def code(paper: str) -> str:
-    """Return a digest of the code that decides the weights of a paper's runs."""
-    return records.code_digest([f"handpose_lib.papers.{paper}", "handpose_lib.training"])
+    """Return a digest of the code that decides the weights of a paper's runs on stored frames."""
+    modules = [f"handpose_lib.papers.{paper}", "handpose_lib.training"]
+    return records.code_digest(modules, provenance.RENDERING)
 
 
 @cache

@@ -78,6 +78,18 @@ def test_closure_of_several_roots_is_the_union(library):
     assert both == names(library, "handpose_lib.lonely") | names(library, "handpose_lib.ground")
 
 
+def test_packages_left_out_take_along_what_only_they_import(library, tmp_path):
+    (library / "wing" / "east.py").write_text("from .. import lonely, ground\n", encoding="utf-8")
+    root = script(tmp_path, "from handpose_lib import wing, ground\n")
+    whole = {path.relative_to(library).as_posix() for path in provenance.closure(root)}
+    rest = provenance.closure(root, [f"{provenance.PACKAGE}.wing"])
+    assert {path.relative_to(library).as_posix() for path in rest} == whole - {
+        "wing/__init__.py",
+        "wing/east.py",
+        "lonely.py",
+    }
+
+
 def test_closure_survives_a_circle(library):
     (library / "ground.py").write_text("from . import middle\n", encoding="utf-8")
     assert names(library, "handpose_lib.ground") == {"__init__.py", "middle.py", "ground.py"}

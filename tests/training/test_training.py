@@ -19,6 +19,7 @@ from handpose_lib.camera import Camera
 from handpose_lib.datasets.subset import Subset
 from handpose_lib.errors import HandPoseError
 from handpose_lib.frames import Crops, DepthFrame
+from handpose_lib.io import provenance
 from handpose_lib.io.storage import Checkpoints, read_tensors, write_json, write_tensors
 from handpose_lib.papers.method import Method, Recipe
 from handpose_lib.skeleton import Skeleton
@@ -371,11 +372,19 @@ def test_other_settings_in_the_same_folder_are_an_error_that_names_them(tmp_path
 
 def test_other_code_starts_over_and_says_so(tmp_path, monkeypatch):
     _, history = train(tmp_path, replace(RECIPE, epochs=1))
-    monkeypatch.setattr(loop, "_code_digest", lambda modules: "changed")
+    monkeypatch.setattr(loop, "_code_digest", lambda modules, without: "changed")
     with pytest.warns(UserWarning, match="starts over"):
         _, again = train(tmp_path, replace(RECIPE, epochs=1))
     assert again.curve == history.curve
     assert again.settings["code"]["digest"] == "changed"
+
+
+def test_only_frames_rendered_while_training_depend_on_the_code_that_renders():
+    rendered = training.OnTheFly(frames=8, cube=250.0)
+    stored = training.Stored(Patches(8), 250.0, "stored")
+    for source, without in ((stored, [*provenance.RENDERING]), (rendered, [])):
+        settings = loop._settings(Toy(), source, RECIPE, 0, None)
+        assert settings["code"]["without"] == without
 
 
 # --- What the loop does -------------------------------------------------------
