@@ -1,10 +1,10 @@
 """How the recipes of this book compare with what a paper states and its authors' code does.
 
-    settings.differences("v2v_posenet")        # a row per setting, for the chapter of the paper
-    settings.missing("v2v_posenet")            # settings of recipes that have no row: there are none
+    settings.differences("v2v_posenet")     # a row per setting, for the chapter of the paper
+    settings.missing("v2v_posenet")         # settings of recipes without a row: there are none
 
-What text and code say stands in `book/tables/<paper>.json` under `settings`, each statement with its
-place; what this book does is read from the recipes of profiles 'paper' and 'laptop'. A row:
+What text and code say stands in `book/tables/<paper>.json` under `settings`, each statement with
+its place; what this book does is read from the recipes of profiles 'paper' and 'laptop'. A row:
 
     setting    a field of `papers.method.Recipe`, `augmentation.<keyword>`, or `network.<field>` of
                the method's configuration; null for what is no setting
@@ -19,12 +19,13 @@ of its file, and needs no row.
 """
 
 import html
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from math import pi
+from math import floor, log10, pi
 from typing import Any
 
-from handpose_lib import papers
+from handpose_lib import papers, prepare
 from handpose_lib.errors import DataError
 from handpose_lib.papers.method import PROFILES, Recipe
 from handpose_lib.results import tables
@@ -32,6 +33,15 @@ from handpose_lib.results import tables
 SILENT = "—"
 LEFT_OUT = ("profile", "augmentation", "network")
 """Fields of a recipe that have no row of their own: their entries do."""
+
+_AUGMENTATION = {
+    name: parameter.default
+    for name, parameter in inspect.signature(prepare.augment).parameters.items()
+    if parameter.default is not inspect.Parameter.empty
+}
+"""Every keyword of the augmentation, and what a recipe without it does."""
+_SCHEDULES = {"gamma": ("exponential", "steps"), "every": ("exponential",), "drops": ("steps",)}
+"""The schedules for which a setting has a meaning."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +105,21 @@ def missing(paper: str) -> list[str]:
 
 
 def value(paper: str, setting: str, dataset: str, profile: str, variant: str = "paper") -> Any:
-    """Return the value of a setting in a recipe. Errors: `DataError` for an unknown setting."""
+    """Return the value of a setting in a recipe, None if the recipe's schedule does not use it.
+
+    Errors: `DataError` for an unknown setting.
+    """
     recipe = papers.recipe(paper, dataset, profile, variant)
     kind, _, name = setting.rpartition(".")
-    if kind == "augmentation":
-        return recipe.augmentation.get(name)
+    if kind == "augmentation" and name in _AUGMENTATION:
+        return recipe.augmentation.get(name, _AUGMENTATION[name])
     if kind == "network":
         config = papers.configuration(paper, variant, **recipe.network)
         if name in vars(config):
             return getattr(config, name)
     elif not kind and name in {field.name for field in fields(Recipe)} - set(LEFT_OUT):
-        return getattr(recipe, name)
+        used = recipe.schedule in _SCHEDULES.get(name, (recipe.schedule,))
+        return getattr(recipe, name) if used else None
     raise DataError(
         f"{paper}: a row about {setting!r}: accepted are fields of a recipe, augmentation.<keyword>"
         " and network.<field>"
@@ -144,7 +158,7 @@ _SETS = {"NYU": "nyu", "MSRA": "msra", "ICVL": "icvl", "HANDS2017": "hands17"}
 
 
 def written(value: Any, setting: str = "") -> str:
-    """Return a value as a reader sees it: angles in degrees, ranges with 'to'."""
+    """Return a value as a reader sees it: angles in degrees, ranges with 'to', powers of ten."""
     if value is None:
         return SILENT
     if isinstance(value, bool):
@@ -152,12 +166,24 @@ def written(value: Any, setting: str = "") -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {written(each)}" for name, each in value.items())
     if isinstance(value, tuple):
+        unit = ""
         if setting.endswith("rotation"):
-            value = tuple(each * 180 / pi for each in value)
-            return f"{value[0]:.3g}° to {value[1]:.3g}°"
+            value, unit = tuple(each * 180 / pi for each in value), "°"
         if len(value) == 2 and setting.startswith("augmentation"):
-            return (
-                written(value[0]) if value[0] == value[1] else f"{value[0]:.3g} to {value[1]:.3g}"
-            )
+            ends = dict.fromkeys(f"{each:.3g}{unit}".replace("-", "−") for each in value)
+            return " to ".join(ends)
         return ", ".join(written(each) for each in value) or SILENT
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    """Return a number with up to four digits: 0.0005 as '5 · 10⁻⁴'."""
+    if value == 0 or 0.001 < abs(value) < 10_000:
+        return f"{value:.4g}"
+    power = floor(log10(abs(value)))
+    factor = f"{value / 10**power:.4g}"
+    exponent = f"10{str(power).translate(_RAISED)}"
+    return exponent if factor == "1" else f"{factor} · {exponent}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
