@@ -20,6 +20,7 @@ of its file, and needs no row.
 
 import html
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import floor, log10, pi
@@ -31,6 +32,7 @@ from handpose_lib.papers.method import PROFILES, Recipe
 from handpose_lib.results import tables
 
 SILENT = "—"
+_CODE, _AS_CODE = re.compile("`([^`]+)`"), r"<code>\1</code>"
 LEFT_OUT = ("profile", "augmentation", "network")
 """Fields of a recipe that have no row of their own: their entries do."""
 
@@ -64,7 +66,7 @@ class Listing:
 
     def _repr_html_(self) -> str:
         def cells(texts: Iterable[str]) -> str:
-            return "".join(f"<td>{html.escape(text)}</td>" for text in texts)
+            return "".join(f"<td>{_CODE.sub(_AS_CODE, html.escape(text))}</td>" for text in texts)
 
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.head)
         body = "".join(
