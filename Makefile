@@ -9,7 +9,7 @@
 
 PYTHON   ?= python3
 CORES    ?= all
-PROFILE  ?= laptop
+PROFILE  ?=
 DEVICE   ?= auto
 DATASETS ?= synthetic
 
@@ -48,9 +48,13 @@ format: .venv/.book
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
-# All methods, variants, seeds and data sets. An interrupted run continues; a recorded one is skipped.
+# All methods, variants, seeds and data sets, the most informative run first. An interrupted run
+# continues; a recorded one is skipped. BUDGET=45m stops in time, DRY_RUN=1 prints the plan.
+QUEUE = $(BIN)/python -m pipeline.experiments.train_queue --dataset $(DATASETS) --device $(DEVICE) \
+	$(if $(PROFILE),--profile $(PROFILE)) $(if $(BUDGET),--budget $(BUDGET)) $(if $(WORKERS),--workers $(WORKERS))
 runs: .venv/.book
-	@$(SNAKEMAKE) runs --config profile=$(PROFILE) device=$(DEVICE) datasets="$(DATASETS)"
+	@$(if $(DRY_RUN),true,$(SNAKEMAKE) training_data --config profile="$(PROFILE)" datasets="$(DATASETS)")
+	@$(QUEUE) $(if $(DRY_RUN),--dry-run)
 
 bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/render.py

@@ -1,7 +1,9 @@
 """The pipeline: data -> training notebooks -> records -> chapters -> site.
 
     snakemake --cores all site                            the book, in _build/html
-    snakemake --cores all runs --config profile=laptop    the training runs that the tables read
+    snakemake --cores all runs --config profile=laptop    the training runs that the tables read, each
+                                                          a rule: for a cluster. `make runs` trains
+                                                          them in their order on one machine
 
 A chapter is executed again when its text, the code that it imports (`provenance.closure`), its data
 or the records that it reads changed, and no other is. What counts is content: digests stand in
@@ -18,7 +20,7 @@ from pathlib import Path
 from handpose_lib import paths
 from handpose_lib.io import provenance
 from handpose_lib.teaching import contents
-from pipeline.site import browser
+from pipeline.site import browser, reads
 
 
 workdir: workflow.basedir
@@ -41,7 +43,7 @@ SYNTHESIS = [
 DATASET = DATA / "synthetic" / "msra-{size}"
 SMOKE_RUN = BUILD / "runs" / "{method}" / "smoke" / "paper-synthetic-s0"
 
-PROFILE = config.get("profile", "laptop")
+PROFILES = config.get("profile", "").split()  # none named: those of the queue
 DEVICE = config.get("device", "auto")
 DATASETS = config.get("datasets", "synthetic").split()
 RECORDS = Path(config.get("records", BOOK / "records"))
@@ -96,7 +98,7 @@ def real_data(notebook):
 
 def ingredients(notebook):
     """Everything that decides what a notebook shows, apart from what the pipeline makes for it."""
-    recorded = [content(BOOK / "records", BOOK / "tables")] if uses(notebook, "results") else []
+    recorded = [content(*reads.files(Path(notebook), BOOK / "records"), BOOK / "tables")] if uses(notebook, "results") else []
     asked = [content("_toc.yml", *(BOOK / f"{name}.ipynb" for name in NOTEBOOKS))] if uses(notebook, "teaching/contents") else []
     # The ledger names lines of the library and sections of all pages.
     listed = [content("_config.yml", *sorted(Path("handpose_lib").rglob("*.py")), *BOOK.rglob("*.ipynb"))] if uses(notebook, "results/ledger") else []
@@ -276,69 +278,23 @@ rule pdf:
 
 
 def grid(wildcards):
-    """All runs of the profile: every variant of every method on every data set asked for.
-
-    The paper's own network is trained with three seeds, each other variant with one. Profile laptop
-    is for the paper's own network and the small one; profile ablation compares all variants but
-    'small' at a reduced width. On MSRA, results are means over its nine subjects: each is held out
-    once for the paper's own network.
-    """
-    from handpose_lib import papers
+    """All runs that are due, as the queue plans them. On a cluster, their order does not matter."""
     from handpose_lib.datasets import splits
     from handpose_lib.errors import one_of
+    from pipeline.experiments import train_queue
 
     for name in DATASETS:
         one_of("data set", name, splits.NAMES)
-
-    def belongs(variant):
-        return {"laptop": variant in ("paper", "small"), "ablation": variant != "small"}.get(PROFILE, True)
-
-    def repeated(variant, dataset):
-        if dataset == "msra":
-            return ["s0", *(f"s0-p{subject}" for subject in range(8))] if variant == "paper" else ["s0"]
-        return [f"s{seed}" for seed in range(3 if (variant, dataset) == ("paper", "synthetic") else 1)]
-
-    runs = [(method, f"{variant}-{dataset}-{which}", dataset)
-            for method in METHODS
-            for dataset in DATASETS
-            for variant in papers.variants(method)
-            if belongs(variant)
-            for which in repeated(variant, dataset)]
     return [
-        BUILD / "runs" / method / PROFILE / f"{run}.{code_of(method)[:12]}"
-        for method, run, dataset in runs
-        if due(method, run, dataset)
+        BUILD / "runs" / f"{job.key}.{train_queue.code(job.paper)[:12]}"
+        for job in train_queue.planned(RECORDS, profiles=PROFILES or train_queue.STANDARD, datasets=DATASETS)
     ]
 
 
-def code_of(method):
-    """A digest of the code that decides a run's numbers; figures, for example, do not count."""
-    modules = (f"papers.{method}", "training", "evaluation")
-    return provenance.digest(library(*(f"{provenance.PACKAGE}.{module}" for module in modules)))
-
-
-def due(method, run, dataset):
-    """True if the record of this run is missing, or stale: of other code or other data."""
-    from handpose_lib.results import records
-
-    folder = RECORDS / method / PROFILE / run
-    if not (folder / "record.json").exists():
-        return True
-    record = records.load(folder)
-    return records.is_stale(record) or fingerprint(dataset) not in (None, record["dataset"]["fingerprint"])
-
-
-@functools.cache
-def fingerprint(dataset):
-    """The fingerprint of the set in the data folder, None without one. `code_of` sees its renderer."""
-    from handpose_lib import errors
-    from handpose_lib.datasets import splits
-
-    try:
-        size = "smoke" if PROFILE == "smoke" else "laptop"
-        return splits.open_splits(dataset, size=size).test.fingerprint
-    except errors.DataError:
-        return None
+rule training_data:
+    """What has to be there before the queue starts: the embedded data."""
+    input:
+        dataset("smoke" if PROFILES == ["smoke"] else "laptop") if "synthetic" in DATASETS else [],
 
 
 rule runs:
@@ -349,23 +305,18 @@ rule runs:
 rule run:
     """One training run. Its record tells whether it is due; its output is only a temporary mark.
 
-    The record's folder is no output, because Snakemake would empty it before a run: an interrupted
-    run continues from its checkpoint.
+    The folder of its training is no output, because Snakemake would empty it before a run: an
+    interrupted run continues from its checkpoint.
     """
     input:
         lambda wildcards: dataset("smoke" if wildcards.profile == "smoke" else "laptop") if wildcards.dataset == "synthetic" else [],
-        notebook=ancient(BOOK / "training" / "train_{method}.ipynb"),
     output:
         temp(touch(BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}{held}.{code}")),
     params:
-        out=lambda wildcards, input: from_notebook(
-            RECORDS / wildcards.method / wildcards.profile / f"{wildcards.variant}-{wildcards.dataset}-s{wildcards.seed}{wildcards.held}", input),
-        executed=str(BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}{held}.ipynb"),
-        subject=lambda wildcards: f" -p subject {wildcards.held.removeprefix('-p')}" if wildcards.held else "",
-    threads: CORES
+        key="{method}/{profile}/{variant}-{dataset}-s{seed}{held}",
+    threads: 1
     resources:
         gpu=1,
     shell:
-        "{PYTHON} pipeline/site/execute.py {input.notebook} {params.executed} --training --threads {threads}"
-        " -p profile {wildcards.profile} -p variant {wildcards.variant} -p dataset {wildcards.dataset}"
-        " -p seed {wildcards.seed}{params.subject} -p device {DEVICE} -p out {params.out}"
+        "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE {PYTHON} -m pipeline.experiments.train_queue"
+        " --one {params.key} --device {DEVICE} --records {RECORDS:q}"

@@ -12,7 +12,7 @@ import pytest
 
 from handpose_lib import papers
 from handpose_lib.io import provenance, storage
-from handpose_lib.results import records
+from handpose_lib.results import claims, records
 from handpose_lib.teaching import contents
 from pipeline.site import check, execute, site_sources
 
@@ -180,7 +180,7 @@ def test_what_is_recorded_is_not_run_again(project, recorded):
         f"ablation/{variant}-synthetic-s{seed}"
         for variant in papers.variants("jgr_p2o")
         if variant != "small"
-        for seed in range(3 if variant == "paper" else 1)
+        for seed in claims.SEEDS
     }
     there = {record.key.removeprefix("jgr_p2o/") for record in records.load_all(recorded)}
     assert there and set(due_runs(project, recorded, "profile=ablation")) == every - there
