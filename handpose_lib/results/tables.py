@@ -14,9 +14,10 @@ A column never mixes results on real and on synthetic frames. The tables of a pa
 A table of results on several data sets has `columns` instead of `dataset`, and its rows have one
 entry per data set (`"nyu": 8.29`). Every other entry of a row is a plain fact. Numbers are shown
 with the digits that the file has: those of the paper. `results` names, for each data set, the table
-and the row with the paper's own result. A claim names the facts of `comparison.facts` in which its
-two variants differ. `compare` adds our column, and `claims` tests each of the paper's claims on our
-trainings:
+and the row with the paper's own result. A row about another decoding of variant 'paper' names it in
+`read_out`, null for the decoding that the run itself scores. A claim names the facts of
+`comparison.facts` in which its two variants differ. `compare` adds our column, and `claims` tests
+each of the paper's claims on our trainings:
 
     table = compare(load("jgr_p2o"), "1", records.load_all(), profile="laptop")
     table                                                      # in a notebook: the table
@@ -221,7 +222,8 @@ def printed(paper: Mapping[str, Any], name: str) -> Table:
     """Return a table as the paper printed it: results in mm on real data, then plain facts."""
     table = _table(paper, name)
     results = _results(table)
-    facts = [key for key in table["rows"][0] if key not in ("label", "variant", *results)]
+    known = ("label", "variant", "read_out", *results)
+    facts = [key for key in table["rows"][0] if key not in known]
     columns = []
     for key in [*results, *facts]:
         source = Source(results[key], synthetic=False) if key in results else None
@@ -250,12 +252,16 @@ def compare(
     table = printed(paper, name)
     ours = None
     for row in _table(paper, name)["rows"]:
-        runs = _runs(paper, found, profile, row.get("variant"))
+        read_out = row.get("read_out")
+        variant = row.get("variant", "paper" if "read_out" in row else None)
+        runs = _runs(paper, found, profile, variant)
+        if read_out is not None:
+            runs = [run for run in runs if read_out in run["metrics"].get("read_outs_mm", ())]
         if runs:
             source = _source(runs[0])
             ours = ours or Column(f"{label}, {source}, {profile}", source)
             for run in runs:
-                ours.add(row["label"], over_seeds(runs), _source(run))
+                ours.add(row["label"], over_seeds(runs, read_out), _source(run))
     if ours:
         table.columns.append(ours)
         table.ours = ours.name
@@ -390,12 +396,16 @@ def summary(record: records.Record, thresholds: Iterable[int] = (10, 20, 30, 50)
     )
 
 
-def over_seeds(runs: list[records.Record]) -> Cell:
+def over_seeds(runs: list[records.Record], read_out: str | None = None) -> Cell:
     """Return the mean joint error of runs that differ by their seed.
 
-    Several are shown as mean ± standard deviation (number of seeds).
+    Several are shown as mean ± standard deviation (number of seeds). `read_out`: the name of a
+    decoding that all runs keep, None for the one that each scores.
     """
-    errors = [run.error_mm for run in runs]
+    errors = [
+        run.error_mm if read_out is None else run["metrics"]["read_outs_mm"][read_out]
+        for run in runs
+    ]
     text = f"{mean(errors):.2f}" + (
         f" ± {stdev(errors):.2f} ({len(errors)} seeds)" if len(errors) > 1 else ""
     )

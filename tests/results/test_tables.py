@@ -109,6 +109,24 @@ def test_seeds_show_as_mean_and_spread():
     assert "6.00 ± 1.00 (3 seeds)" in table.markdown()
 
 
+def test_a_row_may_be_another_decoding_of_the_same_networks():
+    rows = [
+        {"label": "its own", "error_mm": 10.2, "read_out": None},
+        {"label": "one vote", "error_mm": 10.6, "read_out": "k_1"},
+        {"label": "never kept", "error_mm": 10.9, "read_out": "k_30"},
+    ]
+    table = {"title": "Candidates", "dataset": "NYU", "rows": rows}
+    runs = [run(seed=seed) for seed in (0, 1)]
+    for record, error in zip(runs, (6.0, 8.0)):
+        record["metrics"]["read_outs_mm"] = {"k_1": error}
+    shown = tables.compare({**PAPER, "tables": {"1": table}}, "1", runs, profile="laptop")
+    assert [column.name for column in shown.columns] == ["NYU, printed", shown.ours]
+    assert shown.value("its own", str(shown.ours)) == 5.0
+    assert shown.value("one vote", str(shown.ours)) == 7.0
+    with pytest.raises(HandPoseError, match="no number"):
+        shown.value("never kept", str(shown.ours))
+
+
 def test_other_profiles_and_methods_do_not_enter():
     table = ours(run(profile="smoke"), run(method="v2v_posenet"))
     assert table.ours is None
