@@ -54,6 +54,8 @@ SHARING = 4
 TAKEN = 75
 """Exit status of a run that another queue is training."""
 CHECKPOINT_SECONDS = 30.0
+FAILURES = 3
+"""Runs that fail one after the other end the queue: then it is the code that fails."""
 STOP_SECONDS = 20.0
 """Runs are stopped this long before the end of a budget."""
 ONE_THREAD = {
@@ -67,6 +69,7 @@ ONE_THREAD = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    start = time.monotonic()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -99,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.dry_run:
         print("\n".join(queue.told()))
         return 0
-    return queue.work()
+    return queue.work(start)
 
 
 # --- what is to be trained ----------------------------------------------------
@@ -445,6 +448,7 @@ class Queue:
     failed: list[Job] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
     stopping: bool = False
+    failures: int = 0  # one after the other
 
     def __post_init__(self) -> None:
         on_gpu = self.device.startswith("cuda")
@@ -495,12 +499,13 @@ class Queue:
         options = ["--device", self.device, "--records", str(self.root.resolve())]
         return [sys.executable, "-m", MODULE, "--one", job.key, *options]
 
-    def work(self) -> int:
-        """Train until nothing is left, the budget is used or a signal comes.
+    def work(self, start: float | None = None) -> int:
+        """Train until nothing is left, the budget is used, a signal comes or all runs fail.
 
-        Returns 0, or 1 if a run failed.
+        `start`: the monotonic time at which the budget began; None: now. Returns 0, or 1 if a run
+        failed.
         """
-        start = time.monotonic()
+        start = time.monotonic() if start is None else start
         end = None if self.budget is None else start + self.budget - STOP_SECONDS
         before = {
             number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)
@@ -514,6 +519,9 @@ class Queue:
                     print("the budget is used", flush=True)
                     break
                 changed = self._collect()
+                if self.failures >= FAILURES:
+                    print(f"{FAILURES} runs failed one after the other: the queue ends", flush=True)
+                    break
                 while waiting and (job := self._next(waiting, left)):
                     waiting.remove(job)
                     self._start(job)
@@ -574,6 +582,7 @@ class Queue:
             status = running.process.returncode
             kind = {0: self.finished, TAKEN: self.skipped}.get(status, self.failed)
             kind.append(running.job)
+            self.failures = self.failures + 1 if kind is self.failed else 0
             minutes = (time.monotonic() - running.started) / 60
             word = {0: "recorded", TAKEN: "is trained by another queue"}.get(status, "FAILED")
             print(f"{running.job.key}: {word}, {minutes:.1f} min", flush=True)

@@ -341,6 +341,14 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path, jobs, capsys):
     assert f"failed: {jobs[1].key}, see" in capsys.readouterr().out
 
 
+def test_when_every_run_fails_the_queue_ends(tmp_path, build, no_data, capsys):
+    jobs = [Job("jgr_p2o", "ablation", "paper", seed=seed) for seed in range(9)]
+    queue = Played(jobs, tmp_path, workers=1)
+    queue.script = "raise ImportError"
+    assert queue.work() == 1 and queue.failed == jobs[: train_queue.FAILURES]
+    assert "the queue ends" in capsys.readouterr().out
+
+
 def test_a_budget_ends_before_its_time_and_stops_the_runs(tmp_path, jobs, monkeypatch, capsys):
     monkeypatch.setattr(train_queue, "STOP_SECONDS", 3.0)
     queue = Played(jobs, tmp_path, workers=2, budget=5.0)
