@@ -23,9 +23,6 @@ shares as a paper rounds them.
 """
 
 ALLOWED = {
-    ("densereg", "0.09"): "a difference that the paper's text gives, against its own table",
-    ("densereg", "0.05"): "the same difference in the table: 10.26 − 10.21",
-    ("densereg", "0.5"): "what the authors' code adds to each threshold",
     ("structure_aware_hourglass", "0.3"): "what the paper's text gives for its read-out",
     (
         "structure_aware_hourglass",
