@@ -2,22 +2,18 @@
 
     rendered = frames(range(64), seed=0, setup="msra", distribution=WIDE)
     rendered.depth, rendered.joints          # (64, 240, 320) mm, (64, 21, 3) mm
+    windows = crops(range(64), distribution=FIELD, size=96, reuse=4)
 
-A `Distribution` says what is drawn; each of its fields is a switch with a strength, so that one can
-turn one thing on and measure what it buys. `WIDE` is what networks for real images are trained on.
-It has what clean renderings lack: hands in every direction of the image, views from behind and
-along the fingers, the in-between poses of daily life, forearms of any length or none, both hands,
-surroundings, and what sensors do to them. `MSRA_LIKE` shows the gestures of MSRA's set, cut out
-clean.
+A `Distribution` says what is drawn; each of its fields is a factor with a strength, so that one can
+turn one thing on and measure what it buys. `crops` renders the windows around the hands alone,
+which takes a fraction of the time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,164 +21,16 @@ import torch
 from handpose_lib.camera import Camera
 from handpose_lib.dataset_specs import SPECS
 from handpose_lib.errors import HandPoseError, one_of
-from handpose_lib.frames import DepthFrame
+from handpose_lib.frames import Crops, DepthFrame
 from handpose_lib.synth import hashing
+from handpose_lib.synth.distributions import DISTRIBUTIONS, FIELD, WIDE, Distribution
 from handpose_lib.synth.hands import hand as hands_
 from handpose_lib.synth.hands import poses
 from handpose_lib.synth.hands.hand import Hand
-from handpose_lib.synth.scene import raycast, sensors, surroundings
+from handpose_lib.synth.scene import depth_camera, raycast, sensors, surroundings
+from handpose_lib.synth.scene import raster as raster_
+from handpose_lib.synth.scene.raster import Raster
 from handpose_lib.synth.scene.raycast import Solids
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """What is drawn. Angles in degrees, lengths in mm, pairs are lowest and highest, shares are
-    probabilities.
-
-    poses: weights of the families of `poses.MIX`.
-    in_plane, yaw, pitch: of `hand.rotation`; in-plane is its roll. Pitch is drawn more often near
-    its middle.
-    left: share of left hands.
-    distance: of the hand from the camera; None for what suits the camera of the setup.
-    offset: how far the hand strays from the middle of the image, as a share of the room there is.
-    forearm: share of frames that show one; forearm_length, and forearm_girth against that of the
-    hand.
-    wrist: greatest flexion and greatest deviation of the hand against the forearm.
-    wall, person, table, held, near, beside: shares of frames with each of `surroundings`; behind,
-    below: their gaps.
-    sensors: weights of `sensors.SENSORS`; strength: of the sensor.
-    holes: greatest share of the image without measurement; missing: share of frames with a lost
-    part of a finger.
-    smear: share of frames with smeared edges; coarse: greatest step of the depth, in a third of the
-    frames.
-    reach: farthest depth that is measured.
-    centre_error: standard deviation along each axis by which the reference point of a frame misses
-    the mean of its joints. It stands for a network that locates the hand, such as the one whose
-    centres papers read from a file.
-    """
-
-    poses: Mapping[str, float] = field(default_factory=lambda: dict(poses.MIX))
-    in_plane: tuple[float, float] = (-180.0, 180.0)
-    yaw: tuple[float, float] = (-180.0, 180.0)
-    pitch: tuple[float, float] = (-85.0, 85.0)
-    left: float = 0.5
-    distance: tuple[float, float] | None = None
-    offset: float = 0.6
-    forearm: float = 0.85
-    forearm_length: tuple[float, float] = (5.0, 300.0)
-    forearm_girth: tuple[float, float] = (0.8, 1.25)
-    wrist: tuple[float, float] = (45.0, 15.0)
-    wall: float = 0.2
-    person: float = 0.25
-    table: float = 0.25
-    held: float = 0.1
-    near: float = 0.15
-    beside: float = 0.12
-    behind: tuple[float, float] = (60.0, 600.0)
-    below: tuple[float, float] = (0.0, 60.0)
-    sensors: Mapping[str, float] = field(
-        default_factory=lambda: {"ideal": 0.1, "time of flight": 0.45, "structured light": 0.45}
-    )
-    strength: tuple[float, float] = (0.3, 1.5)
-    holes: float = 0.03
-    missing: float = 0.1
-    smear: float = 0.2
-    coarse: float = 4.0
-    reach: float = 1500.0
-    centre_error: float = 8.0
-
-    def __post_init__(self) -> None:
-        for name in (
-            "left",
-            "offset",
-            "forearm",
-            "wall",
-            "person",
-            "table",
-            "held",
-            "near",
-            "beside",
-            "holes",
-            "missing",
-            "smear",
-        ):
-            if not 0 <= getattr(self, name) <= 1:
-                raise HandPoseError(
-                    f"{name} {getattr(self, name)}: accepted is a share between 0 and 1"
-                )
-        for name in (
-            "in_plane",
-            "yaw",
-            "pitch",
-            "forearm_length",
-            "forearm_girth",
-            "behind",
-            "below",
-            "strength",
-            "distance",
-        ):
-            limits = getattr(self, name)
-            if limits is not None and not (
-                len(limits) == 2 and -math.inf < limits[0] <= limits[1] < math.inf
-            ):
-                raise HandPoseError(
-                    f"{name} {limits}: accepted are two numbers, the lower one first"
-                )
-        for name in self.sensors:
-            one_of("sensor", name, sensors.SENSORS)
-        if not (all(w >= 0 for w in self.sensors.values()) and sum(self.sensors.values()) > 0):
-            raise HandPoseError(
-                f"sensors {dict(self.sensors)}: accepted are weights of at least 0, one above 0"
-            )
-        if not 0 <= self.centre_error < math.inf:
-            raise HandPoseError(f"centre_error {self.centre_error}: accepted are mm ≥ 0")
-
-
-_NO_SURROUNDINGS: dict[str, Any] = dict(
-    wall=0.0, person=0.0, table=0.0, held=0.0, near=0.0, beside=0.0
-)
-_NO_DAMAGE: dict[str, Any] = dict(
-    sensors={"ideal": 1.0}, holes=0.0, missing=0.0, smear=0.0, coarse=0.0
-)
-
-WIDE = Distribution()
-"""The default for training: everything on."""
-
-WIDE_VIEW = replace(
-    WIDE,
-    in_plane=(-90.0, 90.0),
-    yaw=(-60.0, 60.0),
-    pitch=(-60.0, 60.0),
-    left=0.0,
-    forearm_length=(5.0, 100.0),
-    strength=(0.2, 0.8),
-    missing=0.0,
-    smear=0.0,
-    coarse=0.0,
-    **_NO_SURROUNDINGS,
-)
-"""What a network can learn in minutes: all poses, a wide range of views, right hands cut out as in
-MSRA's files, and the noise and holes of a good sensor.
-"""
-
-MSRA_LIKE = Distribution(
-    poses={"gesture": 1.0},
-    in_plane=(-45.0, 45.0),
-    yaw=(-60.0, 60.0),
-    pitch=(-50.0, 50.0),
-    left=0.0,
-    offset=0.3,
-    forearm=1.0,
-    forearm_length=(5.0, 40.0),
-    forearm_girth=(0.95, 1.1),
-    wrist=(20.0, 10.0),
-    **_NO_SURROUNDINGS,
-    **_NO_DAMAGE,
-)
-"""Clean, cut out, right hands that show MSRA's gestures in moderate views."""
-
-DISTRIBUTIONS = MappingProxyType({"wide": WIDE, "wide_view": WIDE_VIEW, "msra_like": MSRA_LIKE})
-"""The distributions by name."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +108,109 @@ def frames(
     takes the place of the family "gesture" among the poses.
     Raises HandPoseError for unknown names, numbers below 0, no indices or no subjects.
     """
+    indices, imitated, d = _asked(indices, setup, distribution)
+    camera = imitated.camera
+    draw = hashing.Draws(hashing.keys(seed, indices), torch.device(device))
+
+    drawn = _drawn(draw, imitated, d, list(subjects), gesture)
+    posed = drawn.posed
+    margin = depth_camera.MARGIN if d.filmed else (0, 0)
+    raster = raster_.whole(camera, len(indices), posed.spheres, margin)
+    view = raster if d.filmed else camera
+    hand_depth = _cast(posed.solids(), view)
+    exact, clothes = _with_surroundings(draw, view, raster, d, drawn, hand_depth)
+    measured = exact
+    if d.filmed:
+        measured = _filmed(draw, raster, d, exact, clothes)
+        hand_depth, exact, measured = (
+            image[:, margin[0] : -margin[0], margin[1] : -margin[1]].contiguous()
+            for image in (hand_depth, exact, measured)
+        )
+    joints = posed.joints(imitated.skeleton)
+    return Rendered(
+        depth=_measured(draw, camera, d, posed, measured),
+        joints=joints,
+        centre=_centre(draw, d, joints),
+        camera=camera,
+        hands=_hands(drawn.side),
+        ids=[f"synthetic {setup} {seed} {i}" for i in indices],
+        posed=posed,
+        hand_depth=torch.where(hand_depth <= exact, hand_depth, 0),
+    )
+
+
+def crops(
+    indices: Iterable[int],
+    seed: int = 0,
+    setup: str = "msra",
+    distribution: Distribution | str = FIELD,
+    subjects: Iterable[int] = range(8),
+    device: torch.device | str = "cpu",
+    gesture: str | None = None,
+    cube: float = 250.0,
+    size: int | None = None,
+    margin: float = 1.45,
+    reuse: int = 1,
+) -> Crops:
+    """The windows of these frames around their reference points; nothing else is rendered.
+
+    cube: its side in mm, margin: window over cube. size: None for the camera's own pixels: the
+    windows are those that `prepare.crop` cuts out of `frames`. A number: pixels along the side of
+    the cube; a camera with finer pixels is replaced by one with these. reuse: so many frames in a
+    row show one rendered hand, turned in the image plane, each with surroundings, errors of the
+    camera and a reference point of its own. Frame i shows the hand of frame i // reuse.
+    Other arguments as of `frames`, whose distributions are accepted if the errors of their camera
+    are those of `scene.depth_camera` or none. Raises HandPoseError for others, for numbers that
+    are not positive, and for `reuse` without `size`.
+    """
+    indices, imitated, d = _asked(indices, setup, distribution)
+    _check_crops(d, cube, size, margin, reuse)
+    device = torch.device(device)
+    draw = hashing.Draws(hashing.keys(seed, indices), device)
+    numbers = sorted({i // reuse for i in indices})
+    place = {number: row for row, number in enumerate(numbers)}
+    which = torch.tensor([place[i // reuse] for i in indices], device=device)
+    hand_draw = hashing.Draws(hashing.keys(seed, numbers), device)
+    hands = _drawn(hand_draw, imitated, d, list(subjects), gesture)
+    drawn, turn = hands.index(which), torch.zeros(len(indices), device=device)
+    if reuse > 1:
+        turn = _turn(draw, imitated.camera, d, drawn)
+        drawn = drawn.turned(turn)
+
+    joints = drawn.posed.joints(imitated.skeleton)
+    centre = _centre(draw, d, joints)
+    if not (centre[:, 2] > 0).all():
+        raise HandPoseError("crops: a reference point behind the camera; accepted are z > 0 mm")
+    grid = _windows(imitated.camera, centre, cube, size, margin)
+    if reuse > 1:
+        assert size is not None
+        middle = hands.posed.joints(imitated.skeleton).mean(1)
+        hand_depth = _turned_depth(
+            hands, middle, imitated.camera, grid, cube, size, margin, which, turn
+        )
+    else:
+        hand_depth = _cast(drawn.posed.solids(), grid.raster)
+    exact, clothes = _with_surroundings(draw, grid.raster, grid.raster, d, drawn, hand_depth)
+    depth = sensors.within(exact, 0.0, d.reach)
+    if d.filmed:
+        depth = _filmed(draw, grid.raster, d, exact, clothes)
+    return Crops(
+        depth=grid.cut(depth),
+        origin=grid.origin,
+        camera=grid.camera,
+        centre=centre,
+        cube=torch.full_like(centre[:, 0], cube),
+        rotation=torch.zeros_like(centre[:, 0]),
+        aspect=torch.ones_like(centre[:, 0]),
+        mirror=drawn.side.to(centre),
+        joints=joints,
+        ids=[f"synthetic {setup} {seed} {i}" for i in indices],
+    )
+
+
+def _asked(
+    indices: Iterable[int], setup: str, distribution: Distribution | str
+) -> tuple[list[int], Setup, Distribution]:
     imitated = SETUPS[one_of("setup", setup, SETUPS)]
     if not isinstance(distribution, Distribution):
         distribution = DISTRIBUTIONS[one_of("distribution", distribution, DISTRIBUTIONS)]
@@ -268,37 +219,70 @@ def frames(
         raise HandPoseError(
             "no indices: accepted is a sequence of at least one whole number from 0"
         )
-    draw = hashing.Draws(hashing.keys(seed, indices), torch.device(device))
+    return indices, imitated, distribution
 
-    posed, side = _posed(draw, imitated, distribution, list(subjects), gesture)
-    hand_depth = raycast.depth(posed.solids(), imitated.camera)
-    exact = _with_surroundings(draw, imitated.camera, distribution, posed, side, hand_depth)
-    visible = torch.where(hand_depth <= exact, hand_depth, 0)
-    joints = posed.joints(imitated.skeleton)
-    return Rendered(
-        depth=_measured(draw, imitated.camera, distribution, posed, exact),
-        joints=joints,
-        centre=joints.mean(1)
-        + distribution.centre_error * draw.normal("centre error", 3).to(joints),
-        camera=imitated.camera,
-        hands=["left" if s < 0 else "right" for s in side.tolist()],
-        ids=[f"synthetic {setup} {seed} {i}" for i in indices],
-        posed=posed,
-        hand_depth=visible,
-    )
+
+def _hands(side: torch.Tensor) -> list[str]:
+    return ["left" if s < 0 else "right" for s in side.tolist()]
+
+
+def _centre(draw: hashing.Draws, d: Distribution, joints: torch.Tensor) -> torch.Tensor:
+    """(B, 3) a reference point near the mean of the joints."""
+    middle = joints.mean(1)
+    centre = middle + d.centre_error * draw.normal("centre error", 3).to(joints)
+    if d.strays > 0:
+        way = draw.normal("stray", 3).to(joints)
+        way = way / way.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-6)
+        stray = middle + d.stray_reach * draw("stray distance") * way
+        centre = torch.where(draw.happens("strays", d.strays)[:, None], stray, centre)
+    return centre
 
 
 # --- The hand -----------------------------------------------------------------
 
 
-def _posed(
+@dataclass(frozen=True)
+class _Drawn:
+    """B hands in front of the camera: person, +1 for right and -1 for left, the angle in rad of
+    `hand.rotation` in the image plane, whether there is a tabletop, whether the hand lies on it,
+    and whether a border of the image is near.
+    """
+
+    posed: Hand
+    person: hands_.Subject
+    side: torch.Tensor
+    roll: torch.Tensor
+    tabletop: torch.Tensor
+    lies: torch.Tensor
+    border: torch.Tensor
+
+    def index(self, rows: torch.Tensor) -> _Drawn:
+        hand = Hand(self.posed.spheres[rows], self.posed.keypoints[rows])
+        rest = (self.side, self.roll, self.tabletop, self.lies, self.border)
+        return _Drawn(hand, self.person.index(rows), *(value[rows] for value in rest))
+
+    def turned(self, angle: torch.Tensor) -> _Drawn:
+        """The same hands turned by (B,) rad about the optical axis."""
+        c, s = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
+
+        def turn(points: torch.Tensor) -> torch.Tensor:
+            x, y, z = points.unbind(-1)
+            return torch.stack([c * x - s * y, s * x + c * y, z], -1)
+
+        return replace(self, posed=self.posed.mapped(turn), roll=self.roll + angle)
+
+
+def _drawn(
     draw: hashing.Draws, imitated: Setup, d: Distribution, subjects: list[int], gesture: str | None
-) -> tuple[Hand, torch.Tensor]:
-    """The hands (B) in front of the camera, and +1 for right, -1 for left."""
+) -> _Drawn:
     if not subjects:
         raise HandPoseError("no subjects: accepted is a sequence of at least one number")
     chosen = (draw("subject")[:, 0] * len(subjects)).long().clamp_max(len(subjects) - 1)
     person = hands_.subjects([subjects[i] for i in chosen.tolist()]).to(draw.device)
+    if (d.hand_size, d.hand_thickness) != ((1.0, 1.0), (1.0, 1.0)):
+        person = person.scaled(
+            draw.between("hand size", d.hand_size), draw.between("hand thickness", d.hand_thickness)
+        )
     side = torch.where(draw.happens("left", d.left), -1.0, 1.0)
     angles = _angles(draw, d, person, gesture)
 
@@ -315,6 +299,15 @@ def _posed(
     towards = -torch.sin(pitch)
     length = torch.minimum(length, 70 / towards.clamp_min(1e-3)).clamp_min(0)
     wrist = torch.deg2rad((2 * draw("wrist", 2) - 1) * torch.tensor(d.wrist, device=draw.device))
+    tabletop = draw.happens("tabletop", d.tabletop)
+    lies = tabletop & draw.happens("touching", d.touching)
+    if lies.any():
+        stretched = lies & draw.happens("flattened", d.flattened)
+        angles = torch.where(stretched[:, None], _stretched(draw, angles, person), angles)
+        # The forearm leaves the table on the side from which the camera looks.
+        palm_shown = torch.where(torch.cos(yaw) > 0, 1.0, -1.0)
+        raised = torch.stack([wrist[:, 0].abs() * palm_shown, wrist[:, 1]], 1)
+        wrist = torch.where(lies[:, None], raised, wrist)
 
     start = torch.zeros(len(angles), 3, device=draw.device)
     posed = hands_.posed(
@@ -325,7 +318,12 @@ def _posed(
         girth=draw.between("forearm girth", d.forearm_girth),
         wrist=wrist,
     )
-    return posed.moved(_position(draw, imitated, d) - posed.joints("msra21").mean(1)), side
+    border = draw.happens("border", d.border)
+    place = _position(draw, imitated, d)
+    if border.any():
+        place = torch.where(border[:, None], _at_border(draw, imitated.camera, d, place), place)
+    posed = posed.moved(place - posed.joints("msra21").mean(1))
+    return _Drawn(posed, person, side, roll, tabletop, lies, border)
 
 
 def _angles(draw: hashing.Draws, d: Distribution, person, gesture: str | None) -> torch.Tensor:
@@ -342,61 +340,191 @@ def _angles(draw: hashing.Draws, d: Distribution, person, gesture: str | None) -
     return torch.where(shows[:, None], asked, other)
 
 
+def _stretched(draw: hashing.Draws, angles: torch.Tensor, person: hands_.Subject) -> torch.Tensor:
+    """(B, 20) the angles with most of the flexion taken away, fingers together to spread."""
+    flat, spread = (poses.POSES[name].to(angles) for name in ("flat", "spread"))
+    shut, open_ = poses.together(flat.expand(len(angles), -1), person), draw("fingers apart")
+    straight = shut + open_ * (spread - shut)
+    return straight + 0.3 * draw("flexion left").square() * (angles - straight)
+
+
 def _position(draw: hashing.Draws, imitated: Setup, d: Distribution) -> torch.Tensor:
     """(B, 3) where the mean of the joints is."""
     camera = imitated.camera
     z = draw.between("distance", d.distance or imitated.distance)
     stray = d.offset * (2 * draw("offset", 2) - 1)
-    sides = ((camera.u0, camera.width, camera.fx), (camera.v0, camera.height, camera.fy))
     place = []
-    for i, (middle, size, focal) in enumerate(sides):
+    for i, (middle, size, focal) in enumerate(_sides(camera)):
         # The hand, about 100 mm around its middle, stays in the image where there is room for it.
         room = (z * size / (2 * focal) - 100).clamp_min(0)
         place.append(z * (size / 2 - middle) / focal + stray[:, i] * room)
     return torch.stack([*place, z], dim=-1)
 
 
+def _sides(camera: Camera) -> tuple[tuple[float, int, float], ...]:
+    return (camera.u0, camera.width, camera.fx), (camera.v0, camera.height, camera.fy)
+
+
+def _at_border(
+    draw: hashing.Draws, camera: Camera, d: Distribution, place: torch.Tensor
+) -> torch.Tensor:
+    """(B, 3) the places moved so that one border of the image is a drawn distance away."""
+    number = (4 * draw("which border")[:, 0]).long().clamp_max(3)
+    distance = draw.between("border distance", d.border_distance)
+    x, y, z = place.unbind(-1)
+    moved = []
+    for old, (middle, size, focal) in zip((x, y), _sides(camera)):
+        # Pixels are squares around their centres: the image ends half a pixel beyond the last one.
+        first, last = (z * (end - middle) / focal for end in (-0.5, size - 0.5))
+        moved += [(old, first + distance), (old, last - distance)]
+    x = torch.where(number == 0, moved[0][1], torch.where(number == 1, moved[1][1], x))
+    y = torch.where(number == 2, moved[2][1], torch.where(number == 3, moved[3][1], y))
+    return torch.stack([x, y, z], -1)
+
+
 # --- What is around it --------------------------------------------------------
+
+
+def _cast(solids: Solids, view: Camera | Raster) -> torch.Tensor:
+    if isinstance(view, Camera):
+        return raycast.depth(solids, view)
+    return raycast.depth(solids, view.lens, view.size)
 
 
 def _with_surroundings(
     draw: hashing.Draws,
-    camera: Camera,
+    view: Camera | Raster,
+    raster: Raster,
     d: Distribution,
-    posed: Hand,
-    side: torch.Tensor,
+    drawn: _Drawn,
     hand_depth: torch.Tensor,
-) -> torch.Tensor:
-    """(B, H, W) exact depth of everything."""
-    spheres = posed.spheres
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(B, H, W) exact depth of everything, and 1 where it is that of dark clothes, or None.
+
+    `view`: the camera of whole images, or the same as `raster`.
+    """
+    posed, spheres = drawn.posed, drawn.posed.spheres
+
+    def on(rows: torch.Tensor) -> Camera | Raster:
+        return view if isinstance(view, Camera) else view.index(rows)
+
     things = [
         (d.person, "person", lambda u: surroundings.person(spheres, u, d.behind), 7),
-        (d.held, "held", lambda u: surroundings.held(_palm(posed, side), u), 5),
+        (d.held, "held", lambda u: surroundings.held(_palm(posed, drawn.side), u), 5),
         (d.near, "near", lambda u: surroundings.near(spheres, u), 7),
         (d.beside, "beside", lambda u: surroundings.beside(spheres, u), 6),
+        (d.sleeve, "sleeve", lambda u: _sleeve(spheres, u), 6),
     ]
-    cones = [
-        surroundings.only(draw.happens(name, share), make(draw(f"the {name}", count)))
+    cones = {
+        name: surroundings.only(draw.happens(name, share), make(draw(f"the {name}", count)))
         for share, name, make, count in things
         if share > 0
-    ]
+    }
     flats = [
         (d.wall, "wall", lambda u: surroundings.wall(spheres, u, d.behind)),
         (d.table, "table", lambda u: surroundings.table(spheres, u, d.below)),
     ]
     exact = hand_depth.clone()
     if cones:
-        cones = torch.cat(cones, dim=1)
-        rows = (cones[:, :, 2] > 0).any(1).nonzero()[:, 0]
-        exact[rows] = surroundings.merge(exact[rows], raycast.depth(Solids(cones[rows]), camera))
+        every = torch.cat(list(cones.values()), dim=1)
+        rows = (every[:, :, 2] > 0).any(1).nonzero()[:, 0]
+        exact[rows] = surroundings.merge(exact[rows], _cast(Solids(every[rows]), on(rows)))
     for share, name, make in flats:
         rows = draw.happens(name, share).nonzero()[:, 0]
         planes = make(draw(f"the {name}", 3))
         for part in rows.split(_step(exact)):
             exact[part] = surroundings.merge(
-                exact[part], surroundings.plane_depth(planes[part], camera)
+                exact[part], surroundings.plane_depth(planes[part], on(part))
             )
-    return exact
+    rows = draw.happens("second", d.second).nonzero()[:, 0]
+    if len(rows):
+        part = hashing.Draws(draw.key[rows.cpu().numpy()], draw.device)
+        other = _other_hand(part, d, drawn.index(rows))
+        exact[rows] = surroundings.merge(exact[rows], _cast(other.solids(), on(rows)))
+    planes = _tabletop(draw, d, drawn) if d.tabletop > 0 or d.box > 0 else None
+    rows = draw.happens("box", d.box).nonzero()[:, 0]
+    if planes is not None and len(rows):
+        # It stands on the table, if there is one.
+        skin = spheres[rows, : hands_.SPHERES.index("forearm radial")]
+        faces = surroundings.box(skin, planes[rows, :3], draw("the box", 5)[rows])
+        nothing = faces.new_tensor([0.0, 0.0, -1e6, 0.0] * 2).expand(len(rows), 1, 8)
+        exact[rows] = surroundings.merge(exact[rows], _cast(Solids(nothing, faces), on(rows)))
+    rows = drawn.tabletop.nonzero()[:, 0]
+    if planes is not None and len(rows):
+        ends = draw.happens("table edge", d.table_edge)
+        middle, u = posed.joints("msra21").mean(1), draw("the edges", 5)
+        for part in rows.split(_step(exact)):
+            depth = surroundings.plane_depth(planes[part], on(part))
+            if ends[part].any():
+                cut = surroundings.ending(
+                    depth, planes[part], raster.index(part), middle[part], u[part]
+                )
+                depth = torch.where(ends[part, None, None], cut, depth)
+            exact[part] = surroundings.merge(exact[part], depth)
+
+    clothes = [cones[name] for name in ("person", "sleeve") if name in cones]
+    rows = draw.happens("dark", d.dark).nonzero()[:, 0]
+    if not clothes or not len(rows):
+        return exact, None
+    worn = _cast(Solids(torch.cat(clothes, 1)[rows]), on(rows))
+    marked = torch.zeros_like(exact)
+    marked[rows] = ((worn > 0) & (worn <= exact[rows])).to(exact)
+    return exact, marked
+
+
+def _tabletop(draw: hashing.Draws, d: Distribution, drawn: _Drawn) -> torch.Tensor:
+    """(B, 4) the planes of tables, those on which a hand lies among them."""
+    spheres = drawn.posed.spheres
+    planes = surroundings.tabletop(spheres, draw("the tabletop", 3), d.table_gap)
+    skin = spheres[:, : hands_.SPHERES.index("forearm radial")]
+    flat, seen = surroundings.lying(skin, draw.between("touch gap", d.touch_gap))
+    return torch.where((drawn.lies & seen)[:, None], flat, planes)
+
+
+def _sleeve(spheres: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """(B, 9, 8) the sleeve, behind the camera where there is no forearm."""
+    sections = [
+        [hands_.SPHERES.index(f"{name} {side}") for side in ("radial", "ulnar")]
+        for name in ("wrist", "forearm", "elbow")
+    ]
+    forearm = spheres[:, sections]
+    length = (forearm[:, 2].mean(1) - forearm[:, 0].mean(1))[:, :3].square().sum(-1).sqrt()
+    return surroundings.only(length > _SHORT_MM, surroundings.sleeve(forearm, u))
+
+
+_SHORT_MM = 30.0
+"""A shorter forearm shows no sleeve."""
+
+
+def _other_hand(draw: hashing.Draws, d: Distribution, drawn: _Drawn) -> Hand:
+    """The other hand of the person, its fingers towards the first one, its forearm away from it."""
+    count = len(drawn.side)
+    angles = poses.sample(draw("second angles", poses.UNIFORMS), drawn.person, d.poses)
+    way, u = 2 * torch.pi * draw("second way")[:, 0], draw("second view", 6)
+    rise = 0.8 * (u[:, 0] - 0.5)
+    level = (1 - rise * rise).sqrt()
+    away = torch.stack([torch.cos(way) * level, torch.sin(way) * level, rise], -1)
+    # At roll 0 the fingers point up in the image, along -y.
+    roll = torch.atan2(-torch.cos(way), torch.sin(way)) + 2.4 * (u[:, 1] - 0.5)
+    yaw, pitch = 2 * torch.pi * u[:, 2], 1.6 * (u[:, 3] - 0.5)
+    start = torch.zeros(count, 3, device=draw.device)
+    other = hands_.posed(
+        drawn.person,
+        poses.assemble(angles, start, yaw, pitch, roll),
+        forearm=300 * u[:, 4],
+        hand=-drawn.side,
+        girth=0.8 + 0.4 * u[:, 5],
+    )
+    skin = hands_.SPHERES.index("forearm radial")
+
+    def reach(hand: Hand, towards: torch.Tensor) -> torch.Tensor:
+        spheres = hand.spheres[:, :skin]
+        return ((spheres[..., :3] * towards[:, None]).sum(-1) + spheres[..., 3]).amax(1)
+
+    middle = drawn.posed.joints("msra21").mean(1)
+    far = reach(drawn.posed, away) - (middle * away).sum(-1)
+    apart = far + reach(other, -away) + draw.between("second gap", d.second_gap)
+    return other.moved(middle + apart[:, None] * away)
 
 
 def _palm(posed: Hand, side: torch.Tensor) -> torch.Tensor:
@@ -408,6 +536,203 @@ def _palm(posed: Hand, side: torch.Tensor) -> torch.Tensor:
     along = index - little
     out, along = (v / v.square().sum(-1, keepdim=True).sqrt() for v in (out, along))
     return torch.stack([0.35 * wrist + 0.65 * middle + 16 * out, out, along], dim=1)
+
+
+# --- Windows ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of `side` pixels of `camera` (B, 4), their first pixel `origin` (B, 2); rendered on
+    `raster`, which is wider. `held`: (B, side, side), 1 for pixels of the image and the window.
+    """
+
+    camera: torch.Tensor
+    origin: torch.Tensor
+    side: int
+    raster: Raster
+    held: torch.Tensor
+
+    def cut(self, depth: torch.Tensor) -> torch.Tensor:
+        top, left = (int(n) for n in (self.origin[0] - self.raster.anchor[0]).flip(0))
+        return depth[:, top : top + self.side, left : left + self.side] * self.held
+
+
+def _windows(
+    camera: Camera, centre: torch.Tensor, cube: float, size: int | None, margin: float
+) -> _Windows:
+    lens = camera.intrinsics(centre).expand(len(centre), 4)
+    ends = centre.new_tensor([camera.width, camera.height]).expand(len(centre), 2)
+    reach = (lens[:, :2].amax(1) * cube * (margin / 2) / centre[:, 2]).ceil()
+    if size is None:
+        side = 8 * math.ceil((2 * int(reach.max()) + 1) / 8)
+    else:
+        side = 8 * math.ceil(margin * size / 8)
+        # A coarser camera at the same place, where this one has more pixels than are asked for.
+        scale = ((side // 2 - 1) / reach).clamp_max(1)[:, None]
+        lens, ends, reach = lens * scale, ends * scale, reach.clamp_max(side // 2 - 1)
+    middle = (lens[:, :2] * centre[:, :2] / centre[:, 2:] + lens[:, 2:]).round()
+    origin = middle - side // 2
+    # Multiples of 8 around the middle: the tiles of the ray caster lie alike in every batch.
+    half = 8 * math.ceil(side / 16)
+    rows, columns = depth_camera.MARGIN
+    raster = raster_.placed(
+        lens,
+        middle - half - middle.new_tensor([columns, rows]),
+        (2 * (half + rows), 2 * (half + columns)),
+    )
+    places = torch.arange(side, dtype=lens.dtype, device=lens.device) - side // 2
+    inside = [
+        (places.abs() <= reach[:, None])
+        & (places + middle[:, axis, None] >= -0.5)
+        & (places + middle[:, axis, None] < ends[:, axis, None] - 0.5)
+        for axis in (0, 1)
+    ]
+    held = (inside[1][:, :, None] & inside[0][:, None]).to(centre)
+    return _Windows(lens, origin, side, raster, held)
+
+
+def _turn(draw: hashing.Draws, camera: Camera, d: Distribution, drawn: _Drawn) -> torch.Tensor:
+    """(B,) rad about the optical axis by which a reused hand is turned.
+
+    The first of some draws that keeps the hand as far from the border as it was, or 100 mm; 0 if
+    there is none, and where the border is near on purpose.
+    """
+    low, high = (math.radians(a) for a in d.in_plane)
+    turns = low + (high - low) * draw("turn", 12) - drawn.roll[:, None]
+    turns = torch.cat([turns, torch.zeros_like(turns[:, :1])], 1)
+    x, y, z = drawn.posed.joints("msra21").mean(1)[:, :, None].unbind(1)
+    c, s = torch.cos(turns), torch.sin(turns)
+    rooms = []
+    for place, (middle, size, focal) in zip((c * x - s * y, s * x + c * y), _sides(camera)):
+        first, last = (z * (end - middle) / focal for end in (-0.5, size - 0.5))
+        rooms.append(torch.minimum(place - first, last - place))
+    room = torch.minimum(*rooms)
+    fits = (room >= room[:, -1:].clamp_max(100.0)) & ~drawn.border[:, None]
+    fits[:, -1] = True
+    return turns.gather(1, fits.to(torch.uint8).argmax(1, keepdim=True))[:, 0]
+
+
+def _turned_depth(
+    hands: _Drawn,
+    middle: torch.Tensor,
+    camera: Camera,
+    grid: _Windows,
+    cube: float,
+    size: int,
+    margin: float,
+    which: torch.Tensor,
+    turn: torch.Tensor,
+) -> torch.Tensor:
+    """(B, H, W) depth of the hands `which` on the windows' raster, each cast once.
+
+    A turn about the optical axis keeps every depth; each pixel takes the nearest one of the image
+    that was cast.
+    """
+    once = _windows(camera, middle, cube, size, margin)
+    # Wide enough for every turn of a raster whose reference point strays by `_STRAY_MM`.
+    stray = _STRAY_MM * grid.side / (margin * cube)
+    half = 8 * math.ceil((math.hypot(*grid.raster.size) / 2 + 1.2 * stray) / 8)
+    base = raster_.placed(once.camera, once.origin + once.side // 2 - half, (2 * half, 2 * half))
+    depth = _cast(hands.posed.solids(), base)
+    x, y = grid.raster.rays()
+    c, s = torch.cos(turn)[:, None, None], torch.sin(turn)[:, None, None]
+    fx, fy, u0, v0 = base.lens[which][:, :, None, None].unbind(1)
+    column = (((c * fx) * x + u0) + (s * fx) * y).round_()
+    row = (((-s * fy) * x + v0) + (c * fy) * y).round_()
+    width = 2 * half
+    within = (column >= 0) & (column < width) & (row >= 0) & (row < width)
+    place = (row.clamp_(0, width - 1) * width).add_(column.clamp_(0, width - 1)).long()
+    found = depth.flatten(1)[which].gather(1, place.flatten(1)).view_as(column)
+    return found.mul_(within)
+
+
+_STRAY_MM = 45.0
+
+
+def _check_crops(d: Distribution, cube: float, size: int | None, margin: float, reuse: int) -> None:
+    on = [name for name, weight in d.sensors.items() if weight > 0 and name != "ideal"]
+    on += [name for name in ("holes", "missing", "smear", "coarse") if getattr(d, name) > 0]
+    if on:
+        raise HandPoseError(
+            f"crops with {', '.join(on)}: accepted are distributions without errors of whole images"
+            " (sensor 'ideal', and holes, missing, smear and coarse 0), such as 'field'"
+        )
+    for name, value in (("cube", cube), ("size", size), ("margin", margin), ("reuse", reuse)):
+        if value is not None and not 0 < value < math.inf:
+            raise HandPoseError(f"{name} {value}: accepted are numbers above 0")
+    if reuse > 1 and size is None:
+        raise HandPoseError(
+            f"reuse {reuse} at the camera's own pixels: accepted with a size, such as 96 pixels"
+        )
+
+
+# --- What the camera makes of it ----------------------------------------------
+
+
+def _filmed(
+    draw: hashing.Draws,
+    raster: Raster,
+    d: Distribution,
+    exact: torch.Tensor,
+    clothes: torch.Tensor | None,
+) -> torch.Tensor:
+    """(B, H, W) exact depth with the errors of `scene.depth_camera`."""
+    film = depth_camera
+
+    def some(name: str) -> torch.Tensor:
+        return draw.happens(name, getattr(d, name)) * draw.between(f"{name} amount", (0.3, 1.0))
+
+    baseline = draw.between("baseline", d.baseline) * draw.happens("shadow", d.shadow)
+    baseline = torch.where(draw.happens("projector left", 0.5), -baseline, baseline)
+    mode = 1.0 + (draw("filling mode")[:, 0] < 0.5)
+    amounts = {
+        "glancing": draw.happens("glancing", d.glancing)
+        * torch.tan(torch.deg2rad(draw.between("glancing angle", _GLANCING))),
+        "ragged": some("ragged"),
+        "shadow": baseline,
+        "rim": some("rim"),
+        # Squared: most frames have few.
+        "dropouts": d.dropouts * draw("dropouts amount")[:, 0].square(),
+        "grain": d.grain * draw("grain amount")[:, 0].square(),
+        "steps": d.steps * draw("steps amount")[:, 0].square(),
+        "flying": 0.6 * some("flying"),
+        "smoothing": some("smoothing"),
+        "filling": mode * draw.happens("filling", d.filling),
+    }
+    depth = sensors.within(exact, 0.0, d.reach)
+    for rows in torch.arange(len(exact), device=exact.device).split(_step(exact)):
+        key = draw.key[rows.cpu().numpy()]
+        images = depth[rows]
+        if clothes is not None:
+            amount = draw.between("dark amount", (0.3, 1.0))[rows]
+            images = film.dark(images, clothes[rows], raster.index(rows), key, amount)
+        for name, amount in amounts.items():
+            some_ = amount[rows].nonzero()[:, 0]
+            if len(some_):
+                part = amount[rows][some_], raster.index(rows[some_]), key[some_.cpu().numpy()]
+                images[some_] = _ERRORS[name](images[some_], *part)
+        depth[rows] = images
+    return sensors.within(depth, 0.0, d.reach)
+
+
+_GLANCING = (72.0, 84.0)
+"""Lowest and highest angle in degrees from which on a surface is not measured."""
+
+_ERRORS: dict[str, Callable[..., torch.Tensor]] = {
+    "ragged": lambda depth, amount, raster, key: depth_camera.ragged(depth, raster, key, amount),
+    "shadow": lambda depth, amount, raster, key: depth_camera.shadow(depth, raster, amount),
+    "rim": lambda depth, amount, raster, key: depth_camera.rim(depth, raster, key, amount),
+    "glancing": lambda depth, amount, raster, key: depth_camera.glancing(depth, raster, amount),
+    "dropouts": lambda depth, amount, raster, key: depth_camera.dropouts(
+        depth, raster, key, amount
+    ),
+    "grain": lambda depth, amount, raster, key: depth_camera.grain(depth, raster, key, amount),
+    "steps": lambda depth, amount, raster, key: depth_camera.steps(depth, amount),
+    "flying": lambda depth, amount, raster, key: depth_camera.flying(depth, raster, key, amount),
+    "smoothing": lambda depth, amount, raster, key: depth_camera.smoothing(depth, amount),
+    "filling": lambda depth, amount, raster, key: depth_camera.filling(depth, amount),
+}
 
 
 # --- What the sensor makes of it ----------------------------------------------

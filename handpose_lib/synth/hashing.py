@@ -76,17 +76,26 @@ def split(key: np.ndarray, name: str) -> np.ndarray:
 
 
 def noise(
-    key: np.ndarray, name: str, size: Sequence[int], like: torch.Tensor, smooth: float = 0.0
+    key: np.ndarray,
+    name: str,
+    size: Sequence[int],
+    like: torch.Tensor,
+    smooth: float = 0.0,
+    anchor: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return (B, H, W) standard normal noise, correlated over `smooth` pixels.
 
     `size`: (H, W). The noise has the dtype and the device of `like`. Each frame receives its own
     window of one large periodic sheet of noise: drawing every pixel anew would take longer than
-    rendering it. Windows of two frames may overlap.
+    rendering it. Windows of two frames may overlap. `anchor`: (B, 2) whole numbers, the pixel
+    (u, v) of a larger image that is the first one here: its noise is continued.
     """
     height, width = size
     sheet = _sheet(float(smooth), -(-max(size) // 64) * 64, like.dtype, like.device)
-    corners = (_words(key, name, 2) % np.uint64(_SHEET)).astype(np.int64).tolist()
+    corners = (_words(key, name, 2) % np.uint64(_SHEET)).astype(np.int64)
+    if anchor is not None:
+        corners = (corners + anchor.flip(1).cpu().numpy()) % _SHEET
+    corners = corners.tolist()
     if not corners:
         return like.new_zeros(0, height, width)
     return torch.stack([sheet[v : v + height, u : u + width] for v, u in corners])
@@ -96,7 +105,7 @@ _SHEET = 1024
 """Side in pixels of the periodic sheet of noise."""
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=24)
 def _sheet(smooth: float, margin: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     word = _words(np.zeros(1, dtype=np.uint64), "sheet", 2 * _SHEET**2)[0]
     u = ((word >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

@@ -126,6 +126,14 @@ class Subject:
         """Return the subjects of `rows` (a tensor of indices or a slice) of a batch."""
         return Subject(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def scaled(self, size: torch.Tensor, thickness: torch.Tensor) -> Subject:
+        """Return the subjects with all lengths times `size` (...), and their thickness, which is
+        every radius and the z of the palm, times `thickness` (...) as well.
+        """
+        size, thick = size[..., None, None], (size * thickness)[..., None, None]
+        flat = torch.cat([self.palm[..., :2] * size, self.palm[..., 2:] * thick], -1)
+        return Subject(flat, self.bones * size, self.radii * thick)
+
     @property
     def length(self) -> torch.Tensor:
         """Length (...) in mm from the wrist to the tip of the straight middle finger."""

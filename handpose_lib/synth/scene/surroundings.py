@@ -17,9 +17,14 @@ import torch
 
 from handpose_lib.camera import Camera, pixel_grid
 from handpose_lib.errors import HandPoseError
+from handpose_lib.synth.scene.raster import Raster
 
 FAR_MM = 4000.0
 """Planes end here, where no camera for hands measures any more."""
+
+
+_GRAZING = math.sin(math.radians(5))
+_CAMERA_ABOVE_MM = 40.0
 
 
 def wall(
@@ -166,6 +171,122 @@ def near(
     return torch.cat(ends, dim=-1)[:, None]
 
 
+def tabletop(
+    spheres: torch.Tensor, u: torch.Tensor, gap: tuple[float, float] = (-4.0, 80.0)
+) -> torch.Tensor:
+    """Return planes (B, 4) behind the hands, at any tilt at which the camera sees them.
+
+    All directions of the half-space count alike, down to 5 degrees between plane and optical axis:
+    the camera is above, beside or below. `gap`: mm between the plane and the nearest sphere;
+    negative where that is pressed in. `u`: (B, 3).
+    """
+    normal = _tilted(torch.acos(1 - (1 - _GRAZING) * u[:, 0]), 2 * math.pi * u[:, 1])
+    return _below(spheres, normal, _between(gap, u[:, 2]), _CAMERA_ABOVE_MM)
+
+
+def lying(spheres: torch.Tensor, gap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return planes (B, 4) on which the hands lie flat, and whether the camera sees them, (B,).
+
+    A plane is at right angles to the direction in which the centres of the spheres (B, S, 4) vary
+    least, on the side of the hand that the camera does not see, `gap` (B,) mm from the nearest
+    sphere. It counts as seen where the camera is at least 40 mm above it.
+    """
+    centres = spheres[..., :3].double()
+    middle = centres.mean(1)
+    around = centres - middle[:, None]
+    spread = (around[:, :, :, None] * around[:, :, None]).sum(1)
+    normal = torch.linalg.eigh(spread).eigenvectors[:, :, 0]
+    towards = (normal * middle).sum(-1, keepdim=True)
+    normal = torch.where(towards > 0, -normal, normal).to(spheres)
+    plane = _below(spheres, normal, gap, 0.0)
+    return plane, plane[:, 3] <= -_CAMERA_ABOVE_MM
+
+
+def ending(
+    depth: torch.Tensor, planes: torch.Tensor, raster: Raster, middle: torch.Tensor, u: torch.Tensor
+) -> torch.Tensor:
+    """Return the depth (B, H, W) of planes (B, 4) within a rectangle, 0 beyond its edges.
+
+    The rectangle lies in the plane at a random angle; its edges are 60 to 1,460 mm from the foot of
+    `middle` (B, 3), half of them within 410 mm. `u`: (B, 5).
+    """
+    normal = planes[:, :3]
+    foot = middle - ((middle * normal).sum(-1, keepdim=True) - planes[:, 3:]) * normal
+    x, y = raster.rays()
+    inside = torch.ones_like(depth)
+    for number, side in enumerate(_across(normal, 2 * math.pi * u[:, 0])):
+        a, b, c = (side[:, i, None, None] for i in range(3))
+        along = (a * x + (b * y + c)) * depth - (side * foot).sum(-1)[:, None, None]
+        low, high = (60 + 1400 * u[:, k, None, None].square() for k in (1 + number, 3 + number))
+        inside *= (along > -low) & (along < high)
+    return depth * inside
+
+
+def sleeve(sections: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Return round cones (B, 9, 8), the sleeve of a forearm.
+
+    `sections`: (B, 3, 2, 4), the two spheres of each of the forearm's sections from the wrist to
+    the elbow; the middle one lies at 0.4 of its length. The sleeve begins anywhere between the
+    wrist and 0.8 of the forearm, ends beyond it, is 3 to 15 mm thick, and has folds. `u`: (B, 6).
+    """
+    begin = 0.8 * u[:, :1]
+    stations = begin + (1.5 - begin) * torch.linspace(0, 1, 4).to(u)
+    share = (stations / 0.4).clamp_max(1)[..., None, None]
+    rest = ((stations - 0.4) / 0.6).clamp_min(0)[..., None, None]
+    wrist, middle, elbow = sections[:, None].unbind(2)
+    at = wrist + share * (middle - wrist) + rest * (elbow - middle)
+    thick = 3 + 12 * u[:, 1:2] + 5 * (u[:, 2:6] - 0.5)
+    at = torch.cat([at[..., :3], at[..., 3:] + thick[:, :, None, None]], -1)
+    three = torch.cat([at, at.mean(2, keepdim=True)], 2)
+    return torch.cat([three[:, :-1], three[:, 1:]], -1).flatten(1, 2)
+
+
+def box(
+    spheres: torch.Tensor,
+    normal: torch.Tensor,
+    u: torch.Tensor,
+    half: tuple[float, float] = (12.0, 110.0),
+) -> torch.Tensor:
+    """Return the triangles (B, 12, 3, 3) of a box beside the hand: a book, a screen, a packet.
+
+    Two faces are at right angles to `normal` (B, 3), on whose far side it reaches as far as the
+    hand: on a table with this normal both stand alike. `half`: of its sides, mm. It does not touch
+    the hand. `u`: (B, 5).
+    """
+    middle = spheres[..., :3].mean(1)
+    first, second = _across(normal, 2 * math.pi * u[:, 0])
+    sides = half[0] + (half[1] - half[0]) * u[:, 1:4].square()
+
+    def reach(way: torch.Tensor) -> torch.Tensor:
+        return (
+            ((spheres[..., :3] - middle[:, None]) * way[:, None]).sum(-1) + spheres[..., 3]
+        ).amax(1)
+
+    centre = (
+        middle
+        + first * (reach(first) + sides[:, 0] + 60 * u[:, 4])[:, None]
+        + normal * (sides[:, 2] - reach(-normal))[:, None]
+    )
+    axes = torch.stack([first, second, normal], 1) * sides[..., None]
+    return centre[:, None, None] + (_BOX.to(u)[None, ..., None] * axes[:, None, None]).sum(3)
+
+
+def _box() -> torch.Tensor:
+    """Return (12, 3, 3), two triangles on each face of the cube [-1, 1]^3."""
+    found = []
+    for axis in range(3):
+        for sign in (-1.0, 1.0):
+            corners = torch.empty(4, 3)
+            corners[:, axis] = sign
+            corners[:, (axis + 1) % 3] = torch.tensor([-1.0, 1.0, 1.0, -1.0])
+            corners[:, (axis + 2) % 3] = torch.tensor([-1.0, -1.0, 1.0, 1.0])
+            found += [corners[[0, 1, 2]], corners[[0, 2, 3]]]
+    return torch.stack(found)
+
+
+_BOX = _box()
+
+
 def only(present: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
     """Return the cones (B, K, 8) or planes (B, 4) of the rows where `present` (B,) is true.
 
@@ -175,8 +296,8 @@ def only(present: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
     return torch.where(present.reshape(-1, *[1] * (part.ndim - 1)), part, nowhere)
 
 
-def plane_depth(planes: torch.Tensor, camera: Camera) -> torch.Tensor:
-    """Return (B, H, W), the depth in mm of planes (B, 4).
+def plane_depth(planes: torch.Tensor, camera: Camera | Raster) -> torch.Tensor:
+    """Return (B, H, W), the depth in mm of planes (B, 4) in the image of a camera or on a raster.
 
     It is 0 where a ray does not meet the plane, or meets it beyond `FAR_MM`. Errors:
     `HandPoseError` for another shape.
@@ -185,8 +306,11 @@ def plane_depth(planes: torch.Tensor, camera: Camera) -> torch.Tensor:
         raise HandPoseError(
             f"planes have shape {tuple(planes.shape)}: accepted is (B, 4), [nx, ny, nz, d]"
         )
-    u, v = pixel_grid(camera.height, camera.width, planes).unbind(-1)
-    x, y = (u[:1] - camera.u0) / camera.fx, (v[:, :1] - camera.v0) / camera.fy
+    if isinstance(camera, Raster):
+        x, y = camera.rays()
+    else:
+        u, v = pixel_grid(camera.height, camera.width, planes).unbind(-1)
+        x, y = (u[:1] - camera.u0) / camera.fx, (v[:, :1] - camera.v0) / camera.fy
     nx, ny, nz, d = planes[:, :, None, None].unbind(1)
     # 1 / z = n.(x, y, 1) / d: below 0 where a ray goes away from the plane.
     nearness = nx / d * x + (ny / d * y + nz / d)
@@ -220,10 +344,27 @@ def _tilted(angle: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     )
 
 
-def _below(spheres: torch.Tensor, normal: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
-    """Return planes `gap` mm beyond all spheres; the camera stays on their front side."""
+def _across(normal: torch.Tensor, angle: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two directions (B, 3) at right angles to the normal and to each other, turned by
+    `angle` (B,).
+    """
+    # Any direction at right angles to the normal: that of the axis furthest from it.
+    axis = torch.eye(3).to(normal)[normal.abs().argmin(1)]
+    first = torch.linalg.cross(normal, axis)
+    first = first / first.square().sum(-1, keepdim=True).sqrt()
+    second = torch.linalg.cross(normal, first)
+    c, s = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
+    return c * first + s * second, c * second - s * first
+
+
+def _below(
+    spheres: torch.Tensor, normal: torch.Tensor, gap: torch.Tensor, height: float = 1.0
+) -> torch.Tensor:
+    """Return planes `gap` mm beyond all spheres, or further, so that the camera stays at least
+    `height` mm before them.
+    """
     lowest = ((spheres[..., :3] * normal[:, None]).sum(-1) - spheres[..., 3]).amin(1)
-    return torch.cat([normal, (lowest - gap).clamp_max(-1.0)[:, None]], dim=-1)
+    return torch.cat([normal, (lowest - gap).clamp_max(-height)[:, None]], dim=-1)
 
 
 def _between(limits: tuple[float, float], u: torch.Tensor) -> torch.Tensor:
