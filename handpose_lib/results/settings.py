@@ -82,8 +82,8 @@ class Listing:
 def differences(paper: str) -> Listing:
     """Return a table: setting, the paper's text, released code, both profiles here, and why.
 
-    Where data sets differ, the values of profile 'paper' are listed by set. Errors: a row about a
-    setting that does not exist, or without a name.
+    Where data sets differ, the values of profile 'paper' are listed by set. A paper without
+    released code has no column for it. Errors: a row about a setting that does not exist.
     """
     rows = []
     for row in _rows(paper):
@@ -96,8 +96,10 @@ def differences(paper: str) -> Listing:
             [row["name"], row.get("text", SILENT), row.get("code", SILENT), *here]
             + [row.get("why", "")]
         )
-    head = ("setting", "the paper", "released code", "profile paper", "profile laptop", "why")
-    return Listing(f"{papers.title(paper)}: text, code, and this book", head, rows)
+    head = ["setting", "the paper", "released code", "profile paper", "profile laptop", "why"]
+    if all(row[2] == SILENT for row in rows):  # no code was released
+        head, rows = _without(2, head), [_without(2, row) for row in rows]
+    return Listing(f"{papers.title(paper)}: text, code, and this book", tuple(head), rows)
 
 
 def missing(paper: str) -> list[str]:
@@ -126,6 +128,10 @@ def value(paper: str, setting: str, dataset: str, profile: str, variant: str = "
         f"{paper}: a row about {setting!r}: accepted are fields of a recipe, augmentation.<keyword>"
         " and network.<field>"
     )
+
+
+def _without(place: int, cells: list[str]) -> list[str]:
+    return cells[:place] + cells[place + 1 :]
 
 
 def _rows(paper: str) -> list[Mapping[str, Any]]:

@@ -87,6 +87,12 @@ def test_the_table_shows_every_row_with_the_values_of_both_profiles(paper):
         assert str(value) in batch[table.head.index(f"profile {column}")]
 
 
+def test_a_paper_without_released_code_has_no_column_for_it():
+    for paper in papers.names():
+        released = any("code" in row for row in rows(paper))
+        assert ("released code" in settings.differences(paper).head) == released
+
+
 # --- What breaks --------------------------------------------------------------
 
 
