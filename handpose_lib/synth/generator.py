@@ -121,7 +121,7 @@ def frames(
     exact, clothes = _with_surroundings(draw, view, raster, d, drawn, hand_depth)
     measured = exact
     if d.filmed:
-        measured = _filmed(draw, raster, d, exact, clothes)
+        measured = _filmed(draw, raster, d, exact * _measurable(exact, d.reach), clothes)
         hand_depth, exact, measured = (
             image[:, margin[0] : -margin[0], margin[1] : -margin[1]].contiguous()
             for image in (hand_depth, exact, measured)
@@ -191,9 +191,9 @@ def crops(
     else:
         hand_depth = _cast(drawn.posed.solids(), grid.raster)
     exact, clothes = _with_surroundings(draw, grid.raster, grid.raster, d, drawn, hand_depth)
-    depth = sensors.within(exact, 0.0, d.reach)
+    depth = exact * _measurable(exact, d.reach)
     if d.filmed:
-        depth = _filmed(draw, grid.raster, d, exact, clothes)
+        depth = _filmed(draw, grid.raster, d, depth, clothes)
     return Crops(
         depth=grid.cut(depth),
         origin=grid.origin,
@@ -425,10 +425,29 @@ def _with_surroundings(
         (d.table, "table", lambda u: surroundings.table(spheres, u, d.below)),
     ]
     exact = hand_depth.clone()
-    if cones:
-        every = torch.cat(list(cones.values()), dim=1)
-        rows = (every[:, :, 2] > 0).any(1).nonzero()[:, 0]
-        exact[rows] = surroundings.merge(exact[rows], _cast(Solids(every[rows]), on(rows)))
+    clothes = [cones[name] for name in ("person", "sleeve") if name in cones]
+    unlit = draw.happens("dark", d.dark).nonzero()[:, 0]
+    worn = None
+    if clothes and len(unlit):
+        # Dark clothes are cast apart, so that one knows where they are.
+        worn = _cast(Solids(torch.cat(clothes, 1)[unlit]), on(unlit))
+        for name in ("person", "sleeve"):
+            if name in cones:
+                lit = torch.ones(len(exact), dtype=torch.bool, device=exact.device)
+                lit[unlit] = False
+                cones[name] = surroundings.only(lit, cones[name])
+        exact[unlit] = surroundings.merge(exact[unlit], worn)
+    planes = _tabletop(draw, d, drawn) if d.tabletop > 0 or d.box > 0 else None
+    parts = [Solids(part) for part in cones.values()]
+    parts += [
+        part for part in (_other_hands(draw, d, drawn), _boxes(draw, d, spheres, planes)) if part
+    ]
+    if parts:
+        every = raycast.join(parts)
+        present = (every.cones[:, :, 2] > 0).any(1) | (every.triangles[..., 2] > 0).any(-1).any(-1)
+        rows = present.nonzero()[:, 0]
+        if len(rows):
+            exact[rows] = surroundings.merge(exact[rows], _cast(every.index(rows), on(rows)))
     for share, name, make in flats:
         rows = draw.happens(name, share).nonzero()[:, 0]
         planes = make(draw(f"the {name}", 3))
@@ -436,19 +455,6 @@ def _with_surroundings(
             exact[part] = surroundings.merge(
                 exact[part], surroundings.plane_depth(planes[part], on(part))
             )
-    rows = draw.happens("second", d.second).nonzero()[:, 0]
-    if len(rows):
-        part = hashing.Draws(draw.key[rows.cpu().numpy()], draw.device)
-        other = _other_hand(part, d, drawn.index(rows))
-        exact[rows] = surroundings.merge(exact[rows], _cast(other.solids(), on(rows)))
-    planes = _tabletop(draw, d, drawn) if d.tabletop > 0 or d.box > 0 else None
-    rows = draw.happens("box", d.box).nonzero()[:, 0]
-    if planes is not None and len(rows):
-        # It stands on the table, if there is one.
-        skin = spheres[rows, : hands_.SPHERES.index("forearm radial")]
-        faces = surroundings.box(skin, planes[rows, :3], draw("the box", 5)[rows])
-        nothing = faces.new_tensor([0.0, 0.0, -1e6, 0.0] * 2).expand(len(rows), 1, 8)
-        exact[rows] = surroundings.merge(exact[rows], _cast(Solids(nothing, faces), on(rows)))
     rows = drawn.tabletop.nonzero()[:, 0]
     if planes is not None and len(rows):
         ends = draw.happens("table edge", d.table_edge)
@@ -462,13 +468,10 @@ def _with_surroundings(
                 depth = torch.where(ends[part, None, None], cut, depth)
             exact[part] = surroundings.merge(exact[part], depth)
 
-    clothes = [cones[name] for name in ("person", "sleeve") if name in cones]
-    rows = draw.happens("dark", d.dark).nonzero()[:, 0]
-    if not clothes or not len(rows):
+    if worn is None:
         return exact, None
-    worn = _cast(Solids(torch.cat(clothes, 1)[rows]), on(rows))
     marked = torch.zeros_like(exact)
-    marked[rows] = ((worn > 0) & (worn <= exact[rows])).to(exact)
+    marked[unlit] = ((worn > 0) & (worn <= exact[unlit])).to(exact)
     return exact, marked
 
 
@@ -494,6 +497,37 @@ def _sleeve(spheres: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 _SHORT_MM = 30.0
 """A shorter forearm shows no sleeve."""
+
+
+def _other_hands(draw: hashing.Draws, d: Distribution, drawn: _Drawn) -> Solids | None:
+    """The surfaces of the other hands of B persons, behind the camera where none is shown."""
+    rows = draw.happens("second", d.second).nonzero()[:, 0]
+    if not len(rows):
+        return None
+    part = hashing.Draws(draw.key[rows.cpu().numpy()], draw.device)
+    return _spread(_other_hand(part, d, drawn.index(rows)).solids(), rows, len(draw.key))
+
+
+def _boxes(
+    draw: hashing.Draws, d: Distribution, spheres: torch.Tensor, planes: torch.Tensor | None
+) -> Solids | None:
+    """Boxes beside B hands, on the table if there is one; behind the camera where none is shown."""
+    rows = draw.happens("box", d.box).nonzero()[:, 0]
+    if planes is None or not len(rows):
+        return None
+    skin = spheres[rows, : hands_.SPHERES.index("forearm radial")]
+    faces = surroundings.box(skin, planes[rows, :3], draw("the box", 5)[rows])
+    return _spread(Solids(faces.new_zeros(len(rows), 0, 8), faces), rows, len(draw.key))
+
+
+def _spread(solids: Solids, rows: torch.Tensor, count: int) -> Solids:
+    """The scenes as those of `rows` among `count`; those of the others lie behind the camera."""
+    nowhere = solids.cones.new_tensor([0.0, 0.0, -1e6])
+    cones = torch.cat([nowhere, nowhere.new_zeros(1)]).repeat(2)
+    cones = cones.expand(count, solids.cones.shape[1], 8).clone()
+    triangles = nowhere.expand(count, *solids.triangles.shape[1:]).clone()
+    cones[rows], triangles[rows] = solids.cones, solids.triangles
+    return Solids(cones, triangles, solids.label)
 
 
 def _other_hand(draw: hashing.Draws, d: Distribution, drawn: _Drawn) -> Hand:
@@ -575,7 +609,7 @@ def _windows(
     origin = middle - side // 2
     # Multiples of 8 around the middle: the tiles of the ray caster lie alike in every batch.
     half = 8 * math.ceil(side / 16)
-    rows, columns = depth_camera.MARGIN
+    rows, columns = depth_camera.MARGIN if size is None else _COARSE_MARGIN
     raster = raster_.placed(
         lens,
         middle - half - middle.new_tensor([columns, rows]),
@@ -590,6 +624,10 @@ def _windows(
     ]
     held = (inside[1][:, :, None] & inside[0][:, None]).to(centre)
     return _Windows(lens, origin, side, raster, held)
+
+
+_COARSE_MARGIN = (8, 16)
+"""Rows and columns around the windows of a coarser camera, whose shadows are narrower."""
 
 
 def _turn(draw: hashing.Draws, camera: Camera, d: Distribution, drawn: _Drawn) -> torch.Tensor:
@@ -674,10 +712,12 @@ def _filmed(
     draw: hashing.Draws,
     raster: Raster,
     d: Distribution,
-    exact: torch.Tensor,
+    depth: torch.Tensor,
     clothes: torch.Tensor | None,
 ) -> torch.Tensor:
-    """(B, H, W) exact depth with the errors of `scene.depth_camera`."""
+    """(B, H, W) exact depth up to the reach of the camera, with the errors of
+    `scene.depth_camera`; the images are overwritten.
+    """
     film = depth_camera
 
     def some(name: str) -> torch.Tensor:
@@ -700,20 +740,25 @@ def _filmed(
         "smoothing": some("smoothing"),
         "filling": mode * draw.happens("filling", d.filling),
     }
-    depth = sensors.within(exact, 0.0, d.reach)
-    for rows in torch.arange(len(exact), device=exact.device).split(_step(exact)):
-        key = draw.key[rows.cpu().numpy()]
-        images = depth[rows]
+    for rows in torch.arange(len(depth), device=depth.device).split(_step(depth)):
+        key, images = draw.key[rows.cpu().numpy()], depth[rows]
         if clothes is not None:
             amount = draw.between("dark amount", (0.3, 1.0))[rows]
             images = film.dark(images, clothes[rows], raster.index(rows), key, amount)
         for name, amount in amounts.items():
-            some_ = amount[rows].nonzero()[:, 0]
-            if len(some_):
-                part = amount[rows][some_], raster.index(rows[some_]), key[some_.cpu().numpy()]
-                images[some_] = _ERRORS[name](images[some_], *part)
-        depth[rows] = images
-    return sensors.within(depth, 0.0, d.reach)
+            hit = amount[rows].nonzero()[:, 0]
+            if len(hit) == len(rows):
+                images = _ERRORS[name](images, amount[rows], raster.index(rows), key)
+            elif len(hit):
+                part = amount[rows][hit], raster.index(rows[hit]), key[hit.cpu().numpy()]
+                images[hit] = _ERRORS[name](images[hit], *part)
+        depth[rows] = images.mul_(_measurable(images, d.reach))
+    return depth
+
+
+def _measurable(depth: torch.Tensor, reach: float) -> torch.Tensor:
+    """1 where the depth is within reach, else 0."""
+    return torch.le(depth, reach, out=torch.empty_like(depth))
 
 
 _GLANCING = (72.0, 84.0)
