@@ -117,6 +117,10 @@ _PACKAGES = ("torch", "lightning", "numpy")
 _CHOSEN = ""  # the name of a run's own predictions in their file
 
 
+USUAL = {"subject": (None, 8), "view": (None, 1, "front")}
+"""The held-out subject and the view that papers use; any other is in the name of a run's folder."""
+
+
 class Record(dict):
     """A validated record: a dictionary with the fields of its kind, and its `folder`."""
 
@@ -139,6 +143,10 @@ class Record(dict):
         if self["kind"] != "training":
             return self["kind"]
         run = f"{self['variant']}-{self.dataset_name}-s{self['seed']}"
+        protocol = self["protocol"]
+        for letter, name in (("p", "subject"), ("v", "view")):
+            if protocol.get(name) not in USUAL[name]:
+                run += f"-{letter}{protocol[name]}"
         return f"{self['method']}/{self['profile']}/{run}"
 
     @property

@@ -282,3 +282,12 @@ def test_predictions_of_other_frames_or_joints_are_an_error(tmp_path):
 def test_as_many_predictions_as_labels(tmp_path):
     with pytest.raises(HandPoseError, match="11 predictions, 12 labels, 12 names"):
         save(tmp_path, record(), predicted=joints(11))
+
+
+def test_runs_on_other_persons_and_views_have_folders_of_their_own():
+    protocol = record()["protocol"]
+    others = [{"subject": 3}, {"subject": None, "view": "top"}, {"subject": None, "view": 2}]
+    keys = [record().key, *(record(protocol={**protocol, **other}).key for other in others)]
+    assert len(set(keys)) == len(keys)
+    usual = [record(protocol={**protocol, "view": view}).key for view in (None, 1, "front")]
+    assert set(usual) == {record().key}
