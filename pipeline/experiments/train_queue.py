@@ -359,13 +359,14 @@ def train(job: Job, root: Path, device: str = "auto") -> int:
             return 0
         import torch  # not for a dry run
 
-        from handpose_lib.runs import HELD_OUT, Run
+        from handpose_lib.runs import HELD_OUT
+        from pipeline.experiments.shared_run import SharedRun
 
         if device != "cuda":
             torch.set_num_threads(1)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         drop(other for other in earlier(job) if other != job.folder)
-        run = Run(
+        run = SharedRun(
             job.paper,
             job.profile,
             job.dataset,

@@ -283,6 +283,25 @@ def test_an_interrupted_run_continues_from_its_checkpoint(tmp_path, build, brief
     assert records.load(tmp_path / "records" / brief.key)["curve"] == whole["curve"]
 
 
+def test_what_does_not_depend_on_the_network_is_computed_once(tmp_path, build, brief, monkeypatch):
+    """The second seed finds crops and baselines, and its record is that of a run of its own."""
+    from handpose_lib import evaluation
+    from handpose_lib.runs import Run
+
+    root, computed, baselines = tmp_path / "records", [], evaluation.baselines
+    monkeypatch.setattr(
+        evaluation, "baselines", lambda *a, **k: computed.append(1) or baselines(*a, **k)
+    )
+    second = replace(brief, seed=1)
+    assert train_queue.train(brief, root, "cpu") == train_queue.train(second, root, "cpu") == 0
+    assert len(computed) == 1
+    run = Run(brief.paper, brief.profile, variant="small", seed=1, device="cpu", out=tmp_path / "w")
+    alone, found = run.complete(progress=False), records.load(root / second.key)
+    for name in ("curve", "baselines", "metrics", "protocol", "dataset", "code", "recipe"):
+        assert found[name] == alone[name], name
+    assert found["training"]["source"] == alone["training"]["source"]
+
+
 def test_a_run_that_another_queue_trains_is_left_to_it(tmp_path, build, brief):
     with train_queue.lock(brief) as mine, train_queue.lock(brief) as again:
         assert mine and not again
