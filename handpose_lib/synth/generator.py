@@ -437,10 +437,10 @@ def _with_surroundings(
                 lit[unlit] = False
                 cones[name] = surroundings.only(lit, cones[name])
         exact[unlit] = surroundings.merge(exact[unlit], worn)
-    planes = _tabletop(draw, d, drawn) if d.tabletop > 0 or d.box > 0 else None
+    tables = _tabletop(draw, d, drawn) if d.tabletop > 0 or d.box > 0 else None
     parts = [Solids(part) for part in cones.values()]
     parts += [
-        part for part in (_other_hands(draw, d, drawn), _boxes(draw, d, spheres, planes)) if part
+        part for part in (_other_hands(draw, d, drawn), _boxes(draw, d, spheres, tables)) if part
     ]
     if parts:
         every = raycast.join(parts)
@@ -456,14 +456,14 @@ def _with_surroundings(
                 exact[part], surroundings.plane_depth(planes[part], on(part))
             )
     rows = drawn.tabletop.nonzero()[:, 0]
-    if planes is not None and len(rows):
+    if tables is not None and len(rows):
         ends = draw.happens("table edge", d.table_edge)
         middle, u = posed.joints("msra21").mean(1), draw("the edges", 5)
         for part in rows.split(_step(exact)):
-            depth = surroundings.plane_depth(planes[part], on(part))
+            depth = surroundings.plane_depth(tables[part], on(part))
             if ends[part].any():
                 cut = surroundings.ending(
-                    depth, planes[part], raster.index(part), middle[part], u[part]
+                    depth, tables[part], raster.index(part), middle[part], u[part]
                 )
                 depth = torch.where(ends[part, None, None], cut, depth)
             exact[part] = surroundings.merge(exact[part], depth)
@@ -509,14 +509,14 @@ def _other_hands(draw: hashing.Draws, d: Distribution, drawn: _Drawn) -> Solids 
 
 
 def _boxes(
-    draw: hashing.Draws, d: Distribution, spheres: torch.Tensor, planes: torch.Tensor | None
+    draw: hashing.Draws, d: Distribution, spheres: torch.Tensor, tables: torch.Tensor | None
 ) -> Solids | None:
     """Boxes beside B hands, on the table if there is one; behind the camera where none is shown."""
     rows = draw.happens("box", d.box).nonzero()[:, 0]
-    if planes is None or not len(rows):
+    if tables is None or not len(rows):
         return None
     skin = spheres[rows, : hands_.SPHERES.index("forearm radial")]
-    faces = surroundings.box(skin, planes[rows, :3], draw("the box", 5)[rows])
+    faces = surroundings.box(skin, tables[rows, :3], draw("the box", 5)[rows])
     return _spread(Solids(faces.new_zeros(len(rows), 0, 8), faces), rows, len(draw.key))
 
 
@@ -596,7 +596,9 @@ def _windows(
     camera: Camera, centre: torch.Tensor, cube: float, size: int | None, margin: float
 ) -> _Windows:
     lens = camera.intrinsics(centre).expand(len(centre), 4)
-    ends = centre.new_tensor([camera.width, camera.height]).expand(len(centre), 2)
+    # Pixels are squares around their centres.
+    first = centre.new_full((len(centre), 2), -0.5)
+    last = first + centre.new_tensor([camera.width, camera.height])
     reach = (lens[:, :2].amax(1) * cube * (margin / 2) / centre[:, 2]).ceil()
     if size is None:
         side = 8 * math.ceil((2 * int(reach.max()) + 1) / 8)
@@ -604,7 +606,8 @@ def _windows(
         side = 8 * math.ceil(margin * size / 8)
         # A coarser camera at the same place, where this one has more pixels than are asked for.
         scale = ((side // 2 - 1) / reach).clamp_max(1)[:, None]
-        lens, ends, reach = lens * scale, ends * scale, reach.clamp_max(side // 2 - 1)
+        lens, first, last = lens * scale, first * scale, last * scale
+        reach = reach.clamp_max(side // 2 - 1)
     middle = (lens[:, :2] * centre[:, :2] / centre[:, 2:] + lens[:, 2:]).round()
     origin = middle - side // 2
     # Multiples of 8 around the middle: the tiles of the ray caster lie alike in every batch.
@@ -618,8 +621,8 @@ def _windows(
     places = torch.arange(side, dtype=lens.dtype, device=lens.device) - side // 2
     inside = [
         (places.abs() <= reach[:, None])
-        & (places + middle[:, axis, None] >= -0.5)
-        & (places + middle[:, axis, None] < ends[:, axis, None] - 0.5)
+        & (places + middle[:, axis, None] >= first[:, axis, None])
+        & (places + middle[:, axis, None] < last[:, axis, None])
         for axis in (0, 1)
     ]
     held = (inside[1][:, :, None] & inside[0][:, None]).to(centre)
