@@ -263,7 +263,7 @@ FIELD = replace(
     WIDE,
     distance=(250.0, 1200.0),
     forearm=0.9,
-    forearm_length=(40.0, 330.0),
+    forearm_length=(100.0, 330.0),
     forearm_girth=(0.75, 1.4),
     table=0.0,
     held=0.2,

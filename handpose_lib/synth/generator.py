@@ -681,11 +681,11 @@ def _turned_depth(
     fx, fy, u0, v0 = base.lens[which][:, :, None, None].unbind(1)
     column = (((c * fx) * x + u0) + (s * fx) * y).round_()
     row = (((-s * fy) * x + v0) + (c * fy) * y).round_()
-    width = 2 * half
-    within = (column >= 0) & (column < width) & (row >= 0) & (row < width)
-    place = (row.clamp_(0, width - 1) * width).add_(column.clamp_(0, width - 1)).long()
-    found = depth.flatten(1)[which].gather(1, place.flatten(1)).view_as(column)
-    return found.mul_(within)
+    # Rows and columns outside are clamped to a frame of zeros.
+    framed, width = torch.nn.functional.pad(depth, (1, 1, 1, 1)), 2 * half + 2
+    start = (which * width**2 + width + 1)[:, None, None]
+    place = row.clamp_(-1, 2 * half).long().mul_(width).add_(column.clamp_(-1, 2 * half).long())
+    return framed.flatten().take(place.add_(start))
 
 
 _STRAY_MM = 45.0

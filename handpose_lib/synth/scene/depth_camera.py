@@ -31,6 +31,9 @@ SHADOW = 24
 FRAY = 3
 """Greatest displacement of a pixel at a frayed edge, in pixels."""
 
+PASSES = 4
+"""Passes of the smoothing, each of which reaches one pixel further."""
+
 RUN = 3
 """Greatest width of a hole that the software fills, in pixels."""
 
@@ -185,17 +188,18 @@ def steps(depth: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
 def smoothing(depth: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     """Return depth that is smoothed between edges.
 
-    Twice, a pixel becomes the mean of itself and those of its four neighbours that differ by less
-    than 12 mm, each neighbour weighted by the amount.
+    `PASSES` times, a pixel becomes the mean of itself and those of its four neighbours that differ
+    by less than 10 + 30 amount^2 mm, each neighbour weighted by the amount. The windows of stereo
+    matching act alike: fingers that lie on a table melt into it.
     """
-    weight = _column(amount)
-    for _ in range(2):
+    weight, limit = _column(amount), _column(10 + 30 * amount.square())
+    for _ in range(PASSES):
         total, count = depth.clone(), torch.ones_like(depth)
         for axis in (1, 2):
             size = depth.shape[axis] - 1
             one, other = depth.narrow(axis, 0, size), depth.narrow(axis, 1, size)
             change = other - one
-            alike = _above(12.0 - change.abs(), 0.0).mul_(weight)
+            alike = _above(limit - change.abs(), 0.0).mul_(weight)
             change.mul_(alike)
             # The weighted sum of differences, divided by the sum of weights.
             total.narrow(axis, 0, size).add_(change)
