@@ -466,11 +466,11 @@ def restamp(record: Record, **replayed: Any) -> None:
     code = record["code"]
     first = code.get("replayed", {}).get("instead_of", code["digest"])
     stored = record.get("training", {}).get("source", {}).get("kind") == "stored"
-    without = list(provenance.RENDERING) if stored else code.get("without", [])
+    left_out = {"without": list(provenance.RENDERING)} if stored else {}
+    code = {**code, **left_out}
     record["code"] = {
         **code,
-        "without": without,
-        "digest": code_digest(code["modules"], without),
+        "digest": code_digest(code["modules"], code.get("without", ())),
         "replayed": {**replayed, "instead_of": first},
     }
     write_json(record.folder / "record.json", validated(record))
