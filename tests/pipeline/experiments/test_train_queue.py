@@ -39,7 +39,8 @@ def present(root, *wanted):
         shutil.copytree(record.folder, root / record.key)
         shutil.copytree(paths.records() / "labels", root / "labels", dirs_exist_ok=True)
         record = records.load(root / record.key)
-        record["code"]["digest"] = records.code_digest(record["code"]["modules"])
+        code = record["code"]
+        code["digest"] = records.code_digest(code["modules"], code.get("without", ()))
         storage.write_json(record.folder / "record.json", record)
 
 

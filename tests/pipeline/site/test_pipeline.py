@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from handpose_lib import papers
-from handpose_lib.io import provenance, storage
+from handpose_lib.io import storage
 from handpose_lib.results import claims, records
 from handpose_lib.teaching import contents
 from pipeline.site import check, execute, site_sources
@@ -170,7 +170,8 @@ def recorded(project, tmp_path):
         project / "book" / "records" / "jgr_p2o" / "ablation", kept / "jgr_p2o" / "ablation"
     )
     for record in records.load_all(kept):
-        record["code"]["digest"] = provenance.digest(provenance.closure(record["code"]["modules"]))
+        code = record["code"]
+        code["digest"] = records.code_digest(code["modules"], code.get("without", ()))
         storage.write_json(record.folder / "record.json", record)
     return kept
 
