@@ -295,13 +295,14 @@ def save(
         "weights": None if weights is None else "float16" if half else "float32",
     }
 
-    (folder / "record.json").unlink(missing_ok=True)
-    if not (path := _labels(record, ".joints")).exists():
-        coordinates.write_coordinates(path, {_CHOSEN: joints})
-    elif not torch.allclose(
+    path = _labels(record, ".joints")
+    if path.exists() and not torch.allclose(
         labels(record), joints.detach().cpu().double(), atol=2 * coordinates.STEP_MM, rtol=0
     ):
         raise HandPoseError(f"{path} has other labels of the same frames: accepted are the same")
+    (folder / "record.json").unlink(missing_ok=True)
+    if not path.exists():
+        coordinates.write_coordinates(path, {_CHOSEN: joints})
     write_text(_labels(record, ".ids.txt"), names)
     coordinates.write_coordinates(folder / "predictions.joints", {_CHOSEN: predicted, **read_outs})
     if weights is not None:
