@@ -66,7 +66,12 @@ class Listing:
 
     def _repr_html_(self) -> str:
         def cells(texts: Iterable[str]) -> str:
-            return "".join(f"<td>{_CODE.sub(_AS_CODE, html.escape(text))}</td>" for text in texts)
+            # A phone shows each row as a card, with the head of the column before each text.
+            return "".join(
+                f"<td data-column='{html.escape(name)}'>"
+                f"{_CODE.sub(_AS_CODE, html.escape(text))}</td>"
+                for name, text in zip(self.head[1:], texts, strict=True)
+            )
 
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.head)
         body = "".join(
@@ -74,7 +79,7 @@ class Listing:
             for name, *rest in self.rows
         )
         return (
-            f"<table class='table'><caption>{html.escape(self.title)}</caption>"
+            f"<table class='table listing'><caption>{html.escape(self.title)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
