@@ -9,6 +9,7 @@ on any set. `by_name` gives the two ways that recipes ask for.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,6 +65,11 @@ class Located:
         self.name, self.camera, self.skeleton = dataset.name, dataset.camera, dataset.skeleton
         self.synthetic, self.fingerprint = dataset.synthetic, dataset.fingerprint
         self.protocol = {**dataset.protocol, "centres": name}
+
+    @property
+    def root(self) -> Path:
+        """The folder of the data set."""
+        return self._whole.root
 
     def __len__(self) -> int:
         return len(self._whole)

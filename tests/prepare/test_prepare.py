@@ -227,6 +227,7 @@ def test_a_zoomed_hand_fills_its_cube_by_a_uniform_factor():
     ideal = 0.8 + 0.4 * (torch.arange(len(factor)) + 0.5) / len(factor)
     assert (factor - ideal).abs().max() < 0.05 * 0.4
     still = replace(view, rotation=crops.rotation, centre=crops.centre)
+    assert crops.joints is not None
     seen, before = (prepare.xyz_to_cube(crops.joints, one) for one in (still, crops))
     torch.testing.assert_close(seen, before * (crops.cube / view.cube)[:, None, None])
 
