@@ -101,7 +101,7 @@ def test_the_kept_predictions_are_those_that_the_other_errors_name(record):
     if "read_outs_mm" in said:
         chosen = record["training"]["config"]["read_out"]
         single = said.get("last_epoch_mm", record.error_mm)
-        # Records of earlier code have the error of the chosen decoding once more, and keep no other.
+        # records of earlier code have the error of the chosen decoding once more
         assert said["read_outs_mm"].get(chosen, single) == pytest.approx(single, abs=1e-3)
     for name in record["files"]["read_outs"]:
         apart = records.predictions(record, name) - records.labels(record)
