@@ -17,6 +17,9 @@ run. On another machine, the old code trains the first epochs before the change 
 the new code is compared with them (`--against`): losses and weights must agree bit for bit. A data
 set whose generator has changed may then have another fingerprint, if all its files are the same.
 
+After a change of the code that renders, every set has another fingerprint. If it renders the same,
+`--same-data OLD NEW` compares two folders and gives all records the new one, without a training.
+
 The networks that locate hands are trained on rendered frames only. Their first updates are repeated
 and compared with those that `--remember` has kept. The stress and transfer experiments check their
 own records in part, and need the real frames that they were made with (see their `check`).
@@ -36,7 +39,7 @@ import torch
 from torch import nn
 
 from handpose_lib import evaluation, papers, paths
-from handpose_lib.datasets.base import SYNTHETIC
+from handpose_lib.datasets.base import SYNTHETIC, digest, read_settings
 from handpose_lib.datasets.splits import EMBEDDED
 from handpose_lib.errors import HandPoseError
 from handpose_lib.hand_detection import centre_refiner, hand_detector, trained
@@ -62,7 +65,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--against", type=Path, help="folder: compare with the first epochs kept there"
     )
+    parser.add_argument(
+        "--same-data",
+        nargs=2,
+        type=Path,
+        metavar=("OLD", "NEW"),
+        help="folders of a synthetic set, made by code before and by present code: if not a file"
+        " differs, the records of the first are of the second",
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.same_data:
+        print(f"{rename_all(*chosen.same_data)} records: the same data")
+        return 0
     if chosen.folders:
         found = [records.load(folder) for folder in chosen.folders]
     else:
@@ -128,6 +142,28 @@ def replay(record: records.Record, root: Path | None = None, against: Path | Non
             records.rename_data(record, new)
             replayed["data_instead_of"] = old
     records.restamp(record, **replayed, against=OTHER_MACHINE)
+
+
+def rename_all(old: Path, new: Path) -> int:
+    """Give the records of one set the fingerprint of another with the same files.
+
+    Returns the number of records. Errors: a set that is not synthetic, other content.
+    """
+    compare("content of the data set", content(new), content(old))
+    before, after = (digest(read_settings(folder)) for folder in (old, new))
+    if before == after:
+        return 0
+    found = [
+        record
+        for record in records.load_all()
+        if record["training"]["source"].get("fingerprint") == before
+    ]
+    for record in found:
+        records.rename_data(record, after)
+        write_json(record.folder / "record.json", records.validated(record))
+    for path in (paths.records() / "labels").glob(f"{before}-*"):
+        path.unlink()
+    return len(found)
 
 
 def first_epoch(record: records.Record, root: Path | None = None) -> dict[str, Any]:

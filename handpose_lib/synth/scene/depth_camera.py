@@ -13,14 +13,13 @@ RealSense D400 Depth Cameras, 2018 (smoothing between edges, filling of holes).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
 from handpose_lib.synth import hashing
+from handpose_lib.synth.scene.neighbours import above, nearest_around, nearness, over_neighbours
 from handpose_lib.synth.scene.raster import Raster
-from handpose_lib.synth.scene.sensors import EDGE_MM, NOTHING_MM, SENSOR_FOCAL
+from handpose_lib.synth.scene.sensors import EDGE_MM, SENSOR_FOCAL
 
 MARGIN = (16, 40)
 """Rows and columns around a window on which its pixels may depend."""
@@ -53,7 +52,7 @@ def dark(
     The share that is lost grows with the amount: all but 2 % at 1, three quarters at 0.3.
     """
     wave = _noise(key, "dark", depth, raster, smooth=3.0)
-    return depth * (1 - clothes * _above(_column(2.2 * amount) - wave, 0.0))
+    return depth * (1 - clothes * above(_column(2.2 * amount) - wave, 0.0))
 
 
 def ragged(
@@ -80,7 +79,7 @@ def ragged(
     place = (rows + down).clamp_(0, height - 1) * width + (columns + across).clamp_(0, width - 1)
     shown = depth.flatten(1).gather(1, place.flatten(1)).view_as(depth)
     change = shown.sub_(depth)
-    return change.mul_(_above(change.abs(), _edge(depth, raster))).add_(depth)
+    return change.mul_(above(change.abs(), _edge(depth, raster))).add_(depth)
 
 
 def shadow(depth: torch.Tensor, raster: Raster, baseline: torch.Tensor) -> torch.Tensor:
@@ -94,14 +93,14 @@ def shadow(depth: torch.Tensor, raster: Raster, baseline: torch.Tensor) -> torch
     left = (baseline < 0)[:, None, None]
     seen = torch.where(left, depth.flip(2), depth)
     columns = torch.arange(depth.shape[2], dtype=depth.dtype, device=depth.device)
-    place = columns - _nearness(seen).mul_(_column(raster.lens[:, 0] * baseline.abs()))
+    place = columns - nearness(seen).mul_(_column(raster.lens[:, 0] * baseline.abs()))
     # The least of the next `SHADOW` columns to the right, by doubling the reach.
     least, reached = place.clone(), 0
     while reached < SHADOW:
         step = min(reached + 1, SHADOW - reached)
         least[..., :-step] = torch.minimum(least[..., :-step], least[..., step:].clone())
         reached += step
-    lit = 1 - _above(place.sub_(least), 1.0)
+    lit = 1 - above(place.sub_(least), 1.0)
     return depth * torch.where(left, lit.flip(2), lit)
 
 
@@ -110,11 +109,11 @@ def rim(depth: torch.Tensor, raster: Raster, key: np.ndarray, amount: torch.Tens
 
     A matching window there sees both surfaces.
     """
-    one = _nearest_around(depth)
-    two = _over_neighbours(one, torch.minimum)
+    one = nearest_around(depth)
+    two = over_neighbours(one, torch.minimum)
     wave = _noise(key, "rim", depth, raster, smooth=1.0)
-    beside = _above(depth - one, EDGE_MM).mul_(_above(wave, -0.6))
-    further = _above(depth - two, EDGE_MM).mul_(_above(wave, 0.4))
+    beside = above(depth - one, EDGE_MM).mul_(above(wave, -0.6))
+    further = above(depth - two, EDGE_MM).mul_(above(wave, 0.4))
     return depth * (1 - torch.maximum(beside, further) * _column((amount > 0).to(depth)))
 
 
@@ -129,10 +128,10 @@ def glancing(depth: torch.Tensor, raster: Raster, limit: torch.Tensor) -> torch.
         here, next_ = depth.narrow(axis, 0, size), depth.narrow(axis, 1, size)
         pixel = here / _column(focal)
         change = (next_ - here).abs_()
-        change.mul_(_above(edge.narrow(axis, 0, size) - change, 0.0))
+        change.mul_(above(edge.narrow(axis, 0, size) - change, 0.0))
         steep.narrow(axis, 0, size).add_(change.div_(pixel.clamp_min_(1e-3)).square_())
     limit = _column(torch.where(limit > 0, limit, 1e3))
-    return depth * (1 - _above(steep, limit * limit))
+    return depth * (1 - above(steep, limit * limit))
 
 
 def dropouts(
@@ -142,7 +141,7 @@ def dropouts(
     patches = _noise(key, "dropouts", depth, raster, smooth=2.0).mul_(0.6)
     patches.add_(_noise(key, "groups of dropouts", depth, raster, smooth=14.0), alpha=0.8)
     limit = torch.special.ndtri(share.double()).clamp(-10, 10).to(depth)
-    return depth * _above(patches, _column(limit))
+    return depth * above(patches, _column(limit))
 
 
 def flying(
@@ -152,12 +151,12 @@ def flying(
 
     They lie up to `FLYING_MM` behind the near surface, also where nothing is measured behind it.
     """
-    near = _nearest_around(depth)
-    far = _over_neighbours(_nearness(depth), torch.minimum).reciprocal_()
+    near = nearest_around(depth)
+    far = over_neighbours(nearness(depth), torch.minimum).reciprocal_()
     gap = far.sub_(near).clamp_max_(FLYING_MM)
     limit = torch.special.ndtri(share.double()).clamp(-10, 10).to(depth)
-    chosen = _above(gap, EDGE_MM).mul_(_above(depth, 0.0))
-    chosen.mul_(_above(_column(limit) - _noise(key, "flying", depth, raster, smooth=0.6), 0.0))
+    chosen = above(gap, EDGE_MM).mul_(above(depth, 0.0))
+    chosen.mul_(above(_column(limit) - _noise(key, "flying", depth, raster, smooth=0.6), 0.0))
     place = _noise(key, "blend", depth, raster).mul_(0.25).add_(0.35).clamp_(0, 1)
     return near.addcmul_(gap, place).sub_(depth).mul_(chosen).add_(depth)
 
@@ -172,7 +171,7 @@ def grain(
     fine = _noise(key, "grain", depth, raster)
     broad = _noise(key, "grain, broad", depth, raster, smooth=2.5)
     noise = fine.mul_(0.58).add_(broad.mul_(0.81)).mul_(_column(1e-6 * sigma))
-    measured = _above(depth, 0.0)
+    measured = above(depth, 0.0)
     return noise.mul_(depth).mul_(depth).add_(depth).clamp_min_(1.0).mul_(measured)
 
 
@@ -180,8 +179,8 @@ def steps(depth: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
     """Return depth from a quantised disparity: steps of `step` (z / 1 m)^2 mm."""
     # k steps of disparity are a depth of c / k, and a step is z^2 / c mm of depth.
     c = _column(1e6 / step.clamp_min(1e-4))
-    measured = _above(depth, 0.0)
-    coarse = c / (c * _nearness(depth)).round_().clamp_min_(1.0) * measured
+    measured = above(depth, 0.0)
+    coarse = c / (c * nearness(depth)).round_().clamp_min_(1.0) * measured
     return torch.where(_column(step) > 0, coarse, depth)
 
 
@@ -199,7 +198,7 @@ def smoothing(depth: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
             size = depth.shape[axis] - 1
             one, other = depth.narrow(axis, 0, size), depth.narrow(axis, 1, size)
             change = other - one
-            alike = _above(limit - change.abs(), 0.0).mul_(weight)
+            alike = above(limit - change.abs(), 0.0).mul_(weight)
             change.mul_(alike)
             # The weighted sum of differences, divided by the sum of weights.
             total.narrow(axis, 0, size).add_(change)
@@ -230,40 +229,20 @@ def filling(depth: torch.Tensor, mode: torch.Tensor) -> torch.Tensor:
             framed[:, :-2, 1:-1],
             framed[:, 2:, 1:-1],
         ]
-        known = sum(_above(side.contiguous(), 0.0) for side in sides)
+        known = sum(above(side.contiguous(), 0.0) for side in sides)
         farthest = torch.stack(sides).amax(0)
         around = torch.where((around > 0) | (known < 3), around, farthest)
     mode = _column(mode)
     return torch.where(mode == 1, run, torch.where(mode == 2, around, depth))
 
 
-# --- neighbourhoods -----------------------------------------------------------
+# --- one value for each image -------------------------------------------------
 
 
 def _noise(
     key: np.ndarray, name: str, depth: torch.Tensor, raster: Raster, smooth: float = 0.0
 ) -> torch.Tensor:
     return hashing.noise(key, name, depth.shape[1:], depth, smooth, raster.anchor)
-
-
-def _nearness(depth: torch.Tensor) -> torch.Tensor:
-    """Return 1 / z, and 1 / `NOTHING_MM` for missing pixels."""
-    return depth.reciprocal().nan_to_num_(posinf=1 / NOTHING_MM)
-
-
-def _nearest_around(depth: torch.Tensor) -> torch.Tensor:
-    """Return the smallest depth of a pixel and its four neighbours; missing is `NOTHING_MM`."""
-    return _over_neighbours(_nearness(depth), torch.maximum).reciprocal_()
-
-
-def _over_neighbours(values: torch.Tensor, which: Callable[..., torch.Tensor]) -> torch.Tensor:
-    found = values.clone()
-    for axis in (1, 2):
-        size = values.shape[axis] - 1
-        for mine, its in ((0, 1), (1, 0)):
-            part = found.narrow(axis, mine, size)
-            which(part, values.narrow(axis, its, size), out=part)
-    return found
 
 
 def _edge(depth: torch.Tensor, raster: Raster) -> torch.Tensor:
@@ -276,8 +255,3 @@ def _edge(depth: torch.Tensor, raster: Raster) -> torch.Tensor:
 
 def _column(amount: torch.Tensor) -> torch.Tensor:
     return amount[:, None, None]
-
-
-def _above(values: torch.Tensor, limit: float | torch.Tensor) -> torch.Tensor:
-    """Return 1.0 where values > limit, else 0.0: faster than `torch.where` on a CPU."""
-    return torch.gt(values, limit, out=torch.empty_like(values))

@@ -16,7 +16,6 @@ projector).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -25,15 +24,19 @@ import torch
 from handpose_lib.camera import Camera
 from handpose_lib.errors import HandPoseError
 from handpose_lib.synth import hashing
+from handpose_lib.synth.scene.neighbours import (
+    NOTHING_MM,
+    above,
+    nearest_around,
+    nearness,
+    over_neighbours,
+)
 
 EDGE_MM = 15.0
 """A step in depth between neighbours that counts as an edge."""
 
 SENSOR_FOCAL = 476.0
 """Focal length in pixels of a typical structured-light sensor, the SR305."""
-
-NOTHING_MM = 1e6
-"""Stand-in depth for missing pixels where depths of neighbours are compared."""
 
 Seed = int | np.ndarray
 """A whole number, or one key per image."""
@@ -64,7 +67,7 @@ def time_of_flight(
     broad = hashing.noise(key, "time of flight, broad", depth.shape[1:], depth, smooth=2.0)
     noisy = sigma.mul_(fine.mul_(0.8).add_(broad.mul_(0.6))).add_(found)
     # Noise neither makes a measurement nor moves it behind the camera.
-    return noisy.clamp_min_(1.0).mul_(_above(found, 0.0))
+    return noisy.clamp_min_(1.0).mul_(above(found, 0.0))
 
 
 def structured_light(
@@ -93,15 +96,15 @@ def structured_light(
     reach = 16 * SENSOR_FOCAL * abs(baseline) / strength.clamp_min(1e-6)
     wobble = hashing.noise(key, "border", depth.shape[1:], depth, smooth=1.0)
     # Windows that see an occluding border match badly on its far side, most of them.
-    border = _above(found - _nearest_around(found), 1.5 * EDGE_MM).mul_(_above(wobble, -0.3))
-    grazing = _above(
+    border = above(found - nearest_around(found), 1.5 * EDGE_MM).mul_(above(wobble, -0.3))
+    grazing = above(
         (0.4 * wobble).add_(1.0).mul_(_steepness(found, camera)),
         (5 / strength.clamp_min(1e-6)) ** 2,
     )
     shadow = _shadow(found, camera.fx * abs(baseline), right=baseline > 0)
-    seen = _above(found, 0.0).mul_(1 - border).mul_(1 - grazing).mul_(1 - shadow)
+    seen = above(found, 0.0).mul_(1 - border).mul_(1 - grazing).mul_(1 - shadow)
     wave = hashing.noise(key, "disparity", depth.shape[1:], depth, smooth=1.5)
-    steps = _nearness(found).mul_(reach).add_(wave.mul_(0.4)).round_().clamp_min_(1.0)
+    steps = nearness(found).mul_(reach).add_(wave.mul_(0.4)).round_().clamp_min_(1.0)
     measured = (reach / steps).mul_(seen)
     return measured if (strength > 0).all() else torch.where(strength > 0, measured, depth)
 
@@ -129,10 +132,10 @@ def mix_edges(
     else:
         place = torch.full_like(depth, blend)
     gap = far.sub_(near)
-    chosen = _above(gap, EDGE_MM).mul_(_above(depth, 0.0))
+    chosen = above(gap, EDGE_MM).mul_(above(depth, 0.0))
     which = hashing.noise(key, "edges", depth.shape[1:], depth, smooth=0.7)
-    chosen.mul_(_above(_quantiles(share) - which, 0.0))
-    lost = _above(gap, NOTHING_MM / 2).mul_(_above(place, 0.4999))
+    chosen.mul_(above(_quantiles(share) - which, 0.0))
+    lost = above(gap, NOTHING_MM / 2).mul_(above(place, 0.4999))
     mixed = gap.clamp_max_(120.0).mul_(place).add_(near).mul_(lost.neg_().add_(1.0))
     return mixed.sub_(depth).mul_(chosen).add_(depth)
 
@@ -169,7 +172,7 @@ def holes(
     """
     key, share = _arguments(depth, seed, share)
     patches = hashing.noise(key, "holes", depth.shape[1:], depth, smooth=size)
-    return depth * _above(patches, _quantiles(share))
+    return depth * above(patches, _quantiles(share))
 
 
 def missing(
@@ -200,7 +203,7 @@ def within(depth: torch.Tensor, near: float, far: float) -> torch.Tensor:
     return depth * ((depth >= near) & (depth <= far))
 
 
-# --- neighbourhoods -----------------------------------------------------------
+# --- one value for each image -------------------------------------------------
 
 
 def range_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -208,7 +211,7 @@ def range_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     Missing pixels count as `NOTHING_MM`.
     """
-    return _nearest_around(depth), _over_neighbours(_nearness(depth), torch.minimum).reciprocal_()
+    return nearest_around(depth), over_neighbours(nearness(depth), torch.minimum).reciprocal_()
 
 
 def surface_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -216,27 +219,7 @@ def surface_around(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     Where none is measured: `NOTHING_MM` and 0.
     """
-    return _nearest_around(depth), _over_neighbours(depth, torch.maximum)
-
-
-def _nearest_around(depth: torch.Tensor) -> torch.Tensor:
-    return _over_neighbours(_nearness(depth), torch.maximum).reciprocal_()
-
-
-def _nearness(depth: torch.Tensor) -> torch.Tensor:
-    """Return 1 / z, and 1 / `NOTHING_MM` for missing pixels."""
-    return depth.reciprocal().nan_to_num_(posinf=1 / NOTHING_MM)
-
-
-def _over_neighbours(values: torch.Tensor, which: Callable[..., torch.Tensor]) -> torch.Tensor:
-    """Return `which` (minimum or maximum) of a pixel and its four neighbours."""
-    found = values.clone()
-    for axis in (1, 2):
-        size = values.shape[axis] - 1
-        for mine, its in ((0, 1), (1, 0)):
-            part = found.narrow(axis, mine, size)
-            which(part, values.narrow(axis, its, size), out=part)
-    return found
+    return nearest_around(depth), over_neighbours(depth, torch.maximum)
 
 
 def _steepness(depth: torch.Tensor, camera: Camera) -> torch.Tensor:
@@ -249,7 +232,7 @@ def _steepness(depth: torch.Tensor, camera: Camera) -> torch.Tensor:
         size = depth.shape[axis] - 1
         here = depth.narrow(axis, 0, size)
         change = depth.narrow(axis, 1, size) - here
-        change.mul_(_above(EDGE_MM - change.abs(), 0.0)).mul_(focal).div_(here.clamp_min(1.0))
+        change.mul_(above(EDGE_MM - change.abs(), 0.0)).mul_(focal).div_(here.clamp_min(1.0))
         total.narrow(axis, 0, size).add_(change.mul_(change))
     return total
 
@@ -262,14 +245,14 @@ def _shadow(depth: torch.Tensor, focal: float, right: bool) -> torch.Tensor:
     """
     depth = depth if right else depth.flip(2)
     columns = torch.arange(depth.shape[2], dtype=depth.dtype, device=depth.device)
-    place = columns - _nearness(depth).mul_(focal)
+    place = columns - nearness(depth).mul_(focal)
     # The least of all columns to the right, by doubling the reach; a shadow is at most 64 pixels
     # wide.
     least = place.clone()
     for reach in (1, 2, 4, 8, 16, 32):
         if reach < least.shape[2]:
             least[..., :-reach] = torch.minimum(least[..., :-reach], least[..., reach:])
-    hidden = _above(place.sub_(least), 1.5)
+    hidden = above(place.sub_(least), 1.5)
     return hidden if right else hidden.flip(2)
 
 
@@ -310,11 +293,3 @@ def _quantiles(share: torch.Tensor) -> torch.Tensor:
         for p in share.flatten().tolist()
     ]
     return share.new_tensor(table).reshape(-1, 1, 1)
-
-
-def _above(values: torch.Tensor, limit: Amount) -> torch.Tensor:
-    """Return 1.0 where values > limit, else 0.0.
-
-    Multiplying by such numbers is many times as fast as `torch.where` on a CPU.
-    """
-    return torch.gt(values, limit, out=torch.empty_like(values))

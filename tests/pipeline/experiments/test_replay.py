@@ -141,6 +141,26 @@ def test_the_same_frames_made_by_other_code_keep_the_record(record, root, before
     assert records.ids(again)
 
 
+def test_records_of_the_same_files_take_their_new_fingerprint(record, root, tmp_path, monkeypatch):
+    """Not if a file differs."""
+    kept = tmp_path / "records"
+    records.copy(record, kept / record.key)
+    monkeypatch.setattr(paths, "records", lambda: kept)
+    other = shutil.copytree(root, tmp_path / "other")
+    write_json(other / SYNTHETIC, {**read_json(other / SYNTHETIC), "code": "0" * 64})
+    joints = records.joints(record)
+    assert replay.main(["--same-data", str(root), str(other)]) == 0
+    again = records.load(kept / record.key)
+    assert again["dataset"]["fingerprint"] != record["dataset"]["fingerprint"]
+    assert all(map(torch.equal, records.joints(again), joints))
+    assert len(list((kept / "labels").iterdir())) == 2, "the old labels are gone"
+    changed = shutil.copytree(other, tmp_path / "changed")
+    labels = next(changed.rglob("joint.txt"))
+    labels.write_text(labels.read_text().replace("1", "2"))
+    with pytest.raises(HandPoseError, match="content of the data set"):
+        replay.rename_all(other, changed)
+
+
 @pytest.mark.parametrize("kind", trained.NETWORKS)
 def test_a_network_that_finds_hands_is_compared_with_what_is_remembered(
     tmp_path, kind, monkeypatch
