@@ -12,6 +12,7 @@ from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.evaluation import metrics
 from handpose_lib.io import coordinates
 from handpose_lib.results import records
+from tests.support import trainings
 
 CAMERA = preset("msra")
 
@@ -24,40 +25,10 @@ def joints(count=12, seed=0):
 def record(error=1.0, **changes):
     """A whole record of a run on 12 synthetic frames."""
     facts = {
-        "schema": records.SCHEMA,
-        "kind": "training",
-        "method": "jgr_p2o",
-        "variant": "paper",
-        "profile": "laptop",
-        "dataset": {
-            "name": "msra",
-            "synthetic": True,
-            "fingerprint": "0011223344556677",
-            "camera": CAMERA.intrinsics().double().tolist(),
-            "labels": "",
-        },
-        "protocol": {
-            "joints": "msra21",
-            "split": "test",
-            "subject": 8,
-            "centre": "mass",
-            "cube": 250.0,
-            "frames": 12,
-            "checkpoint": "last",
-        },
-        "seed": 0,
-        "device": {"type": "cpu", "name": "a processor", "threads": 1},
-        "versions": {"python": "3.11"},
+        **trainings.facts(joints() + error, joints()),
         "code": {"modules": ["handpose_lib.evaluation.metrics"], "digest": "0"},
-        "created": "2020-01-01T00:00:00Z",
         "recipe": {},
         "training": {},
-        "inference": {},
-        "parameters": 10,
-        "curve": [],
-        "metrics": metrics.summary(joints() + error, joints()),
-        "baselines": {},
-        "files": {"predictions": coordinates.STEP_MM, "read_outs": [], "weights": None},
     }
     return records.validated({**facts, **changes})
 

@@ -1,10 +1,12 @@
 """Records of trainings that never took place, saved with predictions of a known error."""
 
+from typing import Any
+
 import torch
 
 from handpose_lib.dataset_specs import preset
 from handpose_lib.evaluation import metrics
-from handpose_lib.io import provenance
+from handpose_lib.io import coordinates, provenance
 from handpose_lib.results import records
 
 FRAMES = 60
@@ -28,18 +30,13 @@ def predictions(error: float, noise: int = 0) -> torch.Tensor:
     return truth() + length * way / way.norm(dim=-1, keepdim=True)
 
 
-def training(folder, variant="paper", error=5.0, seed=0, config=None, read_outs=None, **changes):
-    """Return a saved record of a training of JGR-P2O.
-
-    `error`: of its predictions, and `read_outs` those of further ones, mm; `config`: fields of its
-    configuration; `changes`: fields of the record.
-    """
-    predicted, joints = predictions(error, seed), truth()
-    facts = {
+def facts(predicted: torch.Tensor, joints: torch.Tensor) -> dict[str, Any]:
+    """Return the fields of a training of JGR-P2O that predicted `predicted` for `joints`, mm."""
+    return {
         "schema": records.SCHEMA,
         "kind": "training",
         "method": "jgr_p2o",
-        "variant": variant,
+        "variant": "paper",
         "profile": "laptop",
         "dataset": {
             "name": "msra",
@@ -54,10 +51,10 @@ def training(folder, variant="paper", error=5.0, seed=0, config=None, read_outs=
             "subject": 8,
             "centre": "mass",
             "cube": 250.0,
-            "frames": FRAMES,
+            "frames": len(joints),
             "checkpoint": "last",
         },
-        "seed": seed,
+        "seed": 0,
         "device": {"type": "cpu", "name": "a processor", "threads": 1},
         "versions": {"python": "3.11"},
         "code": CODE,
@@ -67,16 +64,27 @@ def training(folder, variant="paper", error=5.0, seed=0, config=None, read_outs=
             "frames": 800,
             "seconds": 300.0,
             "source": {"kind": "stored", "centre": "mass", "protocol": {"split": "train"}},
-            "config": config or {},
+            "config": {},
         },
         "inference": {},
         "parameters": 10,
         "curve": [],
         "metrics": metrics.summary(predicted, joints),
         "baselines": {},
-        "files": {"predictions": 0, "read_outs": [], "weights": None},
-    } | changes
-    record = records.Record(facts)
+        "files": {"predictions": coordinates.STEP_MM, "read_outs": [], "weights": None},
+    }
+
+
+def training(folder, variant="paper", error=5.0, seed=0, config=None, read_outs=None, **changes):
+    """Return a saved record of a training of JGR-P2O.
+
+    `error`: of its predictions, and `read_outs` those of further ones, mm; `config`: fields of its
+    configuration; `changes`: fields of the record.
+    """
+    predicted, joints = predictions(error, seed), truth()
+    known = facts(predicted, joints)
+    known["training"]["config"] = config or {}
+    record = records.Record({**known, "variant": variant, "seed": seed, **changes})
     return records.save(
         record,
         folder / record.key,
