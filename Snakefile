@@ -26,7 +26,8 @@ from pipeline.site import browser, reads
 workdir: workflow.basedir
 
 
-BOOK, BUILD, DATA = Path("book"), Path("_build"), Path(os.path.relpath(paths.data()))
+BOOK = Path("book")
+BUILD, DATA = (Path(os.path.relpath(place)) for place in (paths.build(), paths.data()))
 EXECUTED = BUILD / "executed"
 
 PAGES = [f"{page}.md" for page in contents.pages() if Path(f"{page}.md").exists()]
@@ -198,8 +199,8 @@ rule smoke:
         out=lambda wildcards, input, output: from_notebook(output.run, input),
     threads: CORES
     shell:
-        "{PYTHON} pipeline/site/execute.py {input.notebook} {output.notebook} --training --threads {threads}"
-        " -p profile smoke -p out {params.out}"
+        "{PYTHON} pipeline/site/execute.py {input.notebook} {output.notebook:q} --training --threads {threads}"
+        " -p profile smoke -p out {params.out:q}"
 
 
 rule chapter:
@@ -213,7 +214,7 @@ rule chapter:
         ingredients=ingredients_of_chapter,
     threads: 1
     shell:
-        "{PYTHON} pipeline/site/execute.py {input.notebook} {output} --threads {threads}"
+        "{PYTHON} pipeline/site/execute.py {input.notebook} {output:q} --threads {threads}"
 
 
 rule pages:
@@ -230,9 +231,12 @@ rule pages:
         BUILD / "html" / "index.html",
     threads: CORES
     shell:
-        "{PYTHON} pipeline/site/site_sources.py {EXECUTED} {BUILD}/source && "
-        '{PYTHON} -c "from jupyter_book.cli.main import main; main()" build {BUILD}/source'
-        " --path-output . -W -n --keep-going --all --quiet"
+        "{PYTHON} pipeline/site/site_sources.py {EXECUTED:q} {BUILD:q}/source && "
+        '{PYTHON} -c "from jupyter_book.cli.main import main; main()" build {BUILD:q}/source'
+        # Jupyter Book writes into a folder `_build` of its own choice: only its pages are kept.
+        " --path-output {BUILD:q}/site -W -n --keep-going --all --quiet && "
+        '{PYTHON} -c "import os, shutil, sys; shutil.rmtree(sys.argv[2], True); os.replace(*sys.argv[1:])"'
+        " {BUILD:q}/site/_build/html {BUILD:q}/html"
 
 
 rule check:
@@ -243,7 +247,7 @@ rule check:
     output:
         BUILD / "checked.json",
     shell:
-        "{PYTHON} pipeline/site/check.py {BUILD}/html {EXECUTED} --report {output}"
+        "{PYTHON} pipeline/site/check.py {BUILD:q}/html {EXECUTED:q} --report {output:q}"
 
 
 rule browse:
@@ -255,7 +259,7 @@ rule browse:
     output:
         BUILD / "browsed.json",
     shell:
-        "{PYTHON} pipeline/site/browse.py {BUILD}/html --report {output}"
+        "{PYTHON} pipeline/site/browse.py {BUILD:q}/html --report {output:q}"
 
 
 # ---------------------------------------------------------------------- on paper
@@ -271,7 +275,7 @@ rule pdf:
     params:
         browser=lambda wildcards: BROWSER,  # once there is one, the PDF is due
     shell:
-        "{PYTHON} pipeline/site/pdf.py {BUILD}/html {output}"
+        "{PYTHON} pipeline/site/pdf.py {BUILD:q}/html {output:q}"
 
 
 # ---------------------------------------------------------------------- the grid of training runs

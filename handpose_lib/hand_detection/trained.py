@@ -32,7 +32,7 @@ def load(kind: str, folder: Path | str | None = None) -> Any:
     Errors: `DataError` if it is missing, damaged or of another architecture.
     """
     network, config = NETWORKS[one_of("network that finds hands", kind, NETWORKS)]
-    source = paths.records() / kind if folder is None else Path(folder)
+    source = paths.existing(paths.records() / kind) if folder is None else Path(folder)
     record = records.load(source, kind)
     try:
         found = network(config(**record["config"]))

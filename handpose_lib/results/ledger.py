@@ -20,7 +20,6 @@ Whether something is trained is never written down: `evidence` looks it up in th
 
 import ast
 import inspect
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -163,7 +162,7 @@ def load(path: Path | None = None) -> list[Item]:
 
     Errors: `DataError` for a field that is missing, unknown or of an unknown value.
     """
-    path = path or paths.project() / "book" / "tables" / "ledger.json"
+    path = path or paths.existing(paths.project() / "book" / "tables" / "ledger.json")
     listed = read_json(path).get("items")
     if not isinstance(listed, list):
         raise DataError(f"{path}: accepted is an object with a list of items")
@@ -343,12 +342,12 @@ def source(name: str) -> tuple[str, int]:
     """
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
-        base = paths.project().joinpath(*parts[:end])
+        base = paths.code().joinpath(*parts[:end])
         for path in (base.with_suffix(".py"), base / "__init__.py"):
             if path.is_file():
                 line = _line(ast.parse(path.read_text(encoding="utf-8")), parts[end:])
                 if line:
-                    return path.relative_to(paths.project()).as_posix(), line
+                    return path.relative_to(paths.code()).as_posix(), line
     raise DataError(f"{name!r} is defined nowhere in the library")
 
 
@@ -385,11 +384,7 @@ def section(page: str, cell: str) -> Section:
 @cache
 def _cells(page: str) -> list[tuple[str, str, str]]:
     """Return (id, type, text) of the cells of a page."""
-    path = paths.project() / "book" / f"{page}.ipynb"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    content = read_json(paths.existing(paths.project() / "book" / f"{page}.ipynb"))
     return [(c["id"], c["cell_type"], "".join(c["source"])) for c in content["cells"]]
 
 
@@ -401,7 +396,7 @@ def _anchor(title: str) -> str:
 @cache
 def repository() -> tuple[str, str]:
     """Return the address of the repository and its branch, as the site's configuration says."""
-    text = (paths.project() / "_config.yml").read_text(encoding="utf-8")
+    text = paths.existing(paths.project() / "_config.yml").read_text(encoding="utf-8")
     found = re.search(r"^repository:\n  url: (\S+)\n  branch: (\S+)", text, re.MULTILINE)
     if found is None:
         raise DataError("_config.yml names no repository with url and branch")

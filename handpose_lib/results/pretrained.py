@@ -46,7 +46,10 @@ class Pretrained(NamedTuple):
 
 
 def names() -> list[str]:
-    """Return the papers of which a trained network is kept."""
+    """Return the papers of which a trained network is kept.
+
+    Errors: `DataError` if the committed records are missing.
+    """
     return sorted({record["method"] for record in _kept()})
 
 
@@ -74,7 +77,7 @@ def load(name: str, variant: str | None = None, root: Path | str | None = None) 
         )
         raise HandPoseError(
             f"no weights of {name}{f' ({variant})' if variant else ''} are kept below"
-            f" {root or paths.records().name}: there are {there}"
+            f" {Path(root or paths.records()).resolve()}: there are {there}"
         )
     best = min(found, key=lambda record: record.error_mm)
     network = papers.create(

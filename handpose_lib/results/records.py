@@ -80,6 +80,7 @@ KINDS = {
     },
     "hand_detector": {**_NETWORK, "second_look": dict, "look_curve": list},
     "centre_refiner": _NETWORK,
+    "real_hands": _NETWORK,
     "stress": {
         "synthetic": dict,  # which frames
         "networks": dict,  # name → record, dimensions of its input, digest of its weights
@@ -270,7 +271,7 @@ def save(
     An earlier run in the folder is replaced. The record is written last, so that a folder with a
     record is complete.
     Errors: not one prediction, label and name per frame; joints that are not finite; frames whose
-    labels were stored before with other joints.
+    labels were stored before with other joints; no `out` where there is no checkout.
     """
     record, read_outs = validated(record), dict(read_outs or {})
     if not len(predicted) == len(joints) == len(ids):
@@ -284,7 +285,7 @@ def save(
                 f"read-out {name!r} of shape {tuple(other.shape)}: accepted is a name, and the"
                 f" shape of the predictions, {tuple(predicted.shape)}"
             )
-    record.folder = folder = paths.records() / record.key if out is None else Path(out)
+    record.folder = folder = _folder(record, out)
     names = "".join(f"{name}\n" for name in ids)
     content = hashlib.sha256(f"{joints.shape[1]} joints\n{names}".encode()).hexdigest()
     key = f"{record['dataset']['fingerprint']}-{content[:8]}"
@@ -340,7 +341,7 @@ def write(
     record is complete.
     """
     record = validated(record)
-    record.folder = folder = paths.records() / record.key if out is None else Path(out)
+    record.folder = folder = _folder(record, out)
     if weights is not None:
         (folder / "record.json").unlink(missing_ok=True)
         write_tensors(folder / "weights.safetensors", _halved(weights.state_dict()))
@@ -362,8 +363,11 @@ def load(folder: Path | str, kind: str | None = None) -> Record:
 
 
 def load_all(root: Path | str | None = None, kind: str = "training") -> list[Record]:
-    """Return all records of a kind below `root` (None: the committed ones), sorted by folder."""
-    root = paths.records() if root is None else Path(root)
+    """Return all records of a kind below `root` (None: the committed ones), sorted by folder.
+
+    Errors: `DataError` if the committed records are missing.
+    """
+    root = paths.existing(paths.records()) if root is None else Path(root)
     found = [load(path.parent) for path in sorted(root.rglob("record.json"))]
     return [record for record in found if record["kind"] == one_of("kind", kind, KINDS)]
 
@@ -526,9 +530,19 @@ def validated(record: Mapping[str, Any], where: Path | str = "record") -> Record
 
 @cache
 def _code_digest(modules: tuple[str, ...], without: tuple[str, ...]) -> str:
-    scripts = [paths.project() / name for name in modules if name.endswith(".py")]
+    scripts = [paths.code() / name for name in modules if name.endswith(".py")]
     named = [name for name in modules if not name.endswith(".py")]
     return provenance.digest([*provenance.closure([*named, *scripts], without), *scripts])
+
+
+def _folder(record: Record, out: Path | str | None) -> Path:
+    """Return the folder in which a record is written. Errors: None, and no checkout to write in."""
+    if out is None and paths.checkout() is None:
+        raise HandPoseError(
+            f"the record {record.key} has no folder: accepted is one that is named, because"
+            f" {paths.records()} belongs to the installed package"
+        )
+    return paths.records() / record.key if out is None else Path(out)
 
 
 def _labels(record: Record, suffix: str) -> Path:

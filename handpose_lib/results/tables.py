@@ -176,7 +176,7 @@ def load(method: str, folder: Path | str | None = None) -> dict[str, Any]:
 
     Errors: `DataError` if the file is missing or broken.
     """
-    path = Path(folder or paths.project() / "book" / "tables") / f"{method}.json"
+    path = Path(folder or paths.existing(paths.project() / "book" / "tables")) / f"{method}.json"
     read_json(path)
     paper = json.loads(path.read_text(encoding="utf-8"), parse_float=Printed)
     for name in ("method", "paper", "tables"):

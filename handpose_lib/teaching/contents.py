@@ -12,11 +12,12 @@ def pages() -> dict[str, str]:
 
     A page is named like its file, without the ending: `book/foundations/depth_cameras`. The first
     page belongs to no part: its value is the empty string.
+    Errors: `DataError` if the file is missing.
     """
     found, part = {}, ""
     for key, value in re.findall(
         r"^\s*-?\s*(root|caption|file): *(.+?) *$",
-        (paths.project() / "_toc.yml").read_text(encoding="utf-8"),
+        paths.existing(paths.project() / "_toc.yml").read_text(encoding="utf-8"),
         re.MULTILINE,
     ):
         if key == "caption":

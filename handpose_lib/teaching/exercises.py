@@ -89,11 +89,15 @@ class Chapter:
 
 
 def chapters() -> list[str]:
-    """Return the chapters that have exercises, by their names in the table of contents."""
+    """Return the chapters that have exercises, by their names in the table of contents.
+
+    Errors: `DataError` if a page of the table of contents is missing.
+    """
     return [
         page
         for page in contents.pages()
-        if (file := _file(page)).exists() and "```{exercise" in file.read_text(encoding="utf-8")
+        if (file := _file(page)).suffix == ".ipynb"
+        and "```{exercise" in file.read_text(encoding="utf-8")
     ]
 
 
@@ -145,7 +149,9 @@ def parse(notebook: dict, name: str, part: str = "") -> Chapter:
 
 
 def _file(page: str) -> Path:
-    return paths.project() / f"{page}.ipynb"
+    """Return the file of a page: a notebook, or else Markdown. Errors: neither is there."""
+    text = paths.project() / f"{page}.md"
+    return text if text.is_file() else paths.existing(paths.project() / f"{page}.ipynb")
 
 
 def _asked(text: str, section: str, cell: dict) -> dict:

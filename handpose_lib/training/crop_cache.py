@@ -149,7 +149,9 @@ def default_path(settings: dict) -> Path:
     }
     digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:12]
     return (
-        paths.data() / "packed" / f"{re.sub(r'[^a-z0-9]+', '-', settings['dataset'])}-{digest}.h5"
+        paths.personal()
+        / "packed"
+        / f"{re.sub(r'[^a-z0-9]+', '-', settings['dataset'])}-{digest}.h5"
     )
 
 

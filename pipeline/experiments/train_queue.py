@@ -565,7 +565,7 @@ class Queue:
         log = path.open("ab")
         process = subprocess.Popen(
             self.command(job),
-            cwd=paths.project(),
+            cwd=paths.code(),
             env={**os.environ, **ONE_THREAD},
             stdout=log,
             stderr=log,

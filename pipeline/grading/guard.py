@@ -103,7 +103,7 @@ def restrict(folder: str, hidden: Sequence[str], attempts: list[str]) -> None:
         sys.base_prefix,
         sys.exec_prefix,
         Path(torch.__file__).parent.parent,
-        paths.project() / "handpose_lib",
+        paths.code() / "handpose_lib",
         Path(__file__).parent,
         "/usr/share/zoneinfo",
     }

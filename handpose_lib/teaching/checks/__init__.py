@@ -312,7 +312,7 @@ def _in_a_notebook() -> bool:
 
 
 def _notes() -> Path:
-    return paths.data() / "progress.json"
+    return paths.personal() / "progress.json"
 
 
 def _solved() -> set[str]:
