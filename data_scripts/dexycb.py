@@ -11,10 +11,10 @@ the authors ask to cite). Licence: CC BY-NC 4.0, for research without commercial
    that it has 20200709-subject-01/ to 20201022-subject-10/ and calibration/. Colour pictures
    (color_*.jpg) may be deleted.
 
-    python data_scripts/dexycb.py             # verify and print a summary
-    python data_scripts/dexycb.py --check     # the same; name what is missing or damaged, tell
+    python -m data_scripts.dexycb             # verify and print a summary
+    python -m data_scripts.dexycb --check     # the same; name what is missing or damaged, tell
                                               nothing else
-    python data_scripts/dexycb.py --all       # decode every frame
+    python -m data_scripts.dexycb --all       # decode every frame
 
 Frames without a visible hand, or without an annotation, have −1 for all joints; the loader leaves
 them out and says how many there were.

@@ -5,8 +5,8 @@ the repositories that publish them: xinghaochen/awesome-hand-pose-estimation (it
 CC0, the prediction files by the methods' authors) and zhangboshen/A2J (MIT licence). They go to
 published/ in the data folder, about 32 MB, and are not redistributed here.
 
-    python data_scripts/fetch_published.py            # download what is missing or damaged
-    python data_scripts/fetch_published.py --check    # only verify
+    python -m data_scripts.fetch_published            # download what is missing or damaged
+    python -m data_scripts.fetch_published --check    # only verify
 """
 
 import sys

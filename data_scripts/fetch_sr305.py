@@ -4,8 +4,8 @@ The images have 640×480 pixels of 16 bit in units of 0.125 mm, and no joints. T
 Ondris, under the MIT licence, which is downloaded with them. They go to real_frames/sr305 in the
 data folder, about 0.9 MB.
 
-    python data_scripts/fetch_sr305.py            # download what is missing or damaged
-    python data_scripts/fetch_sr305.py --check    # only verify
+    python -m data_scripts.fetch_sr305            # download what is missing or damaged
+    python -m data_scripts.fetch_sr305 --check    # only verify
 """
 
 import sys

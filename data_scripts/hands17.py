@@ -16,10 +16,10 @@ and CVPR 2018). It is given on request; read the terms there, and do not pass it
    under "Results" on
    https://github.com/mks0601/V2V-PoseNet_RELEASE, in a folder; open the set with centres=FOLDER.
 
-    python data_scripts/hands17.py             # verify and print a summary
-    python data_scripts/hands17.py --check     # the same; name what is missing or damaged, tell
+    python -m data_scripts.hands17             # verify and print a summary
+    python -m data_scripts.hands17 --check     # the same; name what is missing or damaged, tell
                                                nothing else
-    python data_scripts/hands17.py --all       # decode every frame
+    python -m data_scripts.hands17 --all       # decode every frame
 
 A listed frame without an image is named as missing; the loader leaves it out and says how many
 there were. Boxes are read as left, top, width and height; the check says so if they reach out of

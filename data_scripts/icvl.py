@@ -12,10 +12,10 @@ licence text is known; do not pass it on.
    https://github.com/mks0601/V2V-PoseNet_RELEASE, as center_train_refined.txt and
    center_test_refined.txt in a folder; open the set with centres=FOLDER.
 
-    python data_scripts/icvl.py             # verify and print a summary
-    python data_scripts/icvl.py --check     # the same; name what is missing or damaged, tell
+    python -m data_scripts.icvl             # verify and print a summary
+    python -m data_scripts.icvl --check     # the same; name what is missing or damaged, tell
                                             nothing else
-    python data_scripts/icvl.py --all       # decode every frame
+    python -m data_scripts.icvl --all       # decode every frame
 
 A training line without an image is named as missing; the loader leaves it out and says how many
 there were.

@@ -5,12 +5,12 @@
 2016, which the authors ask to cite). The set can be downloaded freely from
 https://zenodo.org/records/3932973; read the terms there.
 
-    python data_scripts/itop.py --obtain                     # the front view, about 9 GB unpacked
-    python data_scripts/itop.py --obtain --view top          # the view from above
-    python data_scripts/itop.py                              # verify and print a summary
-    python data_scripts/itop.py --check                      # the same; name what is missing or
+    python -m data_scripts.itop --obtain                     # the front view, about 9 GB unpacked
+    python -m data_scripts.itop --obtain --view top          # the view from above
+    python -m data_scripts.itop                              # verify and print a summary
+    python -m data_scripts.itop --check                      # the same; name what is missing or
     damaged, tell nothing else
-    python data_scripts/itop.py --all                        # decode every frame
+    python -m data_scripts.itop --all                        # decode every frame
 
 It goes to the folder itop/ of the data folder (data/, or what HANDPOSE_DATA says). A download that
 breaks off goes on where it stopped when the command is given again. The archive states an MD5 for

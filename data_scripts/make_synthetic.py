@@ -1,8 +1,8 @@
 """Make a synthetic data set in the file format of a real one, for the same loader to read.
 
-    python data_scripts/make_synthetic.py --size smoke     # MSRA's format: 2,448 frames, seconds
-    python data_scripts/make_synthetic.py --size laptop    # 20,043 frames, minutes, about 1 GB
-    python data_scripts/make_synthetic.py --format nyu     # format and camera of another set
+    python -m data_scripts.make_synthetic --size smoke     # MSRA's format: 2,448 frames, seconds
+    python -m data_scripts.make_synthetic --size laptop    # 20,043 frames, minutes, about 1 GB
+    python -m data_scripts.make_synthetic --format nyu     # format and camera of another set
 
 What each format holds is told in its module of `formats/`. In every set `synthetic.json` holds
 everything that determines the content. The folder appears under its name only when it is complete;

@@ -12,10 +12,10 @@ text is known; do not pass it on.
 3. Optional, reference points for the newer release: center.tar.gz under "Results" on
    https://github.com/mks0601/V2V-PoseNet_RELEASE; open the set with centres=FOLDER.
 
-    python data_scripts/msra.py             # verify and print a summary
-    python data_scripts/msra.py --check     # the same; name what is missing or damaged, tell
+    python -m data_scripts.msra             # verify and print a summary
+    python -m data_scripts.msra --check     # the same; name what is missing or damaged, tell
                                             nothing else
-    python data_scripts/msra.py --all       # decode every frame
+    python -m data_scripts.msra --all       # decode every frame
 
 Two releases are in use, of 76,375 and 76,391 frames: predictions and reference points of one do not
 fit the other. The summary says which one it is.

@@ -14,10 +14,10 @@
    https://github.com/mks0601/V2V-PoseNet_RELEASE, as center_train_refined.txt and
    center_test_refined.txt in a folder; open the set with centres=FOLDER.
 
-    python data_scripts/nyu.py             # verify and print a summary
-    python data_scripts/nyu.py --check     # the same; name what is missing or damaged, tell nothing
+    python -m data_scripts.nyu             # verify and print a summary
+    python -m data_scripts.nyu --check     # the same; name what is missing or damaged, tell nothing
                                            else
-    python data_scripts/nyu.py --all       # decode every frame
+    python -m data_scripts.nyu --all       # decode every frame
 """
 
 import sys

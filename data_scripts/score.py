@@ -1,8 +1,8 @@
 """Score a file of predictions for a test set, and warn of what is probably wrong with it.
 
-    python data_scripts/score.py mine.txt --dataset nyu
-    python data_scripts/score.py mine.txt --dataset msra --labels path/to/cvpr15_MSRAHandGestureDB
-    python data_scripts/score.py mine.mat --dataset itop --labels labels.mat
+    python -m data_scripts.score mine.txt --dataset nyu
+    python -m data_scripts.score mine.txt --dataset msra --labels path/to/cvpr15_MSRAHandGestureDB
+    python -m data_scripts.score mine.mat --dataset itop --labels labels.mat
 
 A file is a text with one frame per line and three numbers per joint, with or without image names, a
 MATLAB array, or a zip of one of them. The numbers are u v in pixels and depth, or x y z; unit and

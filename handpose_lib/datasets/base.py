@@ -92,7 +92,7 @@ def read_settings(root: Path) -> dict:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: accepted is a JSON object as data_scripts/make_synthetic.py writes it"
+            f"{path}: accepted is a JSON object, as data_scripts.make_synthetic writes it"
         ) from error
     if not isinstance(settings, dict):
         raise DataError(f"{path}: accepted is a JSON object, this is a {type(settings).__name__}")
@@ -147,8 +147,8 @@ def find(name: str, root: Path | str | None) -> Path:
     return folder(
         default_root(name) if root is None else Path(root),
         spec.title,
-        f"{spec.files}, see data_scripts/{name}.py; `python data_scripts/make_synthetic.py --format"
-        f" {name}` makes a synthetic one",
+        f"{spec.files}: `python -m data_scripts.{name}` says how to obtain them, and"
+        f" `python -m data_scripts.make_synthetic --format {name}` makes a synthetic set",
     )
 
 

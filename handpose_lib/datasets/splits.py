@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from handpose_lib import dataset_specs, paths
 from handpose_lib.datasets import msra, open
-from handpose_lib.datasets.base import Dataset
+from handpose_lib.datasets.base import Dataset, folder
 from handpose_lib.datasets.dexycb import DexYcb
 from handpose_lib.datasets.itop import Itop
 from handpose_lib.errors import HandPoseError, one_of
@@ -71,7 +71,9 @@ def open_splits(
     """
     if one_of("data set to train on", name, NAMES) == EMBEDDED:
         embedded = f"msra-{one_of('size', size, SIZES)}"
-        name, root = "msra", root or paths.data() / "synthetic" / embedded
+        how = f"what `python -m data_scripts.make_synthetic --size {size}` makes in a few minutes"
+        place = paths.data() / "synthetic" / embedded
+        name, root = "msra", root or folder(place, "the embedded set", how)
     spec = dataset_specs.get(name)
     if view is not None and name not in VIEWED:
         raise HandPoseError(

@@ -2,7 +2,7 @@
 
 19 frames of a hand before a person, 640×480, 16-bit PNG in units of 0.125 mm, from the repository
 LadaOndris/hand-recognition (MIT licence); both recordings show a right hand. They are obtained by
-`python data_scripts/fetch_sr305.py`.
+`python -m data_scripts.fetch_sr305`.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Sr305(Dataset):
     def __init__(self, root: Path | str | None = None):
         place = paths.data() / "real_frames" / "sr305" if root is None else root
         self.root = folder(
-            Path(place), "sr305", "the frames that `python data_scripts/fetch_sr305.py` obtains"
+            Path(place), "sr305", "the frames that `python -m data_scripts.fetch_sr305` obtains"
         )
         self._paths = sorted(
             self.root.glob("*/*.png"),
@@ -43,8 +43,8 @@ class Sr305(Dataset):
         )
         if not self._paths:
             raise DataError(
-                f"{self.root}: no */*.png; accepted are the frames that `python"
-                " data_scripts/fetch_sr305.py` obtains"
+                f"{self.root}: no */*.png; accepted are the frames that `python -m"
+                " data_scripts.fetch_sr305` obtains"
             )
         self.protocol = {"joints": "none"}
 

@@ -380,7 +380,7 @@ def test_damaged_images_are_named(tmp_path, content, message):
 
 def test_missing_things_are_named(tmp_path):
     with pytest.raises(
-        DataError, match="nowhere: no such folder; ICVL needs .*make_synthetic.py --format icvl"
+        DataError, match="nowhere: no such folder; ICVL needs .*make_synthetic --format icvl"
     ):
         opened("icvl", tmp_path / "nowhere")
     with pytest.raises(DataError, match="Training/labels.txt: cannot be read"):

@@ -394,7 +394,7 @@ def test_unknown_names_are_refused(small, options, message):
 
 def test_missing_things_are_named(small, tmp_path):
     with pytest.raises(
-        DataError, match="nowhere: no such folder; NYU needs .*make_synthetic.py --format nyu"
+        DataError, match="nowhere: no such folder; NYU needs .*make_synthetic --format nyu"
     ):
         opened("nyu", tmp_path / "nowhere")
     with pytest.raises(DataError, match="train/joint_data.mat: missing"):

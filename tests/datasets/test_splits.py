@@ -2,6 +2,7 @@
 training notebooks take each.
 """
 
+import re
 import shutil
 from importlib import import_module
 from itertools import product
@@ -213,8 +214,15 @@ def test_what_cannot_be_trained_on_is_named(tmp_path):
         open_splits("sr305", tmp_path)
     with pytest.raises(HandPoseError, match="size 'tiny'"):
         open_splits("synthetic", size="tiny")
-    with pytest.raises(DataError, match="make_synthetic.py"):
+    with pytest.raises(DataError, match="make_synthetic --format nyu"):
         open_splits("nyu", tmp_path / "nowhere")
+
+
+def test_the_missing_embedded_set_is_named_with_the_command_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDPOSE_DATA", str(tmp_path))
+    place = re.escape(str(tmp_path / "synthetic" / "msra-laptop"))
+    with pytest.raises(DataError, match=f"{place}: no such folder.*make_synthetic --size laptop"):
+        open_splits("synthetic", size="laptop")
 
 
 def code(path, last, parameters):
