@@ -23,10 +23,11 @@ from tqdm.auto import tqdm
 from data_scripts import formats
 from handpose_lib import paths, synth
 from handpose_lib.datasets.base import SYNTHETIC, read_settings
-from handpose_lib.errors import DataError, HandPoseError
+from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.io import provenance
 
 SIZES = ("smoke", "laptop")
+DISTRIBUTION = "wide_view"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--distribution",
         choices=synth.DISTRIBUTIONS,
-        default="wide_view",
+        default=DISTRIBUTION,
         help="what the frames show",
     )
     parser.add_argument("--seed", type=int, default=0)
@@ -79,6 +80,19 @@ def main(arguments: list[str] | None = None) -> int:
         f" ({frames:,} {target.counted})"
     )
     return 0
+
+
+def embedded(size: str) -> Path:
+    """Return the folder of the embedded set of a size; render it if it is not there.
+
+    A set that is there stays as it is, whatever code made it.
+    Errors: an unknown size, no right to write.
+    """
+    target = formats.get("msra")
+    out = paths.data() / "synthetic" / f"{target.name}-{one_of('size', size, SIZES)}"
+    if not out.is_dir():
+        make(out, settings(target, target.sizes[size], DISTRIBUTION, seed=0))
+    return out
 
 
 def settings(target: formats.Format, frames: int, distribution: str, seed: int) -> dict:
