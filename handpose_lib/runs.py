@@ -20,20 +20,22 @@ run resumes where it stopped: `train` keeps a checkpoint in the folder of the ru
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from handpose_lib import evaluation, papers, paths, prepare, training
-from handpose_lib.datasets import splits
+from handpose_lib import datasets, evaluation, papers, parameters, paths, prepare, synth, training
+from handpose_lib.datasets import dexycb, itop, msra, nyu, splits
 from handpose_lib.datasets.base import Dataset
-from handpose_lib.errors import one_of
+from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import metrics
 from handpose_lib.frames import Crops
 from handpose_lib.hand_detection import located
 from handpose_lib.hand_detection.located import Located
-from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.papers.method import PROFILES, Method, Recipe
+from handpose_lib.prepare.crop import CENTRES
 from handpose_lib.results import records
 from handpose_lib.training import ensemble
 
@@ -43,6 +45,52 @@ LAST_EPOCH = "last_epoch"
 """The read-out of an ensemble over epochs that takes its last network alone."""
 HELD_OUT = 8
 """The default held-out subject of MSRA's nine."""
+VIEWS = {"nyu": nyu.VIEWS, "itop": tuple(itop.VIEWS), "dexycb": dexycb.VIEWS}
+"""The cameras of the sets that have several."""
+LARGEST_SEED = 2**63 - 1
+"""What a generator of PyTorch takes."""
+
+
+@dataclass(frozen=True)
+class Device(parameters.Kind):
+    """A device of this machine by its name, as `str`."""
+
+    def accepts(self) -> str:
+        return "auto, cpu, cuda, or one of several GPUs such as cuda:1"
+
+    def convert(self, value: Any) -> str:
+        name = value.strip() if isinstance(value, str) else ""
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        apple = ["mps"] if torch.mps.is_available() else []
+        here = ["auto", "cpu", *["cuda"][: len(gpus)], *gpus, *apple]
+        if name not in here:
+            raise parameters.Refused(f"this machine has {', '.join(here)}: write one of them")
+        return name
+
+
+def accepted(paper: str) -> dict[str, parameters.Kind]:
+    """Return what each parameter of a run of this paper accepts, apart from the paper itself.
+
+    Errors: `HandPoseError` for an unknown paper.
+    """
+    views = dict.fromkeys(view for views in VIEWS.values() for view in views)
+    return {
+        "profile": parameters.Choice(PROFILES),
+        "dataset": parameters.Choice(papers.datasets(paper)),
+        "root": parameters.Place("folder", none="its place in the data folder"),
+        "subject": parameters.Choice(msra.SUBJECTS),
+        "view": parameters.Choice(tuple(views), none="what papers use"),
+        "split_by": parameters.Choice(dexycb.SPLITS_BY, none="the first of the paper"),
+        "variant": parameters.Choice(tuple(papers.variants(paper))),
+        "epochs": parameters.Whole(1, none="as the recipe says"),
+        "seed": parameters.Whole(0, LARGEST_SEED),
+        "device": Device(),
+        "frames": parameters.Choice(FRAMES, none="as the profile says"),
+        "centre": parameters.Choice((*CENTRES, *located.NAMES), none="as the recipe says"),
+        "centres": parameters.Place("folder", none="the set's own points"),
+        "out": parameters.Place("new folder", none="below the build folder"),
+        "weights": parameters.Choice(WEIGHTS),
+    }
 
 
 @dataclass(frozen=True)
@@ -89,7 +137,9 @@ class Run:
     out        folder of the run; None: below the build folder
     weights    'half' keeps the weights in 16 bits, 'full' in 32, 'none' does not keep them
 
-    Errors: unknown names.
+    Every setting is checked as `accepted` says, and kept in the form of its kind.
+    Errors: `HandPoseError` with one line for every setting that is refused, alone or beside the
+    data set.
     """
 
     paper: str
@@ -110,9 +160,34 @@ class Run:
     weights: str = "half"
 
     def __post_init__(self) -> None:
-        if self.frames is not None:
-            one_of("source of frames", self.frames, FRAMES)
-        one_of("kind of weights to keep", self.weights, WEIGHTS)
+        for name, value in parameters.check(vars(self), accepted(self.paper)).items():
+            object.__setattr__(self, name, value)  # the form of its kind
+        wrong = [
+            f"parameter {name}: given {getattr(self, name)!r}; accepted with dataset"
+            f" {self.dataset} is {accepts}"
+            for name, accepts in self._misfits()
+        ]
+        if wrong:
+            raise HandPoseError("\n".join(wrong))
+
+    def _misfits(self) -> Iterator[tuple[str, str]]:
+        """Yield each setting that does not fit the data set, and what is accepted with it."""
+        name = "msra" if self.dataset == splits.EMBEDDED else self.dataset
+        views = VIEWS.get(name, ())
+        if self.view is not None and self.view not in views:
+            several = ", ".join(map(str, views))
+            yield "view", f"{several} or None: choose one" if views else "None: leave it out"
+        if self.split_by is not None and name != "dexycb":
+            yield "split_by", "None: leave it out, only dexycb has several ways to split"
+        if self.subject != HELD_OUT and name != "msra":
+            yield "subject", f"{HELD_OUT}: leave it out, only MSRA's test frames depend on it"
+        if (
+            self.centres is not None
+            and "centres" not in signature(datasets.DATASETS[name]).parameters
+        ):
+            yield "centres", "None: leave it out, nobody has published such points of this set"
+        if self.frames == "on_the_fly" and name not in synth.SETUPS:
+            yield "frames", "stored: bodies are not rendered during a training"
 
     @cached_property
     def recipe(self) -> Recipe:

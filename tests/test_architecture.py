@@ -11,7 +11,7 @@ from handpose_lib.io import provenance
 
 EVERYTHING = {path.stem for path in provenance.ROOT.iterdir()}
 FLOORS = [
-    {"errors", "paths", "camera", "skeleton", "frames", "dataset_specs"},
+    {"errors", "paths", "camera", "skeleton", "frames", "dataset_specs", "parameters"},
     {"io"},
     {"synth", "datasets"},
     {"prepare", "nets"},
@@ -20,6 +20,7 @@ FLOORS = [
     {"training"},
     {"results", "published"},
     {"hand_detection"},
+    {"real_hands"},
     {"runs"},
     {"teaching"},
 ]

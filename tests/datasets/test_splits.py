@@ -286,14 +286,6 @@ def test_frames_rendered_while_training_are_those_of_the_set(folders, tmp_path):
         assert crops.joints.shape == (1, count, 3) and torch.equal(
             crops.camera[0], space["test"].camera.intrinsics(crops.camera)
         )
-    with matplotlib.rc_context():
-        exec(
-            code(
-                NOTEBOOKS[0],
-                "data",
-                {"dataset": "itop", "root": str(folders / "itop"), "frames": "on_the_fly"},
-            ),
-            space,
-        )
-    with pytest.raises(HandPoseError, match="unknown setup 'itop'"):
-        space["source"].batch(0, 1, 0)
+    itop = {"dataset": "itop", "root": str(folders / "itop"), "frames": "on_the_fly"}
+    with pytest.raises(HandPoseError, match="parameter frames"), matplotlib.rc_context():
+        exec(code(NOTEBOOKS[0], "recipe", itop), {})
