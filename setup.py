@@ -11,7 +11,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 CONTENT = ("book", "_toc.yml", "_config.yml")
-LEFT_OUT = shutil.ignore_patterns("checkpoint", ".ipynb_checkpoints", ".DS_Store", "ruff.toml")
+LEFT_OUT = shutil.ignore_patterns("checkpoint", ".*", "ruff.toml")
 
 
 class BuildWithContent(build_py):
