@@ -285,7 +285,7 @@ def test_no_tip_lies_in_front_of_the_rendered_surface_by_more_than_its_radius():
 
 
 def test_every_edge_of_a_wedge_is_one_cone_but_for_the_seams():
-    pairs, triples, labels = hand._mesh(torch.device("cpu"))
+    pairs, triples, labels = hand.mesh(torch.device("cpu"))
     cones = [frozenset(pair) for pair in pairs.tolist()]
     edges = {frozenset(edge) for a, b, c in triples.tolist() for edge in ((a, b), (b, c), (a, c))}
     seams = {frozenset(hand.SPHERES.index(name) for name in seam) for seam in hand._SEAMS}

@@ -278,7 +278,7 @@ class Hand:
 
     def solids(self) -> Solids:
         """Return the surface as primitives of the ray caster, labelled by `PARTS`."""
-        pairs, triples, labels = _mesh(self.spheres.device)
+        pairs, triples, labels = mesh(self.spheres.device)
         # Of a wedge only the triangles: its edges are shared with its neighbours and listed once
         # among the cones.
         _, flats = wedge(self.spheres[:, triples])
@@ -623,7 +623,7 @@ _SEAMS = (
 
 
 @lru_cache
-def _mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def mesh(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return cones (N, 2) and wedges (T, 3) as indices of spheres, and the labels (N + 2 T,) of
     cones and triangles.
     """
