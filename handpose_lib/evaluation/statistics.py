@@ -12,6 +12,7 @@ method covers other frames and other trainings: it needs a second seed. The inte
 about given networks covers other frames only.
 
 `paired` and `between_seeds` are the two parts of that interval, `verdict` is the rule itself.
+`power` and `seeds_needed` say how many trainings would decide what is undecided.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ from math import hypot, inf
 from typing import Any
 
 import torch
-from scipy.special import stdtrit  # scipy.stats has it as t.ppf, but takes seconds to import
+from scipy.special import chdtri, ndtr, stdtrit  # scipy.stats has them too, but imports in seconds
 
 from handpose_lib.errors import HandPoseError, one_of
 
@@ -98,6 +99,8 @@ class Decision:
     effect      mean gain with its interval
     covers      what the interval covers: 'over frames and seeds' or 'over frames only'
     compared    what was compared, in words
+    needed      number of trainings on each side that would probably decide it, see `seeds_needed`;
+                None if it is decided, if the spread is unknown, or if no number would do
     """
 
     verdict: str
@@ -105,6 +108,7 @@ class Decision:
     covers: str
     compared: str
     unit: str = "mm"
+    needed: int | None = None
 
     @property
     def told(self) -> str:
@@ -162,12 +166,16 @@ def decide(
         seeds = between_seeds(means[0], means[1], level, matched=same)
     both = _combined(frames, seeds) if seeds else frames
     known = seeds is not None or about == "networks"
+    answer = verdict(both if known else None, within)
     return Decision(
-        verdict(both if known else None, within),
+        answer,
         both,
         "over frames and seeds" if seeds else "over frames only",
         _compared(without, with_, named, same, about),
         unit,
+        _needed(frames, seeds, within, (len(without), len(with_)), same, level)
+        if seeds and answer == UNDECIDED
+        else None,
     )
 
 
@@ -276,6 +284,62 @@ def together(verdicts: Iterable[str]) -> str:
     return HOLDS if parts == {HOLDS} else UNDECIDED
 
 
+def power(
+    gain: float,
+    spread: float,
+    seeds: int,
+    *,
+    frames: float = 0.0,
+    matched: bool = False,
+    level: float = LEVEL,
+) -> float:
+    """Return the probability that `seeds` trainings on each side show a true gain to be positive.
+
+    gain      the true gain in mm, positive
+    spread    standard deviation in mm of the error over seeds; with `matched`, of the difference
+    frames    half the width in mm of the interval over frames, which more seeds do not change
+
+    The mean gain of the trainings is normally distributed and their variance as a chi-squared
+    variable; the interval is that of `decide`.
+    Errors: `HandPoseError` for a gain or a spread that is not positive, and fewer than two seeds.
+    """
+    if not (gain > 0 and spread > 0 and frames >= 0 and seeds >= 2):
+        raise HandPoseError(
+            f"gain {gain}, spread {spread}, frames {frames}, {seeds} seeds: accepted are mm > 0,"
+            " mm > 0, mm ≥ 0, and at least 2"
+        )
+    freedom = (seeds - 1) * (1 if matched else 2)
+    deviation = spread * ((1 if matched else 2) / seeds) ** 0.5
+    # The middle of each of so many equally probable values of the variance that is seen.
+    shares = (torch.arange(_VARIANCES, dtype=torch.float64) + 0.5) / _VARIANCES
+    seen = torch.from_numpy(chdtri(freedom, shares.numpy())) / freedom
+    reach = (frames**2 + (student(freedom, level) * deviation) ** 2 * seen).sqrt()
+    return float(ndtr(((gain - reach) / deviation).numpy()).mean())
+
+
+_VARIANCES = 400
+
+
+def seeds_needed(
+    gain: float,
+    spread: float,
+    *,
+    frames: float = 0.0,
+    matched: bool = False,
+    level: float = LEVEL,
+    sure: float = 0.8,
+    most: int = 100,
+) -> int | None:
+    """Return the smallest number of trainings on each side with a `power` of at least `sure`.
+
+    None if it is more than `most`: then more seeds alone do not help. Errors: as of `power`.
+    """
+    for seeds in range(2, most + 1):
+        if power(gain, spread, seeds, frames=frames, matched=matched, level=level) >= sure:
+            return seeds
+    return None
+
+
 def student(freedom: int, level: float = LEVEL) -> float:
     """Return t such that a Student-distributed variable lies in [−t, t] with probability `level`.
 
@@ -295,6 +359,25 @@ def _drawn(count: int, samples: int, seed: int) -> torch.Tensor:
     drawn = torch.randint(count, (samples, count), generator=torch.Generator().manual_seed(seed))
     times = torch.zeros(samples, count, dtype=torch.float64)
     return times.scatter_add_(1, drawn, torch.ones_like(times))
+
+
+def _needed(
+    frames: Effect,
+    seeds: Effect,
+    within: tuple[float, float],
+    counts: tuple[int, int],
+    matched: bool,
+    level: float,
+) -> int | None:
+    """Return the trainings that would decide a claim, if its true gain is the one that was seen."""
+    shares, freedom = (1, counts[0] - 1) if matched else (len(counts), sum(counts) - len(counts))
+    spread = (seeds.high - seeds.mean) / student(freedom, level)
+    spread /= sum(1 / count for count in counts[:shares]) ** 0.5
+    gain = min(abs(frames.mean - end) for end in within)
+    reach = max(frames.high - frames.mean, frames.mean - frames.low)
+    if not (gain > 0 and spread > 0):
+        return None
+    return seeds_needed(gain, spread, frames=reach, matched=matched, level=level)
 
 
 def _over_trials(side: Sequence[Trial]) -> torch.Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from handpose_lib.errors import HandPoseError
+from handpose_lib.evaluation import statistics
 from handpose_lib.evaluation.statistics import (
     FAILS,
     HOLDS,
@@ -306,3 +307,76 @@ def test_a_claim_in_parts():
 def test_an_effect_says_its_interval():
     assert str(Effect(1.0, 0.5, 1.5)) == "+1.00 mm [+0.50, +1.50]"
     assert LEVEL == 0.95
+
+
+# --- How many trainings would decide it -----------------------------------------
+
+
+@pytest.mark.parametrize("matched", [False, True], ids=["independent", "matched"])
+@pytest.mark.parametrize(
+    ("gain", "spread", "seeds", "frames"),
+    [(1.0, 0.5, 3, 0.0), (0.6, 0.3, 5, 0.3), (0.4, 0.5, 8, 0.1), (0.2, 0.5, 3, 0.2)],
+)
+def test_power_is_how_often_simulated_trainings_decide(gain, spread, seeds, frames, matched):
+    draw = torch.Generator().manual_seed(0)
+    trials = 4000
+    without = torch.randn(trials, seeds, generator=draw, dtype=torch.float64) * spread + gain
+    with_ = torch.randn(trials, seeds, generator=draw, dtype=torch.float64) * spread
+    if matched:
+        with_ = torch.zeros_like(with_)
+    decided = 0
+    for one, other in zip(without, with_):
+        part = statistics.between_seeds(one, other, matched=matched)
+        decided += part.mean - math.hypot(part.mean - part.low, frames) > 0
+    expected = statistics.power(gain, spread, seeds, frames=frames, matched=matched)
+    assert abs(decided / trials - expected) < 4 * (0.25 / trials) ** 0.5
+
+
+def test_more_seeds_a_larger_gain_and_a_smaller_spread_have_more_power():
+    base = statistics.power(0.5, 0.4, 4, frames=0.1)
+    assert statistics.power(0.5, 0.4, 8, frames=0.1) > base
+    assert statistics.power(0.8, 0.4, 4, frames=0.1) > base
+    assert statistics.power(0.5, 0.2, 4, frames=0.1) > base
+    assert statistics.power(0.5, 0.4, 4, frames=0.3) < base
+
+
+def test_needed_seeds_are_the_fewest_that_suffice():
+    needed = statistics.seeds_needed(0.5, 0.4, frames=0.1)
+    assert statistics.power(0.5, 0.4, needed, frames=0.1) >= 0.8
+    assert statistics.power(0.5, 0.4, needed - 1, frames=0.1) < 0.8
+    # Wider over frames than the gain: no number of seeds decides it.
+    assert statistics.seeds_needed(0.5, 0.4, frames=0.6) is None
+
+
+def test_an_undecided_claim_says_how_many_trainings_it_needs():
+    draw = torch.Generator().manual_seed(0)
+
+    def side(name, means):
+        return [
+            statistics.Trial(
+                name,
+                mean + torch.randn(2000, generator=draw),
+                "frames",
+                f"{name} {number}",
+                {"what": name},
+            )
+            for number, mean in enumerate(means)
+        ]
+
+    unsure = statistics.decide(
+        side("plain", [10.0, 11.0, 10.4]), side("new", [9.8, 10.6, 9.9]), differs=["what"]
+    )
+    assert unsure.verdict == statistics.UNDECIDED
+    assert unsure.needed is not None and unsure.needed > 3
+    sure = statistics.decide(
+        side("plain", [10.0, 10.1, 10.2]), side("new", [7.8, 7.6, 7.9]), differs=["what"]
+    )
+    assert sure.verdict == statistics.HOLDS and sure.needed is None
+    alone = statistics.decide(side("plain", [10.0]), side("new", [9.9]), differs=["what"])
+    assert alone.needed is None
+
+
+@pytest.mark.parametrize("wrong", [(0.0, 1.0, 3), (1.0, 0.0, 3), (1.0, 1.0, 1)])
+def test_power_refuses(wrong):
+    with pytest.raises(HandPoseError, match="accepted"):
+        statistics.power(*wrong)
