@@ -27,6 +27,7 @@ FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 NOTEBOOKS = sorted(
     path for path in (PROJECT / "book").glob("*/*.ipynb") if path.parent.name != "records"
 )
+HIDDEN = re.compile(r"/(checkpoint|\.[^/]+)/")  # caches of tools and trainings, not committed
 FIRST = "foundations/depth_cameras"  # loads little: its cell installs the book
 OTHERS = ("results/reproduced", "foundations/measuring")  # records, tables, ledger, sources
 TRAINING = "training/train_jgr_p2o"
@@ -161,7 +162,7 @@ def test_the_first_cell_installs_the_whole_book_and_the_chapter_runs(installed):
     tracked = {
         path.relative_to(PROJECT).as_posix()
         for path in (PROJECT / "book").rglob("*")
-        if path.is_file() and not re.search(r"/(checkpoint|\.[^/]+)/", path.as_posix())
+        if path.is_file() and not HIDDEN.search(path.relative_to(PROJECT).as_posix())
     }
     assert there == tracked - {"book/ruff.toml"} | {"_toc.yml", "_config.yml"}
 
