@@ -8,6 +8,7 @@
 A chapter is executed again when its text, the code that it imports (`provenance.closure`), its data
 or the records that it reads changed, and no other is. What counts is content: digests stand in
 `params`, so that touching a file, or checking out another branch and coming back, triggers nothing.
+Only one build runs in a folder, and a killed one continues: `pipeline/site/build_lock.py`.
 The same file runs on a cluster: add `--executor slurm` or `--executor kubernetes`.
 """
 
@@ -17,10 +18,12 @@ import os
 import sys
 from pathlib import Path
 
+from snakemake.settings.types import ExecMode
+
 from handpose_lib import paths
 from handpose_lib.io import provenance
 from handpose_lib.teaching import contents
-from pipeline.site import browser, reads
+from pipeline.site import browser, build_lock, reads
 
 
 workdir: workflow.basedir
@@ -50,7 +53,16 @@ DATASETS = config.get("datasets", "synthetic").split()
 RECORDS = Path(config.get("records", BOOK / "records"))
 PYTHON = f'"{sys.executable}"'
 BROWSER = browser.find()
-CORES = workflow.cores or 1
+
+# Each job takes one thread, and as many run side by side as there are cores: two threads that share
+# a small network take longer than one. Waiting threads sleep, so that others can compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+onstart:
+    if workflow.exec_mode == ExecMode.DEFAULT:  # not in the processes of its jobs
+        build_lock.hold(BUILD)
 
 
 # ---------------------------------------------------------------------- what a result depends on
@@ -114,20 +126,6 @@ def made_before(wildcards):
     return data + runs
 
 
-def one_before(wildcards):
-    """The smoke run that goes first, so that no two share the cores.
-
-    Asking for all cores should be enough. But Snakemake 9.10 and later release the cores of a job
-    that was the only one ready without having taken them (its issue 3913). Afterwards they start
-    two such jobs at once.
-
-    It is no `ancient` input: Snakemake does not check the parameters of a job that waits for a
-    running one, and would leave a stale page. So a run that is due makes those after it due.
-    """
-    number = METHODS.index(wildcards.method)
-    return expand(SMOKE_RUN, method=METHODS[number - 1]) if number else []
-
-
 def dataset(size):
     return expand(DATASET, size=size)
 
@@ -179,7 +177,7 @@ rule data:
         directory(DATASET),
     params:
         code=lambda wildcards: provenance.digest([*SYNTHESIS, *library(*SYNTHESIS)]),
-    threads: 1  # it takes all, but stands alone: see `one_before`
+    priority: 2  # the trainings wait for it
     shell:
         "{PYTHON} data_scripts/make_synthetic.py --size {wildcards.size}"
 
@@ -189,7 +187,6 @@ rule smoke:
     input:
         dataset("smoke"),
         "pipeline/site/execute.py",
-        one_before=one_before,
         notebook=ancient(BOOK / "training" / "train_{method}.ipynb"),
     output:
         run=directory(SMOKE_RUN),
@@ -197,7 +194,7 @@ rule smoke:
     params:
         ingredients=ingredients_of_smoke_run,
         out=lambda wildcards, input, output: from_notebook(output.run, input),
-    threads: CORES
+    priority: 1  # they take longest
     shell:
         "{PYTHON} pipeline/site/execute.py {input.notebook} {output.notebook:q} --training --threads {threads}"
         " -p profile smoke -p out {params.out:q}"
@@ -229,7 +226,6 @@ rule pages:
         sorted(path for path in (BOOK / "_static").rglob("*") if path.is_file()),
     output:
         BUILD / "html" / "index.html",
-    threads: CORES
     shell:
         "{PYTHON} pipeline/site/site_sources.py {EXECUTED:q} {BUILD:q}/source && "
         '{PYTHON} -c "from jupyter_book.cli.main import main; main()" build {BUILD:q}/source'
@@ -322,5 +318,5 @@ rule run:
     resources:
         gpu=1,
     shell:
-        "OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE {PYTHON} -m pipeline.experiments.train_queue"
+        "{PYTHON} -m pipeline.experiments.train_queue"
         " --one {params.key} --device {DEVICE} --records {RECORDS:q}"

@@ -2,7 +2,8 @@
 
     python pipeline/site/check.py _build/html _build/executed --report _build/checked.json
 
-Notebooks: every code cell ran, none left an error, and no output shows a path of this machine.
+Notebooks: every code cell ran, none left an error, and no output shows a warning or a path of this
+machine.
 Pages: no traceback, every picture has an alternative text, every internal link and anchor has a
 target, nothing is loaded from the network, and MathJax can typeset every formula.
 """
@@ -109,7 +110,7 @@ def main() -> int:
 
 
 def notebook_problems(path: Path) -> Iterator[str]:
-    """Yield the cells that did not run, left an error or show a path of this machine."""
+    """Yield the cells that did not run, left an error, or show a warning or a path."""
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     for cell in cells:
         if cell.source.strip() and cell.execution_count is None:
@@ -117,6 +118,8 @@ def notebook_problems(path: Path) -> Iterator[str]:
         for output in cell.outputs:
             if output.output_type == "error":
                 yield f"cell {cell.id!r} left an error: {output.ename}: {output.evalue}"
+            if output.output_type == "stream" and output.name == "stderr":
+                yield f"cell {cell.id!r} shows what was written to stderr: {output.text[:80]!r}"
             if str(paths.project()) in json.dumps(output):
                 yield f"cell {cell.id!r} shows a path of this machine"
 

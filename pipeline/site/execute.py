@@ -6,14 +6,20 @@
 
 If a cell fails, the command fails, and the notebook up to this cell is left beside the output as
 `….unfinished.ipynb`. Only a complete notebook is written to the output.
+
+The output depends on the notebook, not on the machine. Whatever libraries log or warn about goes to
+the standard error of this command and not into the notebook; the user's settings of Python's
+warnings, of text encodings and of IPython do not count.
 """
 
 import argparse
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
@@ -47,8 +53,12 @@ def main() -> int:
     options = parser.parse_args()
 
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    # Threads that wait for others sleep: by default they spin, and slow down whatever else runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # The kernel of this environment, not one of the user's; and no warning of the debugger.
     os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    os.environ.pop("PYTHONWARNINGS", None)
+    os.environ["PYTHONUTF8"] = "1"  # whatever the locale
     if options.training:
         os.environ.update(KEEP_MEMORY)
 
@@ -57,14 +67,16 @@ def main() -> int:
     print(f"{options.notebook} ...", flush=True)
     started = time.monotonic()
     try:
-        papermill.execute_notebook(
-            str(options.notebook),
-            str(unfinished),
-            parameters={name: value(text) for name, text in options.parameters},
-            cwd=str(options.notebook.parent),
-            kernel_name="python3",
-            progress_bar=False,
-        )
+        with tempfile.TemporaryDirectory() as settings:
+            os.environ["IPYTHONDIR"] = settings  # instead of the user's, which may run anything
+            papermill.execute_notebook(
+                str(options.notebook),
+                str(unfinished),
+                parameters={name: value(text) for name, text in options.parameters},
+                cwd=str(options.notebook.parent),
+                kernel_name="python3",
+                progress_bar=False,
+            )
     except PapermillExecutionError as error:
         print(
             f"{options.notebook}, cell {error.cell_index}: {error.ename}: {error.evalue}\n{error}\n"
@@ -72,9 +84,32 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
+    for cell, text in taken_out(unfinished):
+        print(f"{options.notebook}, cell {cell!r}: {text}", end="", file=sys.stderr)
     os.replace(unfinished, options.output)
     print(f"{options.notebook} executed in {time.monotonic() - started:.0f} s", flush=True)
     return 0
+
+
+def taken_out(notebook: Path) -> list[tuple[str, str]]:
+    """Take what was written to the standard error out of an executed notebook, and return it.
+
+    Returns (id of the cell, text), in the order of the cells. The notebook is rewritten.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    found = []
+    for cell in content.cells:
+        outputs = cell.get("outputs", [])
+        found += [(cell.id, output.text) for output in outputs if to_stderr(output)]
+        if outputs:
+            cell.outputs = [output for output in outputs if not to_stderr(output)]
+    nbformat.write(content, notebook)
+    return found
+
+
+def to_stderr(output: nbformat.NotebookNode) -> bool:
+    """Return whether an output of a cell is text that was written to the standard error."""
+    return output.output_type == "stream" and output.name == "stderr"
 
 
 def value(text: str) -> int | float | str:
