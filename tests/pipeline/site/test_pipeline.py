@@ -16,10 +16,11 @@ from handpose_lib.results import claims, records
 from handpose_lib.teaching import contents
 from pipeline.site import check, execute, site_sources
 
+KEPT = "kept sets"  # the data folder of the book below, named relative to its checkout
 # Both import modules that do not load torch, so that the kernels start quickly.
 CHAPTERS = {
     "foundations/one": (
-        'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__'
+        'from handpose_lib import paths\nplace = paths.data() / "nyu"\npaths.__name__, str(place)'
     ),
     "foundations/two": "from handpose_lib.io import provenance\nprovenance.__name__",
 }
@@ -80,7 +81,7 @@ def snakemake(folder, data, *arguments):
 
 def execute_chapters(root, *arguments):
     targets = [f"_build/executed/{name}.ipynb" for name in CHAPTERS]
-    return snakemake(root, root / "data", *arguments, *targets)
+    return snakemake(root, f"'{KEPT}'", *arguments, *targets)
 
 
 def due(root):
@@ -134,11 +135,18 @@ def test_a_changed_chapter_is_due(book):
         chapter.write_text(before, encoding="utf-8")
 
 
+def test_a_notebook_finds_the_data_folder_where_snakemake_does(book):
+    """Both take a relative path from the checkout, though a notebook runs in its own folder."""
+    executed = book / "_build" / "executed" / "foundations" / "one.ipynb"
+    (cell,) = nbformat.read(executed, as_version=4).cells
+    assert str(book / KEPT / "nyu") in cell.outputs[0].data["text/plain"]
+
+
 def test_a_real_set_that_comes_or_changes_makes_the_chapters_due_that_look_for_it(book):
-    labels = book / "data" / "nyu" / "train" / "joint_data.mat"
-    for folder in (labels.parent, book / "data" / "icvl" / "Training"):
+    labels = book / KEPT / "nyu" / "train" / "joint_data.mat"
+    for folder in (labels.parent, book / KEPT / "icvl" / "Training"):
         folder.mkdir(parents=True)
-    (book / "data" / "icvl" / "Training" / "labels.txt").write_text("for nobody")
+    (book / KEPT / "icvl" / "Training" / "labels.txt").write_text("for nobody")
     labels.write_bytes(b"labels")
     assert due(book) == ["foundations/one"]
     assert execute_chapters(book).returncode == 0
