@@ -1,6 +1,7 @@
 """How the recipes of this book compare with what a paper states and its authors' code does.
 
     settings.differences("v2v_posenet")     # a row per setting, for the chapter of the paper
+    settings.recipe("v2v_posenet")          # only what concerns the training
     settings.missing("v2v_posenet")         # settings of recipes without a row: there are none
 
 What text and code say stands in `book/tables/<paper>.json` under `settings`, each statement with
@@ -84,14 +85,35 @@ class Listing:
         )
 
 
-def differences(paper: str) -> Listing:
+def recipe(paper: str) -> Listing:
+    """Return the rows of `differences` about the training.
+
+    They are optimiser, rate, schedule, batch, epochs, augmentation, and the cube.
+    """
+    title = f"{papers.title(paper)}: the training recipe"
+    return _listing(title, [row for row in _rows(paper) if _trains(row)], paper)
+
+
+def differences(paper: str, recipe: bool = True) -> Listing:
     """Return a table: setting, the paper's text, released code, both profiles here, and why.
 
     Where data sets differ, the values of profile 'paper' are listed by set. A paper without
-    released code has no column for it. Errors: a row about a setting that does not exist.
+    released code has no column for it. `recipe=False` leaves out the rows of `recipe`, for a page
+    that shows them elsewhere. Errors: a row about a setting that does not exist.
     """
+    title = f"{papers.title(paper)}: text, code, and this book"
+    return _listing(title, [row for row in _rows(paper) if recipe or not _trains(row)], paper)
+
+
+def _trains(row: Mapping[str, Any]) -> bool:
+    """Whether a row is about a field of the recipe, and not about the method or the data."""
+    setting = row.get("setting")
+    return setting is not None and not setting.startswith("network.")
+
+
+def _listing(title: str, chosen: Iterable[Mapping[str, Any]], paper: str) -> Listing:
     rows = []
-    for row in _rows(paper):
+    for row in chosen:
         setting = row.get("setting")
         if setting is None:
             here = [row.get("here", SILENT)] * 2
@@ -102,9 +124,9 @@ def differences(paper: str) -> Listing:
             + [row.get("why", "")]
         )
     head = ["setting", "the paper", "released code", "profile paper", "profile laptop", "why"]
-    if all(row[2] == SILENT for row in rows):  # no code was released
+    if not any("code" in row for row in _rows(paper)):  # no code was released
         head, rows = _without(2, head), [_without(2, row) for row in rows]
-    return Listing(f"{papers.title(paper)}: text, code, and this book", tuple(head), rows)
+    return Listing(title, tuple(head), rows)
 
 
 def missing(paper: str) -> list[str]:

@@ -161,3 +161,18 @@ def test_a_setting_that_the_schedule_does_not_use_has_no_value():
 
 def test_a_keyword_that_a_recipe_leaves_out_has_the_value_of_the_augmentation():
     assert settings.value("densereg", "augmentation.zoom", "nyu", "paper") == (1.0, 1.0)
+
+
+# --- Parts of the table -------------------------------------------------------
+
+
+@PAPERS
+def test_the_recipe_and_the_rest_are_the_whole_table(paper):
+    """A page that shows both shows every row once."""
+    whole, recipe = settings.differences(paper), settings.recipe(paper)
+    rest = settings.differences(paper, recipe=False)
+    assert recipe.head == rest.head == whole.head
+    assert sorted(recipe.rows + rest.rows) == sorted(whole.rows)
+    names = " ".join(row[0] for row in recipe.rows)
+    for word in ("optimiser", "rate", "schedule", "batch", "epochs", "rotation", "cube"):
+        assert word in names
