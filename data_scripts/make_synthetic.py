@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from data_scripts import formats
-from handpose_lib import paths, synth
+from handpose_lib import openmp, paths, synth
 from handpose_lib.datasets.base import SYNTHETIC, read_settings
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.io import provenance
@@ -136,6 +136,7 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
     wanted = json.loads(json.dumps(wanted))
     if out.exists() and not _may_replace(out, wanted, force):
         return False
+    openmp.warn_if_slow("rendering")
     partial = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # what a killed run left

@@ -26,7 +26,17 @@ from typing import Any
 
 import torch
 
-from handpose_lib import datasets, evaluation, papers, parameters, paths, prepare, synth, training
+from handpose_lib import (
+    datasets,
+    evaluation,
+    openmp,
+    papers,
+    parameters,
+    paths,
+    prepare,
+    synth,
+    training,
+)
 from handpose_lib.datasets import dexycb, itop, msra, nyu, splits
 from handpose_lib.datasets.base import Dataset
 from handpose_lib.errors import HandPoseError
@@ -275,6 +285,7 @@ class Run:
 
     def train(self, method: Method, data: Data, **options: Any) -> training.History:
         """Train the method in place; `options` are those of `training.fit` (progress, until, …)."""
+        openmp.warn_if_slow("the training")
         return training.fit(
             method,
             data.source,

@@ -1,8 +1,12 @@
 """Fixtures for all tests: the project's folder and a fixed random seed."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Threads that wait for others sleep. OpenMP reads it when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 

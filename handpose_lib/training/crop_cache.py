@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from handpose_lib import paths
+from handpose_lib import openmp, paths
 from handpose_lib.datasets.subset import Subset
 from handpose_lib.errors import DataError
 from handpose_lib.io import hdf5, provenance
@@ -112,6 +112,7 @@ def pack(
     `cut` returns the windows of frames by number.
     Errors: those of reading the set; no permission or no room to write.
     """
+    openmp.warn_if_slow("packing")
     batches = [range(first, min(first + BATCH, count)) for first in range(0, count, BATCH)]
     try:
         with (
