@@ -98,8 +98,8 @@ def in_range(frame: DepthFrame) -> None:
     ]
     advice = f"is the unit {fitting[0]}?" if fitting else "is the unit right?"
     raise HandPoseError(
-        f"image {frame.id}: all that is measured is {low:,.4g} to {high:,.4g} mm away; accepted is a"
-        f" hand between {NEAR:g} and {FAR:g} mm: {advice}"
+        f"image {frame.id}: all that is measured is {low:,.4g} to {high:,.4g} mm away; accepted is"
+        f" a hand between {NEAR:g} and {FAR:g} mm: {advice}"
     )
 
 

@@ -9,6 +9,7 @@ In the values, 0, NaN, infinity and 65535 mean that nothing was measured.
 
 import io
 import re
+import tokenize
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,7 +220,7 @@ def _array(path: Path, content: bytes) -> np.ndarray:
         return np.load(stream, allow_pickle=False)
     except DataError:
         raise
-    except (ValueError, OSError, EOFError, TypeError, SyntaxError, MemoryError) as error:
+    except (*png.FAULTS, EOFError, tokenize.TokenError, RecursionError) as error:
         short = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: not a readable NPY ({short}); {_WHAT}") from error
 
