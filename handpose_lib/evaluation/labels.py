@@ -611,7 +611,7 @@ def disagreement(first: Joints, second: Joints) -> Errors:
     """
     if first.ids != second.ids:
         raise HandPoseError(
-            f"labels of {len(first.ids)} and {len(second.ids)} frames, whose ids differ: accepted are"
+            f"labels of {len(first.ids)} and {len(second.ids)} frames with other ids: accepted are"
             " two labellings of the same frames in the same order"
         )
     return _errors(first.xyz, second.xyz, first.known & second.known, first.ids)
