@@ -146,12 +146,15 @@ def _hand(frame: DepthFrame, found: Found, side: str, unit_mm: float | None) -> 
 def look(frame: DepthFrame, centre: torch.Tensor, side: str) -> torch.Tensor:
     """Return the answers (K, J, 3) mm of the turned views of a hand at `centre` (3,) mm.
 
-    `side`: 'right' or 'left'. The crop is first centred at `centre`, then at the joints found.
+    `side`: 'right' or 'left'. The crop is first centred at `centre`, then at the joints found,
+    unless they are more than a quarter of the cube away, and so perhaps on something else.
     """
     method = network().network
     one = replace(frame, hand=side, centre=centre)
     for _ in range(LOOKS - 1):
         joints, _ = label_free.predict(method, [one], cube(), "stored", 1)
+        if (joints[0].mean(0) - centre).norm() > cube() / 4:
+            break
         one = replace(one, centre=joints[0].mean(0))
     return ask(method, prepare.batch([one], cube(), "stored"))[:, 0]
 

@@ -31,6 +31,10 @@ counts.
 """
 AROUND = 150.0
 """Radius in mm around a point of the reader within which the hand's centre is looked for."""
+NO_HAND, SURE = 0.05, 0.95
+"""Probability below which the detector's find counts as no hand at all, and the one from which a
+further hand counts. On cluttered rendered frames that show a hand it is hardly ever below `SURE`.
+"""
 SCALES = tuple(2 ** (step / 2) for step in range(-4, 5))
 """Sides of the cubes that are tried to see how large a hand is, relative to the detector's own."""
 MISFIT = 1.7
@@ -58,14 +62,20 @@ class Found:
 
 @torch.inference_mode()
 def hands(frame: DepthFrame, settings: Settings, detector: hand_detector.Detector) -> list[Found]:
-    """Return the hands of an image, at most `settings.hands`; the first is always returned.
+    """Return the hands of an image, at most `settings.hands` and at least one.
 
-    A further hand counts only if the detector takes it for one, with a probability above one half.
-    Errors: `HandPoseError` if nothing is measured where hands are looked for, and for a point
-    outside the image or without a measurement.
+    A further hand counts only if the detector is `SURE` of it and it has a hand's size.
+    Errors: `HandPoseError` if nothing is measured where hands are looked for, if the detector finds
+    no hand, and for a point outside the image or without a measurement.
     """
     in_range(frame)
     found = [_found(frame, _first(frame, settings, detector), detector)]
+    if settings.find == "detector" and found[0].probability < NO_HAND:
+        raise HandPoseError(
+            f"image {frame.id}: the detector finds no hand, and takes the likeliest place for one"
+            f" with a probability of {found[0].probability:.1%}; if there is one, give a point of"
+            " it, or find = nearest, or check the unit"
+        )
     points = depth_to_points(frame.depth[None], frame.camera)[0]
     depth = frame.depth
     while len(found) < settings.hands:
@@ -76,7 +86,8 @@ def hands(frame: DepthFrame, settings: Settings, detector: hand_detector.Detecto
             break
         further = _found(rest, _detected(rest, detector), detector)
         apart = min((further.centre - known.centre).norm().item() for known in found)
-        if further.probability <= 0.5 or apart < APART:
+        of_size = 1 / MISFIT < further.scale < MISFIT
+        if further.probability < SURE or not of_size or apart < APART:
             break
         found.append(further)
     return found
