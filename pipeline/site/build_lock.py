@@ -81,7 +81,7 @@ def read(facts: Path) -> dict:
     """Return what the file says about the build that wrote it; {} if it says nothing."""
     try:
         return json.loads(facts.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):  # just being written, or lost in a power cut
+    except (FileNotFoundError, ValueError):  # just being written, or lost in a power cut
         return {}
 
 
@@ -102,9 +102,14 @@ def age(file: Path) -> float:
         probe.unlink()
 
 
+def processes(token: str) -> list[psutil.Process]:
+    """Return the processes of this computer that a build with this token started."""
+    return [process for process in psutil.process_iter() if _token(process) == token]
+
+
 def stop(token: str) -> int:
-    """Stop all processes of this computer that carry this token; return their number."""
-    found = [process for process in psutil.process_iter() if _token(process) == token]
+    """Stop the processes of this computer that a build started; return their number."""
+    found = processes(token)
     for process in found:
         try:
             process.terminate()

@@ -50,7 +50,7 @@ def book(tmp_path_factory, project):
     """A book of two executed chapters, beside a copy of the library and the pipeline."""
     root = tmp_path_factory.mktemp("book")
     shutil.copy(project / "Snakefile", root)
-    for folder in ("handpose_lib", "pipeline"):
+    for folder in ("handpose_lib", "pipeline", "profiles"):
         shutil.copytree(
             project / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
@@ -71,7 +71,8 @@ def book(tmp_path_factory, project):
 def snakemake(folder, data, *arguments):
     """Run Snakemake in `folder` with the library there, and with the data folder `data`."""
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores=1", "--scheduler=greedy", *arguments],
+        # The profile of the project would leave the rules out of the plan.
+        [sys.executable, "-m", "snakemake", "--quiet", "host", "--cores=1", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder), "HANDPOSE_DATA": str(data)},
         capture_output=True,
@@ -242,7 +243,8 @@ def test_a_failing_cell_fails_and_leaves_no_result(tmp_path, monkeypatch, capsys
 def test_a_notebook_runs_in_its_own_folder_with_its_parameters(tmp_path, monkeypatch):
     source = (
         "import os, pathlib\nprint(pathlib.Path.cwd().name, seed + 1, rate, name,"
-        " os.environ['OMP_NUM_THREADS'], os.environ.get('MALLOC_MMAP_MAX_'))"
+        " os.environ['OMP_NUM_THREADS'], os.environ['OMP_WAIT_POLICY'],"
+        " os.environ.get('MALLOC_MMAP_MAX_'))"
     )
     notebook = write_notebook(tmp_path / "somewhere" / "good.ipynb", source)
     output = tmp_path / "out.ipynb"
@@ -250,7 +252,73 @@ def test_a_notebook_runs_in_its_own_folder_with_its_parameters(tmp_path, monkeyp
     options = ["--threads", 1, "--training", *parameters]
     assert run_execute(monkeypatch, notebook, output, *options) == 0
     printed = nbformat.read(output, as_version=4).cells[-1].outputs[0].text
-    assert printed.split() == ["somewhere", "4", "0.5", "small", "1", "0"]
+    assert printed.split() == ["somewhere", "4", "0.5", "small", "1", "PASSIVE", "0"]
+
+
+WARNINGS = """import logging, os, subprocess, warnings
+warnings.warn("from Python")
+logging.getLogger("some.library").warning("from a logger")
+os.write(2, b"from C")
+subprocess.run(["sh", "-c", "echo from a program >&2"])
+print("a result")"""
+TURKISH = {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"PYTHONWARNINGS": "default"},
+        {"PYTHONWARNINGS": "error"},
+        {"LC_ALL": "C"},
+        TURKISH,
+    ],
+    ids=str,
+)
+def test_what_libraries_warn_about_is_told_but_not_published(
+    tmp_path, monkeypatch, capfd, variables
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    profile = tmp_path / "profile_default" / "startup"
+    profile.mkdir(parents=True)
+    (profile / "00.py").write_text("print('the startup file of the user')")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook = write_notebook(tmp_path / "loud.ipynb", WARNINGS, "print('Ağrı, ıI, 3,5 → 0.5')")
+    output = tmp_path / "out.ipynb"
+    assert run_execute(monkeypatch, notebook, output, "--threads", 1) == 0
+    assert list(check.notebook_problems(output)) == []
+    outputs = [cell.outputs for cell in nbformat.read(output, as_version=4).cells]
+    assert [[o.text for o in each] for each in outputs] == [
+        ["a result\n"],
+        ["Ağrı, ıI, 3,5 → 0.5\n"],
+    ]
+    told = capfd.readouterr().err
+    for source in ("cell 'cell-0'", "from Python", "from a logger", "from C", "from a program"):
+        assert source in told
+
+
+def test_a_training_on_a_login_node_of_a_cluster_says_nothing_of_srun(
+    tmp_path, monkeypatch, project
+):
+    """Lightning warns where a program of this name is on the PATH."""
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    notebook = write_notebook(
+        tmp_path / "train.ipynb",
+        "import shutil, torch\nfrom handpose_lib.training import loop\nshutil.which('srun')",
+        "fabric = loop._fabric(torch.device('cpu'), '32-true')\nfabric.world_size",
+    )
+    output = tmp_path / "out.ipynb"
+    assert run_execute(monkeypatch, notebook, output, "--threads", 1) == 0
+    assert list(check.notebook_problems(output)) == []
+    found, made = (cell.outputs for cell in nbformat.read(output, as_version=4).cells)
+    assert [o.data["text/plain"] for o in found] == [repr(str(srun))]
+    assert [o.data["text/plain"] for o in made] == ["1"]
 
 
 # --- checks of pages ----------------------------------------------------------
@@ -309,6 +377,12 @@ def test_a_planted_problem_is_found(tmp_path, monkeypatch, capsys, planted, word
     )
     assert status == 1 and words in said and len(said.splitlines()) == 1
     assert not (tmp_path / "report.json").exists()
+
+
+def test_a_published_warning_is_found(tmp_path, monkeypatch, capsys):
+    warning = nbformat.v4.new_output("stream", name="stderr", text="UserWarning: beware")
+    status, said = report_on(tmp_path, monkeypatch, capsys, GOOD, [warning])
+    assert status == 1 and "written to stderr: 'UserWarning: beware'" in said
 
 
 def test_a_stored_error_is_found(tmp_path, monkeypatch, capsys):
