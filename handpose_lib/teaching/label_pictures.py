@@ -83,7 +83,14 @@ def picture(
     depth, smooth = _hand(frame.depth[top:bottom, left:right])
     extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
     if style == "relief":
-        axes.imshow(_relief(depth, smooth, frame), cmap="gray", vmin=0, vmax=1, extent=extent)
+        axes.imshow(
+            _relief(depth, smooth, frame),
+            cmap="gray",
+            vmin=0,
+            vmax=1,
+            extent=extent,
+            interpolation="bicubic",
+        )
     elif np.isfinite(depth).any():
         near, far = np.nanpercentile(depth, (1, 99))
         axes.imshow(depth, cmap="turbo", vmin=near, vmax=far, extent=extent)
