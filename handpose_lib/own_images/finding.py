@@ -37,6 +37,10 @@ further hand counts. On cluttered rendered frames that show a hand it is hardly 
 """
 SCALES = tuple(2 ** (step / 2) for step in range(-4, 5))
 """Sides of the cubes that are tried to see how large a hand is, relative to the detector's own."""
+TENFOLD = math.log(10)
+"""The detector must be more certain by so much in log odds, with everything twice as large, to say
+that the hand is half as large as it should be.
+"""
 MISFIT = 1.7
 """Factor from which the size of a hand says that the unit is wrong."""
 KNOWN_UNITS = (*UNITS.values(), 0.1, 0.125, 0.25)
@@ -76,6 +80,7 @@ def hands(frame: DepthFrame, settings: Settings, detector: hand_detector.Detecto
             f" with a probability of {found[0].probability:.1%}; if there is one, give a point of"
             " it, or find = nearest, or check the unit"
         )
+    found[0] = _not_half_as_large(frame, found[0], detector)
     points = depth_to_points(frame.depth[None], frame.camera)[0]
     depth = frame.depth
     while len(found) < settings.hands:
@@ -190,6 +195,24 @@ def _around(frame: DepthFrame, u: float, v: float) -> DepthFrame:
 def _found(frame: DepthFrame, centre: torch.Tensor, detector: hand_detector.Detector) -> Found:
     odds = _odds(frame, centre, hand_detector.CUBE, detector)
     return Found(centre, odds.sigmoid().item(), scale_of(frame, centre, detector))
+
+
+def _not_half_as_large(frame: DepthFrame, found: Found, detector: hand_detector.Detector) -> Found:
+    """Return what was found; if the hand seems half as large as it should be, with that scale.
+
+    In a scene that is too small the detector settles on a part of it that fills its cube, whose
+    size tells nothing. With everything twice as large it finds the hand.
+    """
+    twice = replace(frame, depth=2 * frame.depth, centre=None)
+    if not _measured(twice).any():
+        return found
+    centre = _detected(twice, detector)
+    gain = _odds(twice, centre, hand_detector.CUBE, detector) - torch.logit(
+        torch.tensor(found.probability), 1e-6
+    )
+    if gain < TENFOLD:
+        return found
+    return replace(found, scale=min(found.scale, scale_of(twice, centre, detector) / 2))
 
 
 def _odds(
