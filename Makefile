@@ -14,7 +14,7 @@ DEVICE   ?= auto
 DATASETS ?= synthetic
 
 BIN        := .venv/bin
-SNAKEMAKE   = $(BIN)/snakemake --cores $(CORES)
+SNAKEMAKE   = $(BIN)/snakemake --quiet host reason rules --cores $(CORES)
 # HANDPOSE_BUILD moves it; asked only by the commands that need it.
 BUILD       = $(shell $(BIN)/python -c "from handpose_lib import paths; print(paths.build())")
 # Names the Chromium that the checks use. Where there is none, on Linux on x64, it obtains one.
