@@ -69,6 +69,10 @@ TIP = 0.85
 """Distance from the centre of the last sphere of a finger to its tip, in radii (`synth.hands`)."""
 THENAR = 0.45
 """Place of the ball of the thumb along its first bone, from the root (`synth.hands`)."""
+LONGEST = 2.0
+"""Longest way from a joint to its skin, in radii: with a bone that points straight at the camera it
+would grow without bound, and such a joint is inside.
+"""
 GRID = 6
 """A cone or wedge is sampled by spheres: so many steps along each side."""
 
@@ -437,7 +441,8 @@ class _Body:
         met = half > 0
         if not met.any():
             return self.radii[joint]
-        return (along[met] + half[met].sqrt()).max().clamp_min(0) * toward[2]
+        longest = LONGEST * self.radii[joint].item()
+        return (along[met] + half[met].sqrt()).max().clamp(0, longest) * toward[2]
 
     def tip_depth(self, tip: int, frame: DepthFrame, otherwise: float) -> torch.Tensor:
         """Return the depth of a tip: that of its sphere, and the rest of the way along the bone."""
