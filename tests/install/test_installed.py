@@ -29,7 +29,7 @@ NOTEBOOKS = sorted(
 )
 HIDDEN = re.compile(r"/(checkpoint|\.[^/]+)/")  # caches of tools and trainings, not committed
 FIRST = "foundations/depth_cameras"  # loads little: its cell installs the book
-OTHERS = ("results/reproduced", "foundations/measuring")  # records, tables, ledger, sources
+OTHERS = ("results/reproduced", "results/millimetre")  # records, tables, sources; generated files
 TRAINING = "training/train_jgr_p2o"
 
 
