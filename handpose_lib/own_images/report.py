@@ -1,14 +1,17 @@
 """The joints of an answer as CSV and JSON, and its files.
 
-report.csv([answer]); report.json_value(answer)
+report.csv([answer]); report.json_value(answer); report.write([answer], folder)
 """
 
 import csv as formats
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from handpose_lib import paths
 from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.io import storage
 from handpose_lib.own_images import answers
 from handpose_lib.own_images.answers import Answer, Hand
 
@@ -79,6 +82,20 @@ def json_value(answer: Answer) -> dict[str, Any]:
         "remarks": list(answer.remarks),
         "hands": hands,
     }
+
+
+def write(found: Sequence[Answer], folder: Path | None = None) -> tuple[Path, Path]:
+    """Write `joints.csv` and `joints.json` of some answers; return their paths.
+
+    `folder`: None for `own_images` in the folder of generated files.
+    """
+    folder = paths.build() / "own_images" if folder is None else folder
+    return (
+        storage.write_text(folder / "joints.csv", csv(found)),
+        storage.write_json(
+            folder / "joints.json", {"images": [json_value(answer) for answer in found]}
+        ),
+    )
 
 
 def _values(answer: Answer, hand: Hand) -> tuple[list[list[float]], list[list[float]], list[float]]:

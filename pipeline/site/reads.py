@@ -32,7 +32,11 @@ HARMLESS = {
 }
 """What does not open records but those that it is given."""
 # Modules of the library that open records for a notebook that names them, and which.
-LIBRARY = {"hand_to_pose": "weights", "located": ("hand_detector", "centre_refiner")}
+LIBRARY = {
+    "hand_to_pose": "weights",
+    "located": ("hand_detector", "centre_refiner"),
+    "answers": ("hand_detector", "transfer", "weights"),
+}
 
 Facts = dict[str, Any]
 Test = Callable[[Facts], bool]
@@ -68,7 +72,8 @@ def wanted(notebook: Path) -> list[Test]:
         if what == "weights":
             tests += [_keeps_weights] * (module in used)
         elif module in library:
-            kinds |= set(what)
+            kinds |= set(what) - {"weights"}
+            tests += [_keeps_weights] * ("weights" in what)
     tests += [_equal(kind=kind) for kind in sorted(kinds)]
 
     calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}

@@ -182,8 +182,10 @@ def test_what_is_said_about_trust_comes_from_the_records():
     assert "not been measured" in answers.trust() and "Do not use" in answers.trust()
 
 
-def test_tables_agree_with_the_joints(answer):
+def test_tables_agree_with_the_joints(answer, tmp_path):
     (hand,) = answer.hands
+    table, _ = report.write([answer], tmp_path / "new")
+    assert table.read_text(encoding="utf-8") == report.csv([answer])
     rows = list(csv.DictReader(report.csv([answer]).splitlines()))
     assert [row["joint"] for row in rows] == list(answers.skeleton().joints)
     xyz = torch.tensor([[float(row[f"{axis}_mm"]) for axis in "xyz"] for row in rows])

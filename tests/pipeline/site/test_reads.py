@@ -110,6 +110,9 @@ def test_what_the_library_reads_counts(tmp_path, root):
     assert read(tmp_path, root, widget) == trainings(root, "laptop")
     run = "from handpose_lib.runs import Run\nRun('densereg')"
     assert {"centre_refiner", "hand_detector"} <= read(tmp_path, root, run)
+    own = "from handpose_lib.own_images import answers\nanswers.trust()"
+    kinds = {"hand_detector", "transfer"}
+    assert read(tmp_path, root, own) == kinds | trainings(root, "laptop")
 
 
 def test_all_kinds_of_records_are_known():
