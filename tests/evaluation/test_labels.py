@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from handpose_lib import synth
+from handpose_lib import paths, synth
 from handpose_lib.camera import xyz_to_uvd
+from handpose_lib.dataset_specs import SPECS
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.evaluation import labels
 from handpose_lib.evaluation.labels import SKELETON, Joints, Label, Labels
@@ -22,6 +23,7 @@ CLEAN = replace(
     yaw=(-180.0, 180.0),
 )
 """Both hands from all sides, cut out without noise."""
+COMMITTED = sorted((paths.project() / "book" / "tables" / "labels").glob("*.json"))
 COUNT = 14
 VISIBLE = 1.8
 """A joint is visible if no surface lies more than this many radii in front of it: its own skin is
@@ -296,3 +298,19 @@ def test_files_are_json_that_other_programs_read(written):
     _, path = written
     value = json.loads(path.read_text(encoding="utf-8"))
     assert value["frames"]["a/1"]["wrist"] == [3.25, 4, "surface"]
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_labels_are_whole(path):
+    """Every labelled joint lies in the window of its frame, and no frame is left out."""
+    found = labels.read(path)
+    camera = SPECS[found.dataset].camera
+    assert set(found.windows) == set(found.frames) and len(found.frames) == 19
+    for name, marks in found.frames.items():
+        left, top, right, bottom = found.windows[name]
+        assert 0 <= left < right <= camera.width and 0 <= top < bottom <= camera.height
+        assert all(left <= m.u < right and top <= m.v < bottom for m in marks.values()), name
+
+
+def test_there_are_committed_labels():
+    assert COMMITTED

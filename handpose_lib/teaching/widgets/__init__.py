@@ -13,6 +13,8 @@ Each figure with more settings has a module of its own, imported by name: `hand_
 Its `live` connects that function to ipywidgets (`live.Live`); `close()` of the result removes all
 of them. A cell that ends in a live figure is tagged `remove-output`: it is executed with its
 chapter, but the page shows the same figure as a `flip_book` in the cell before.
+
+`label_frames.LabelFrames` is a tool, not a figure: joints are labelled in it by clicks.
 """
 
 from handpose_lib.teaching.widgets.pages import flip_book, png, show, slider, space, to_html
