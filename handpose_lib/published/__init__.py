@@ -8,12 +8,12 @@ files are absent. `BENCHMARKS` lists the files that `data_scripts/fetch_publishe
 the camera that converts their pixels to millimetres: the one of the script of
 xinghaochen/awesome-hand-pose-estimation (folder `evaluation`). Labels and predictions must be
 converted with the same camera. Format and coordinates of a file follow from its content (`files`,
-`spaces`); `sanity` looks for errors in it. The scores printed elsewhere are in
+`spaces`); `sanity` and `exchanges` look for errors in it. The scores printed elsewhere are in
 `book/tables/rescoring.json`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from handpose_lib.camera import Camera
 from handpose_lib.dataset_specs import CAMERAS
 from handpose_lib.errors import DataError, HandPoseError, one_of
 from handpose_lib.evaluation import metrics
-from handpose_lib.published import files, sanity, spaces
+from handpose_lib.published import exchanges, files, sanity, spaces
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class Score:
     measures  as `metrics.summary` returns them
     parts     part of the test set → mean joint error in mm
     warnings  what looks wrong, each a sentence
+    exchange  what was probably exchanged in the file, or None; the measures are those with it
     """
 
     frames: int
@@ -139,6 +140,7 @@ class Score:
     measures: dict[str, Any]
     parts: dict[str, float]
     warnings: list[str]
+    exchange: exchanges.Exchange | None = None
 
 
 def folder() -> Path:
@@ -231,7 +233,9 @@ def score_file(
     noticed = [
         sanity.space(spaces.UVD, found) if space is None else None,
         sanity.frame_count(len(predicted), len(labels), benchmark.parts, by_name=rows is not None),
-        sanity.image_names(poses.names, test_list) if rows is None else None,
+        sanity.image_names(None if poses.numbered else poses.names, test_list)
+        if rows is None
+        else None,
     ]
     rows = torch.arange(min(len(labels), len(predicted))) if rows is None else rows
     predicted, wanted, labels = predicted[: len(rows)], len(labels), labels[rows]
@@ -239,6 +243,16 @@ def score_file(
     predicted = _upside_down(predicted) if y_up else predicted
     measures = metrics.summary(predicted, labels)
     against = _others(path, benchmark, root) if against is None else against
+    exchange = exchanges.find(
+        poses.points[: len(rows)],
+        labels,
+        found,
+        predicted,
+        benchmark.camera,
+        benchmark.intrinsics,
+    )
+    ordered = predicted if exchange is None else exchange.predicted
+    limit = BODY_MM if benchmark.skeleton == "itop15" else sanity.TOO_FAR_MM
     noticed += [
         *(
             sanity.same_frames(predicted, theirs[rows], other)
@@ -246,12 +260,10 @@ def score_file(
             if len(theirs) > int(rows.max())
         ),
         sanity.without_depth(predicted),
-        sanity.too_far(
-            measures["mean_joint_error_mm"],
-            BODY_MM if benchmark.skeleton == "itop15" else sanity.TOO_FAR_MM,
-        ),
+        sanity.too_far(measures["mean_joint_error_mm"], limit) if exchange is None else None,
+        exchange.text if exchange else None,
         sanity.equal_to_labels(predicted, labels, skeleton.get(benchmark.skeleton).joints),
-        sanity.order(predicted, labels),
+        sanity.order(ordered, labels),
     ]
     errors = metrics.frame_errors(predicted, labels, "mean")
     inside = {
@@ -267,6 +279,7 @@ def score_file(
         measures,
         parts,
         [text for text in noticed if text],
+        exchange,
     )
 
 
@@ -292,7 +305,7 @@ def _read(path: Path | str, benchmark: Benchmark) -> files.Poses:
     """Return the poses of a file; if it has more joints than are evaluated, only the latter."""
     poses = files.read(path, (benchmark.joints, *benchmark.subsets))
     chosen = benchmark.subsets.get(poses.points.shape[1])
-    return poses if chosen is None else files.Poses(poses.points[:, list(chosen)], poses.names)
+    return poses if chosen is None else replace(poses, points=poses.points[:, list(chosen)])
 
 
 def _labels(

@@ -1,8 +1,8 @@
 """Reading and writing pose files. The content of a file decides its format, never its name.
 
-text      One frame per line, three numbers per joint, between blanks, tabs or commas. A line may
-          begin with the name of its image (a backslash becomes a slash) or its number, and continue
-          after the last joint; lines may be empty; the first may state how many follow.
+text      One frame per line, three numbers per joint. Separators, header, names of images (a
+          backslash becomes a slash), numbers of frames and what follows the joints are recognised:
+          see `text`.
 MATLAB    Version 5: the only array of `(N, J, 3)` or `(N, 3 J)` numbers.
 zip       Exactly one file of these formats, beside any others.
 
@@ -15,7 +15,6 @@ import io
 import struct
 import zipfile
 import zlib
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 
 from handpose_lib.errors import DataError, HandPoseError
 from handpose_lib.io import matlab, storage
+from handpose_lib.published import text
 
 LARGEST = 512 * 2**20
 """Size of the largest file that is accepted. The predictions of HANDS 2017's 295,510 test frames
@@ -40,9 +40,6 @@ MEMORY = 24
 """Largest ratio of the memory needed for reading to the size of the file: a digit and a blank
 become the eight bytes of a number, twice.
 """
-LINE = 2**16
-"""Length of the longest line in bytes: 64 per number for more than 300 joints."""
-
 BROKEN_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -61,11 +58,12 @@ passwords.
 @dataclass(frozen=True)
 class Poses:
     """The content of a file: its numbers `points` (N, J, 3), float64, and an image name per frame,
-    or None.
+    or None. `numbered`: the names are numbers, such as those of the frames.
     """
 
     points: torch.Tensor
     names: list[str] | None = None
+    numbered: bool = False
 
     def __len__(self) -> int:
         return len(self.points)
@@ -75,8 +73,8 @@ def read(path: Path | str, joints: int | Iterable[int] | None = None) -> Poses:
     """Return the content of a pose file of any of the formats above.
 
     `joints`: the number of joints of each frame, or several accepted numbers, the usual one first;
-    by default the file decides. Numbers after the last joint are ignored, unless every line has as
-    many as further joints would need: a file of 16 joints is never read as one of 14.
+    by default the file decides. Numbers that are no coordinates are ignored, unless every line has
+    as many as further joints would need: a file of 16 joints is never read as one of 14.
     Errors: `DataError` naming the file, and the line or array.
     """
     counts = () if joints is None else (joints,) if isinstance(joints, int) else tuple(joints)
@@ -131,11 +129,17 @@ def _parse(content: bytes, where: str, joints: tuple[int, ...], zips: bool) -> P
         return _from_zip(content, where, joints)
     if matlab.is_one(content):
         return Poses(_from_arrays(matlab.arrays(content, where, _room(content)), where, joints))
-    if b"\0" in content[:LINE]:
+    if content.startswith(b"\x93NUMPY"):
+        raise DataError(
+            f"{where}: a NumPy array; accepted is text: np.savetxt(path, array.reshape(len(array),"
+            " -1)) writes it"
+        )
+    if b"\0" in content[: text.LINE] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(
             f"{where}: neither text nor a MATLAB file of version 5 nor a zip of one of them"
         )
-    return _from_text(content, where, joints)
+    points, names, numbered = text.parse(content, where, joints)
+    return Poses(torch.from_numpy(points), names, numbered)
 
 
 def _room(content: bytes) -> int:
@@ -212,129 +216,6 @@ def _from_arrays(found: matlab.Arrays, where: str, joints: tuple[int, ...]) -> t
             f"{where}: {_some(fitting)} holds a value that is not finite; accepted are numbers"
         )
     return torch.from_numpy(values)
-
-
-def _from_text(content: bytes, where: str, joints: tuple[int, ...]) -> Poses:
-    flat, counts, lines = array("d"), array("q"), array("q")
-    names: list[str] = []
-    stops: dict[int, str] = {}
-    for number, line in enumerate(io.BytesIO(content), start=1):
-        if len(line) > LINE:
-            raise DataError(
-                f"{where}, line {number}: {len(line):,} bytes; accepted are at most {LINE:,}"
-            )
-        try:
-            fields = line.decode("utf-8-sig").replace(",", " ").split()
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{where}, line {number}: cannot be read as text ({error.reason})"
-            ) from None
-        if not fields:
-            continue
-        if _number(fields[0]) is None:
-            names.append(fields.pop(0).replace("\\", "/"))
-        before = len(flat)
-        try:
-            flat.extend(map(float, fields))
-        except ValueError:  # a field that is not a number ends the row; those before it are kept
-            stops[len(counts)] = fields[len(flat) - before]
-        counts.append(len(flat) - before)
-        lines.append(number)
-    if not counts:
-        raise DataError(f"{where} holds no frame: one line per frame is needed")
-    if _is_count(flat, counts, names):
-        flat, counts, lines = flat[1:], counts[1:], lines[1:]
-        stops = {row - 1: field for row, field in stops.items()}
-    if names and len(names) != len(counts):
-        raise DataError(
-            f"{where}: {len(names)} of {len(counts)} lines begin with an image name; accepted is"
-            " all or none"
-        )
-    points = _table(
-        np.frombuffer(flat), np.frombuffer(counts, np.int64), lines, stops, where, joints
-    )
-    if points.shape[1] % 3 == 1:
-        names = [f"{number:.0f}" for number in points[:, 0]]
-        points = points[:, 1:]
-    bad = np.argwhere(~np.isfinite(points))
-    if len(bad):
-        raise DataError(
-            f"{where}, line {lines[bad[0, 0]]}: '{points[tuple(bad[0])]:f}' is not a finite number"
-        )
-    return Poses(
-        torch.from_numpy(np.ascontiguousarray(points)).reshape(len(points), -1, 3), names or None
-    )
-
-
-def _table(
-    flat: np.ndarray,
-    counts: np.ndarray,
-    lines: array,
-    stops: dict[int, str],
-    where: str,
-    joints: tuple[int, ...],
-) -> np.ndarray:
-    """Return the numbers (N, 3 J) of the joints, or (N, 1 + 3 J) if each line begins with the
-    number of its frame.
-    """
-    starts = counts.cumsum() - counts
-    odd = np.flatnonzero(counts != counts[0])
-    alike = len(odd) == 0
-    numbered = alike and counts[0] % 3 == 1 and _counts_up(flat[starts])
-    more = counts[0] - int(numbered)
-    if not joints:
-        if not alike:
-            raise DataError(
-                f"{where}, line {lines[odd[0]]}: {counts[odd[0]]} numbers, where line {lines[0]}"
-                f" has {counts[0]}"
-            )
-        if counts[0] < 3:
-            raise DataError(f"{where}, line {lines[0]}: {counts[0]} numbers, where a joint needs 3")
-    count = next(
-        (number for number in joints if alike and more == 3 * number),
-        joints[0] if joints else counts[0] // 3,
-    )
-    wanted = 3 * count
-    short = np.flatnonzero(counts < wanted)
-    if len(short):
-        row = int(short[0])
-        if row in stops:
-            raise DataError(
-                f"{where}, line {lines[row]}: {stops[row][:40]!r} is not a finite number"
-            )
-        raise DataError(
-            f"{where}, line {lines[row]}: {counts[row]} numbers, where {count} joints need {wanted}"
-        )
-    if alike and more > wanted and more % 3 == 0:
-        raise DataError(
-            f"{where}: every line has the numbers of {more // 3} joints, where {count} joints need"
-            f" {wanted}"
-        )
-    wanted += int(numbered)
-    return (
-        flat.reshape(len(counts), -1)[:, :wanted]
-        if alike
-        else flat[starts[:, None] + np.arange(wanted)]
-    )
-
-
-def _counts_up(first: np.ndarray) -> bool:
-    """Return whether the first numbers of the lines are whole and rise by one: frame numbers, not
-    coordinates.
-    """
-    return len(first) > 1 and float(first[0]).is_integer() and bool((np.diff(first) == 1).all())
-
-
-def _is_count(flat: array, counts: array, names: list[str]) -> bool:
-    """Return whether the first line is the number of lines that follow, as in MSRA's labels."""
-    return len(counts) > 1 and not names and counts[0] == 1 and flat[0] == len(counts) - 1
-
-
-def _number(field: str) -> float | None:
-    try:
-        return float(field)
-    except ValueError:
-        return None
 
 
 def _either(joints: tuple[int, ...]) -> str:
