@@ -247,7 +247,8 @@ def read_gesture(place: Path) -> tuple[list[Path], torch.Tensor]:
     """
     folder(place, "MSRA", "17 gesture folders for each of P0 to P8")
     joints = read_joints(place / "joint.txt")
-    files = sorted(place.glob("*_depth.bin"))
+    # macOS leaves a file `._NAME` beside each file that it copies to other disks.
+    files = sorted(p for p in place.glob("*_depth.bin") if not p.name.startswith("."))
     if len(files) != len(joints):
         raise DataError(
             f"{place / 'joint.txt'}: {len(joints)} frames, but the folder has {len(files)}"

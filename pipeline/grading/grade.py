@@ -42,6 +42,7 @@ from handpose_lib.teaching import checks, exercises
 from pipeline.grading import answer_process, assignment
 
 LARGEST = 50 * 2**20  # bytes of a submitted notebook
+NOT_GRADED = (".zip", ".7z", ".rar", ".tar", ".gz", ".py", ".html", ".pdf")  # but often sent
 FINE = ("right", "wrong", "empty", "in words")  # not mentioned in the status of a submission
 
 
@@ -175,7 +176,7 @@ def grade(
             f"c = get_config()\nc.CourseDirectory.course_id = {assignment.COURSE!r}\n",
         )
         released = {
-            chapter.name: json.loads(file.read_text(encoding="utf-8"))["cells"]
+            chapter.name: json.loads(file.read_text(encoding="utf-8-sig"))["cells"]
             for chapter, file in zip(graded, assignment.release(graded, course, gradebook=True))
         }
         for submission in submissions:
@@ -209,15 +210,11 @@ def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> l
     students = {
         path.name
         for path in folder.iterdir()
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+        if path.is_dir() and not path.is_symlink() and not left_by_a_system(path.name)
     }
     for file in sorted(folder.rglob("*.ipynb")):
         inside = file.relative_to(folder)
-        if (
-            any(part.startswith(".") for part in inside.parts)
-            or file.is_symlink()
-            or not file.is_file()
-        ):
+        if any(map(left_by_a_system, inside.parts)) or file.is_symlink() or not file.is_file():
             continue
         chapter, cells, problem = read(file, known)
         student = inside.parts[0] if len(inside.parts) > 1 else student_of(file, chapter)
@@ -235,7 +232,10 @@ def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> l
         elif not mine:
             missing.append(None)
         submissions += [
-            Submission(student, chapter, problem="not handed in") for chapter in missing
+            Submission(
+                student, chapter, problem="not handed in", remarks=other_files(folder / student)
+            )
+            for chapter in missing
         ]
     return sorted(
         submissions,
@@ -244,6 +244,23 @@ def collected(folder: Path, known: list[exercises.Chapter], complete: bool) -> l
             submission.chapter.name if submission.chapter else "",
         ),
     )
+
+
+def left_by_a_system(name: str) -> bool:
+    """Return whether a file or folder is no student's: hidden, or left by an archive of macOS."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def other_files(folder: Path) -> list[str]:
+    """Return a remark that names the archives and scripts of a student, none without them."""
+    names = sorted(
+        path.name
+        for path in (folder.rglob("*") if folder.is_dir() else ())
+        if path.suffix.lower() in NOT_GRADED and not left_by_a_system(path.name)
+    )
+    if not names:
+        return []
+    return [f"{', '.join(names)} cannot be graded; accepted are notebooks (.ipynb), not packed"]
 
 
 def read(
@@ -257,7 +274,7 @@ def read(
     try:
         if file.stat().st_size > LARGEST:
             return guess(file, known), [], "unreadable"
-        notebook = json.loads(file.read_text(encoding="utf-8"))
+        notebook = json.loads(file.read_text(encoding="utf-8-sig"))
         cells = [
             {
                 "id": str(

@@ -282,6 +282,20 @@ def test_faulty_frames_of_a_real_set_are_left_out(small):
             (place / msra.frame_name(i)).unlink()
 
 
+def test_files_that_systems_leave_behind_are_no_frames(small):
+    """Finder, Explorer and archives of macOS put them beside the frames."""
+    place = small / "P0" / "1"
+    left = ["._000000_depth.bin", "._joint.txt", ".DS_Store", "Thumbs.db", "desktop.ini"]
+    expected, _ = msra.read_gesture(place)
+    try:
+        for name in left:
+            (place / name).write_bytes(b"\0\5\x16\7")
+        assert msra.read_gesture(place)[0] == expected
+    finally:
+        for name in left:
+            (place / name).unlink(missing_ok=True)
+
+
 def test_published_centres_fit_a_fold_and_have_y_up_and_z_forward(small, tmp_path):
     """One file per fold, in the order subject, gesture, frame; `invalid` frames are left out."""
     lines = [f"{i} {2 * i} {300 + i}" for i in range(8 * 17)]

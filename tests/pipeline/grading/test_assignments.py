@@ -562,6 +562,33 @@ def test_an_unknown_chapter_names_the_known_ones(tmp_path, capsys):
     assert "depth_cameras" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+# --- what students send -------------------------------------------------------
+
+
+def test_archives_and_scripts_are_named_and_what_systems_leave_is_no_student(tmp_path):
+    for name in ("ann/work.zip", "bob/answers.py", "__MACOSX/ann/._work.ipynb", ".DS_Store"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0")
+    found = {one.student: one for one in grade.collected(tmp_path, [], False)}
+    assert set(found) == {"ann", "bob"}
+    for student, name in (("ann", "work.zip"), ("bob", "answers.py")):
+        (remark,) = found[student].remarks
+        assert found[student].problem == "not handed in"
+        assert remark.startswith(f"{name} cannot be graded; accepted are notebooks")
+
+
+def test_a_notebook_with_a_byte_order_mark_is_read(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
+    known = [exercises.chapter(CHAPTERS[0])]
+    notebook.metadata["handpose_book"] = {"chapter": known[0].name}
+    content = nbformat.writes(notebook).encode()
+    found = []
+    for name, mark in (("plain.ipynb", b""), ("marked.ipynb", b"\xef\xbb\xbf")):
+        (tmp_path / name).write_bytes(mark + content)
+        found.append(grade.read(tmp_path / name, known))
+    assert found[0] == found[1] and found[1][1] and found[1][2] == ""
+
+
 # --- progress -----------------------------------------------------------------
 
 
