@@ -21,7 +21,7 @@ from typing import Any
 
 from handpose_lib.io import provenance
 
-KINDS = ("hand_detector", "centre_refiner", "stress", "transfer")
+KINDS = ("hand_detector", "centre_refiner", "real_hands", "stress", "transfer")
 """Folders of records that are named by their kind."""
 READERS = ("records", "pretrained", "ledger")
 """Modules of `handpose_lib.results` that open records; others are given them."""
@@ -35,6 +35,7 @@ HARMLESS = {
 LIBRARY = {
     "hand_to_pose": "weights",
     "located": ("hand_detector", "centre_refiner"),
+    "network": ("real_hands",),
     "answers": ("hand_detector", "transfer", "weights"),
 }
 
