@@ -260,7 +260,7 @@ def score_file(
             if len(theirs) > int(rows.max())
         ),
         sanity.without_depth(predicted),
-        sanity.too_far(measures["mean_joint_error_mm"], limit) if exchange is None else None,
+        sanity.too_far(measures["mean_joint_error_mm"], limit),
         exchange.text if exchange else None,
         sanity.equal_to_labels(predicted, labels, skeleton.get(benchmark.skeleton).joints),
         sanity.order(ordered, labels),

@@ -84,11 +84,11 @@ class _Reading:
     """A way to read the numbers of a file; `simple` counts what differs from the given way."""
 
     space: str
-    axes: tuple[int, int, int] = (0, 1, 2)
-    signs: tuple[int, int, int] = (1, 1, 1)
+    axes: tuple[int, ...] = (0, 1, 2)
+    signs: tuple[int, ...] = (1, 1, 1)
     ends: tuple[float, float] = (0.0, 0.0)
     unit: float = 1.0
-    mirrored: tuple[int, int, int] = (1, 1, 1)
+    mirrored: tuple[int, ...] = (1, 1, 1)
 
 
 def find(
@@ -189,7 +189,7 @@ def _given(points: torch.Tensor, space: str, predicted: torch.Tensor) -> _Readin
         return _Reading(space, unit=scale)
     ratio = (predicted * points).sum((0, 1))
     signs = tuple(1 if one >= 0 else -1 for one in ratio.tolist())
-    return _Reading(space, signs=(signs[0], signs[1], signs[2]), unit=scale)
+    return _Reading(space, signs=signs, unit=scale)
 
 
 def _apply(points: torch.Tensor, reading: _Reading, intrinsics: Sequence[float]) -> torch.Tensor:

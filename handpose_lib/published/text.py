@@ -46,7 +46,8 @@ _BRACKETS = str.maketrans("[](){}", "      ")
 @dataclass
 class _Lines:
     """The lines that are no comments: their numbers one after the other, how many each has, its
-    number in the file, its name or None, and the field that ended it, where one did.
+    number in the file, its name or None, and the field that ended it, where one did. `digits`: the
+    numbers of the first line are written without a point.
     """
 
     flat: array = field(default_factory=lambda: array("d"))
@@ -54,6 +55,7 @@ class _Lines:
     lines: array = field(default_factory=lambda: array("q"))
     names: list[str | None] = field(default_factory=list)
     stops: dict[int, str] = field(default_factory=dict)
+    digits: bool = False
 
     def drop_first(self) -> None:
         """Remove the first line."""
@@ -150,8 +152,10 @@ def _append(read: _Lines, fields: list[str], number: int) -> None:
         read.flat.extend(map(float, fields))
     except ValueError:  # a field that is not a number ends the row; those before it are kept
         read.stops[len(read.counts)] = fields[len(read.flat) - before]
-    if lead and len(read.flat) == before:
-        read.stops.setdefault(len(read.counts), name or "")
+    if lead > 1 and len(read.flat) == before:
+        read.stops.setdefault(len(read.counts), (name or "").partition(" ")[2])
+    if not read.counts:
+        read.digits = all(one.isdigit() for one in fields)
     read.counts.append(len(read.flat) - before)
     read.lines.append(number)
     read.names.append(name)
@@ -237,7 +241,8 @@ def _drop_header(read: _Lines) -> None:
             continue
         numbers = read.row(0)
         if (
-            len(numbers) >= COLUMNS
+            read.digits
+            and len(numbers) >= COLUMNS
             and _are_columns(numbers)
             and not _are_columns(read.row(1))
             and read.counts[1] in (len(numbers), len(numbers) + 1)
