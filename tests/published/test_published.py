@@ -601,3 +601,25 @@ def test_available_lists_pairs_whose_two_files_are_there(tmp_path):
     assert published.available(tmp_path) == [], "without labels there is nothing to score"
     made.put(tmp_path / benchmark.labels, "")
     assert published.available(tmp_path) == [("icvl", "Pose-REN")]
+
+
+def test_each_line_of_a_published_file_is_a_name_if_any_and_numbers(root):
+    """Nothing is taken for an index."""
+    for name, method in published.available(root):
+        benchmark = published.BENCHMARKS[name]
+        path = root / benchmark.results[method]
+        found = files.read(path, benchmark.joints)
+        assert not found.numbered and found.points.isfinite().all()
+        if path.suffix == ".txt":
+            words = [line.split() for line in path.read_text().splitlines()]
+            numbers = [[word for word in line if _number(word)] for line in words]
+            expected = np.array(numbers, dtype=float).reshape(found.points.shape)
+            assert (found.points.numpy() == expected).all()
+
+
+def _number(word):
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -242,17 +242,3 @@ def test_an_array_of_numpy_is_told_how_to_be_written(tmp_path):
     np.save(tmp_path / "p.npy", UVD.numpy())
     with pytest.raises(DataError, match=r"p\.npy: a NumPy array; accepted is text: np\.savetxt"):
         files.read(tmp_path / "p.npy")
-
-
-# --- the published files ----------------------------------------------------------
-
-
-@pytest.mark.parametrize("name, method", published.available())
-def test_published_files_have_no_other_columns(name, method):
-    """Each line is a name, if any, and the numbers of the joints: nothing is taken for an index."""
-    path = published.folder() / published.BENCHMARKS[name].results[method]
-    found = files.read(path, published.BENCHMARKS[name].joints)
-    assert not found.numbered and found.points.isfinite().all()
-    if path.suffix == ".txt":
-        expected = np.loadtxt(path).reshape(found.points.shape)
-        assert (found.points.numpy() == expected).all()
