@@ -3,11 +3,12 @@
 import json
 import math
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
 
-from handpose_lib import paths, synth
+from handpose_lib import datasets, paths, synth
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.dataset_specs import SPECS
 from handpose_lib.errors import DataError, HandPoseError
@@ -25,6 +26,8 @@ CLEAN = replace(
 """Both hands from all sides, cut out without noise."""
 COMMITTED = sorted((paths.project() / "book" / "tables" / "labels").glob("*.json"))
 COUNT = 14
+FINGER_MM = 15.0
+"""About the width of a finger: whoever labels the wrong finger is off by more."""
 VISIBLE = 1.8
 """A joint is visible if no surface lies more than this many radii in front of it: its own skin is
 closer, and another finger in front is farther.
@@ -312,5 +315,47 @@ def test_committed_labels_are_whole(path):
         assert all(left <= m.u < right and top <= m.v < bottom for m in marks.values()), name
 
 
-def test_there_are_committed_labels():
-    assert COMMITTED
+def test_two_labellings_are_committed_of_the_same_frames_in_the_same_order():
+    assert [path.stem for path in COMMITTED] == ["sr305-first", "sr305-second"]
+    first, second = map(labels.read, COMMITTED)
+    assert first.dataset == second.dataset and [*first.frames] == [*second.frames]
+    assert first.labelled_by != second.labelled_by
+
+
+def test_no_exchange_of_two_fingers_brings_the_labellings_closer():
+    """Both give the fingers the same names: with two names exchanged they would differ more."""
+    first, second = map(labels.read, COMMITTED)
+    levels = ("mcp", "pip", "dip", "tip")
+
+    def apart(name, finger, rival):  # squared pixels at each level that both have
+        ours, theirs = first.frames[name], second.frames[name]
+        return {
+            level: (a.u - b.u) ** 2 + (a.v - b.v) ** 2
+            for level in levels
+            if (a := ours.get(f"{finger} {level}")) and (b := theirs.get(f"{rival} {level}"))
+        }
+
+    for name in first.frames:
+        for one, other in combinations(SKELETON.fingers, 2):
+            named = [apart(name, one, one), apart(name, other, other)]
+            exchanged = [apart(name, one, other), apart(name, other, one)]
+            shared = set.intersection(*map(set, named + exchanged))
+            assert shared, (name, one, other)
+            total, rival = (
+                sum(found[level] for found in pair for level in shared)
+                for pair in (named, exchanged)
+            )
+            assert total < rival, (name, one, other)
+
+
+def test_two_labellings_differ_by_less_than_a_finger_is_wide():
+    """The noise of the labels is smaller than a finger: 15 mm across."""
+    first, second = map(labels.read, COMMITTED)
+    try:
+        frames = datasets.open("sr305")
+    except DataError as error:
+        pytest.skip(f"the frames are not in the repository: {error}")
+    noise = labels.disagreement(labels.joints(first, frames), labels.joints(second, frames))
+    assert 0 < noise.aligned_mm < noise.raw_mm < FINGER_MM
+    assert max(noise.per_joint_mm.values()) < FINGER_MM
+    assert max(noise.per_frame_mm.values()) < FINGER_MM
