@@ -104,6 +104,8 @@ def restrict(folder: str, hidden: Sequence[str], attempts: list[str]) -> None:
         sys.exec_prefix,
         Path(torch.__file__).parent.parent,
         paths.code() / "handpose_lib",
+        paths.code()
+        / "data_scripts",  # training notebooks render the embedded set if it is missing
         Path(__file__).parent,
         "/usr/share/zoneinfo",
     }

@@ -316,7 +316,8 @@ def test_unknown_options_are_refused(small, options, message):
 
 
 def test_missing_things_are_named(tmp_path, small):
-    with pytest.raises(DataError, match="nowhere: no such folder; HANDS2017 needs.*hands17.py"):
+    named = "nowhere: no such folder; HANDS2017 needs.*data_scripts.hands17"
+    with pytest.raises(DataError, match=named):
         opened("hands17", tmp_path / "nowhere")
     with pytest.raises(DataError, match="image.png: missing"):
         hands17.read_frame(tmp_path / "image.png")
