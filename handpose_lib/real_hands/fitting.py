@@ -37,6 +37,10 @@ POINTS = 256
 """Measured points per frame to which a hand is fitted."""
 STEPS = (6, 10)
 """Steps of the solver: to the network's joints alone, then to everything."""
+ACCEPTED_MM = 2.5
+"""A fit is accepted if the distance that remains is at most so many mm. The record of the network
+says what this is worth on rendered frames.
+"""
 NEAR = 30.0
 """Distance in mm from the surface up to which a measured point can belong to the hand."""
 POINT_MM, SILHOUETTE_MM, JOINT_MM = 6.0, 8.0, 25.0
@@ -75,7 +79,13 @@ class Fit:
     distance_mm: torch.Tensor
     before_mm: torch.Tensor
 
+    @property
+    def accepted(self) -> torch.Tensor:
+        """(B,) bool: the distance that remains is at most `ACCEPTED_MM`."""
+        return self.distance_mm <= ACCEPTED_MM
 
+
+@torch.inference_mode(False)  # it would switch off the derivatives that the solver needs
 @torch.no_grad()
 def fit(crops: Crops, joints: torch.Tensor, steps: tuple[int, int] = STEPS) -> Fit:
     """Return the hands that explain the points of `crops`, started at `joints` (B, 21, 3) mm.
@@ -87,7 +97,7 @@ def fit(crops: Crops, joints: torch.Tensor, steps: tuple[int, int] = STEPS) -> F
             f"joints of shape {tuple(joints.shape)}: accepted are finite mm of shape"
             f" ({len(crops)}, 21, 3), those of {SKELETON}"
         )
-    target = joints.double()
+    target = joints.clone().double()
     state = start(target, crops.mirror.double())
     state = _solve(state, target, None, steps[0])
     seen = _seen(crops, state)
@@ -297,8 +307,11 @@ def _seen(crops: Crops, state: _State) -> _Seen:
         near = distances(*part).distance[0] < NEAR
         mask = torch.zeros(size * size, dtype=torch.bool)
         mask[numbers[near]] = True
-        # Every n-th pixel in the order of the image: the points spread evenly over the hand.
+        # Every n-th pixel in the order of the image, from right to left for left hands: the points
+        # spread evenly over the hand, and those of a mirrored image are the mirrored points.
         numbers = numbers[near]
+        if crops.mirror[row] < 0:
+            numbers = numbers[(numbers + size - 1 - 2 * (numbers % size)).argsort()]
         chosen = torch.linspace(0, max(len(numbers) - 1, 0), POINTS).round().long()
         enough = len(numbers) > 0
         points.append(cloud[row, numbers[chosen]] if enough else cloud.new_zeros(POINTS, 3))

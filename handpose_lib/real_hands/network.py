@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 
-from handpose_lib import evaluation, papers, paths, synth, training
+from handpose_lib import datasets, evaluation, papers, paths, prepare, synth, training
 from handpose_lib.errors import DataError, HandPoseError
-from handpose_lib.frames import Crops
+from handpose_lib.evaluation import labels
+from handpose_lib.frames import Crops, DepthFrame
 from handpose_lib.io.storage import read_tensors
 from handpose_lib.papers.method import Method, Recipe
+from handpose_lib.real_hands import fitting
 from handpose_lib.real_hands.windows import Windows
 from handpose_lib.results import records
 from handpose_lib.results.pretrained import Pretrained
@@ -41,6 +43,10 @@ WORLDS = {
     "flat on a table": replace(synth.FIELD, tabletop=1.0, touching=1.0, flattened=1.0),
 }
 """Parts of the world in which the test measures the error."""
+OFF_MM = 30.0
+"""A frame with a larger mean joint error counts as off."""
+REAL = "sr305"
+"""The data set of real frames with labels by hand."""
 
 
 def create(method: str = METHOD, **config: Any) -> Method:
@@ -124,7 +130,6 @@ def errors(
     The persons are none of the training, and the cubes lie at reference points that stray as in
     training.
     """
-    network.eval()
     found = []
     for start in range(0, frames, batch):
         crops = synth.crops(
@@ -134,18 +139,22 @@ def errors(
             subjects=list(subjects),
             cube=CUBE,
         )
-        found.append(_error(network, crops))
+        assert crops.joints is not None  # rendered frames have joints
+        found.append(_distance(answers(network, crops), crops.joints))
     return torch.cat(found)
 
 
-def _error(network: Method, crops: Crops) -> torch.Tensor:
-    assert crops.joints is not None  # rendered frames have joints
-    joints = network.decode(network(network.encode(crops)), crops)
-    return (joints - crops.joints).norm(dim=-1).mean(-1)
+def _distance(joints: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    return (joints - true).norm(dim=-1).mean(-1)
 
 
 def test(network: Method, frames: int = 1024) -> dict[str, Any]:
-    """Return mean, median and 90 % quantile in mm of the errors in each of `WORLDS`."""
+    """Return what is known about the network, as plain JSON values.
+
+    The name of a world   mean, median and 90 % quantile in mm of the errors in it
+    fit                   see `test_fit`
+    real                  see `test_real`; None without the real frames
+    """
     found: dict[str, Any] = {"frames": frames, "persons": len(OTHERS)}
     for name, world in WORLDS.items():
         error = errors(network, world, frames).double()
@@ -154,7 +163,88 @@ def test(network: Method, frames: int = 1024) -> dict[str, Any]:
             "median_mm": error.median().item(),
             "q90_mm": error.quantile(0.9).item(),
         }
+    return {**found, "fit": test_fit(network, frames // 2), "real": test_real(network)}
+
+
+def test_fit(network: Method, frames: int) -> dict[str, Any]:
+    """Return how good fits are whose remaining distance is small, and the others, in `FIELD`.
+
+    share of the frames; network_mm and fitted_mm: mean errors; off: share with a fitted error above
+    `OFF_MM`.
+    """
+    crops = synth.crops(
+        range(frames), seed=2, distribution="field", subjects=list(OTHERS), cube=CUBE
+    )
+    assert crops.joints is not None  # rendered frames have joints
+    answer = answers(network, crops)
+    fitted = fitting.fit(crops, answer)
+    before, after = (_distance(joints, crops.joints) for joints in (answer, fitted.joints))
+    return {
+        "frames": frames,
+        "accepted_mm": fitting.ACCEPTED_MM,
+        **{
+            name: {
+                "share": rows.double().mean().item(),
+                "network_mm": before[rows].mean().item(),
+                "fitted_mm": after[rows].mean().item(),
+                "off": (after[rows] > OFF_MM).double().mean().item(),
+            }
+            for name, rows in (("accepted", fitted.accepted), ("others", ~fitted.accepted))
+            if rows.any()
+        },
+    }
+
+
+def test_real(network: Method) -> dict[str, Any] | None:
+    """Return the errors on the labelled real frames, cubes at the mean of the labelled joints.
+
+    For the network alone and with accepted fits: mean in mm, raw and after the best translation of
+    each frame. noise_mm: distance between two labellings. None without the frames.
+    """
+    place = paths.data() / "real_frames" / REAL
+    marked = [labels.read(path) for path in label_files()]
+    if not place.is_dir() or not marked:
+        return None
+    dataset = datasets.open(REAL)
+    frames = dataset.frames(range(len(dataset)))
+    truth = [labels.joints(one, frames) for one in marked]
+    crops = prepare.batch(centred(frames, truth[0]), CUBE, "stored")
+    answer = answers(network, crops)
+    fitted = fitting.fit(crops, answer)
+    mixed = torch.where(fitted.accepted[:, None, None], fitted.joints, answer)
+    found: dict[str, Any] = {
+        "frames": len(truth[0].ids),
+        "joints": int(truth[0].known.sum()),
+        "accepted": fitted.accepted.double().mean().item(),
+    }
+    for name, joints in (("network", answer), ("with_fits", mixed)):
+        score = labels.score(joints, truth[0])
+        found[name] = {"mean_mm": score.raw_mm, "aligned_mm": score.aligned_mm}
+    if len(truth) > 1:
+        found["noise_mm"] = labels.disagreement(truth[0], truth[1]).raw_mm
     return found
+
+
+def label_files() -> list[Path]:
+    """Return the committed labels of the real frames, the first labelling first."""
+    return sorted((paths.project() / "book" / "tables" / "labels").glob(f"{REAL}-*.json"))
+
+
+def centred(frames: list[DepthFrame], truth: labels.Joints) -> list[DepthFrame]:
+    """Return the labelled frames of right hands, centred at the mean of the labelled joints."""
+    middle = dict(zip(truth.ids, truth.xyz.nanmean(1), strict=True))
+    return [
+        replace(frame, centre=middle[frame.id].to(frame.depth), hand="right")
+        for frame in frames
+        if frame.id in middle
+    ]
+
+
+@torch.no_grad()
+def answers(network: Method, crops: Crops) -> torch.Tensor:
+    """Return the joints (B, 21, 3) mm that a network predicts."""
+    network.eval()
+    return network.decode(network(network.encode(crops)), crops)
 
 
 def save(

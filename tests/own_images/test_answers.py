@@ -14,6 +14,7 @@ from handpose_lib.camera import depth_to_points, xyz_to_uvd
 from handpose_lib.errors import HandPoseError
 from handpose_lib.evaluation import label_free
 from handpose_lib.own_images import answers, finding, report, settings
+from handpose_lib.real_hands import fitting
 from handpose_lib.teaching import own_image
 
 
@@ -177,9 +178,22 @@ def test_wrong_joints_get_remarks(answer):
 
 
 def test_what_is_said_about_trust_comes_from_the_records():
-    record = answers.network().record
-    assert f"{record.error_mm:.1f} mm" in answers.trust()
+    known = answers.network().record["held_out"]
+    assert f"{known['all']['mean_mm']:.1f} mm" in answers.trust()
+    assert f"{known['real']['with_fits']['mean_mm']:.1f} mm" in answers.trust()
     assert "not been measured" in answers.trust() and "Do not use" in answers.trust()
+
+
+def test_the_fitted_hand_is_the_answer_where_little_remains(answer):
+    (hand,) = answer.hands
+    plain = hand.views.mean(0)
+    joints, remaining = answers.fitted(plain, answer.frame, hand.side)
+    assert torch.equal(joints, hand.joints) and remaining == hand.measures["remaining_mm"]
+    assert torch.equal(joints, plain) == (remaining > fitting.ACCEPTED_MM)
+    # Far from every point nothing can be explained: the joints stay as they are.
+    lost = plain + torch.tensor([0.0, 0.0, 150.0])
+    kept, remaining = answers.fitted(lost, answer.frame, hand.side)
+    assert torch.equal(kept, lost) and remaining > fitting.ACCEPTED_MM
 
 
 def test_tables_agree_with_the_joints(answer, tmp_path):
