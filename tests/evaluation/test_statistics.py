@@ -327,6 +327,7 @@ def test_power_is_how_often_simulated_trainings_decide(gain, spread, seeds, fram
     decided = 0
     for one, other in zip(without, with_):
         part = statistics.between_seeds(one, other, matched=matched)
+        assert part is not None  # several seeds
         decided += part.mean - math.hypot(part.mean - part.low, frames) > 0
     expected = statistics.power(gain, spread, seeds, frames=frames, matched=matched)
     assert abs(decided / trials - expected) < 4 * (0.25 / trials) ** 0.5
@@ -342,6 +343,7 @@ def test_more_seeds_a_larger_gain_and_a_smaller_spread_have_more_power():
 
 def test_needed_seeds_are_the_fewest_that_suffice():
     needed = statistics.seeds_needed(0.5, 0.4, frames=0.1)
+    assert needed is not None
     assert statistics.power(0.5, 0.4, needed, frames=0.1) >= 0.8
     assert statistics.power(0.5, 0.4, needed - 1, frames=0.1) < 0.8
     # Wider over frames than the gain: no number of seeds decides it.
