@@ -53,3 +53,38 @@ def cone_distance(student: Student, generator: torch.Generator) -> None:
             "the radius changes along the axis": away - radius_a,
         },
     )
+
+
+@exercise("rank_correlation", chapter="real_hands")
+def rank_correlation(student: Student, generator: torch.Generator) -> None:
+    """rank_correlation(a, b) -> number: the correlation of the ranks of a and b, both (N,)."""
+    a = uniform(generator, (60,), 0, 1).exp()
+    b = a**3 + uniform(generator, (60,), 0, 8)
+
+    def correlation(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        x, y = x - x.mean(), y - y.mean()
+        return (x * y).sum() / (x.square().sum() * y.square().sum()).sqrt()
+
+    def ranks(x: torch.Tensor) -> torch.Tensor:
+        return x.argsort().argsort().double()
+
+    rho = correlation(ranks(a), ranks(b))
+    equal(
+        torch.as_tensor(student(a, b), dtype=torch.float64),
+        rho,
+        "rank_correlation is not the correlation of the ranks",
+        hint="the rank of a value is the number of smaller ones; correlate these numbers",
+        mistakes={
+            "this correlates the values: replace them by their ranks first": correlation(a, b),
+            "one argsort gives the order, not the ranks: sort the order once more": correlation(
+                a.argsort().double(), b.argsort().double()
+            ),
+            "the square of a correlation has lost its sign": rho**2,
+            "it falls where the other one rises: the sign is wrong": -rho,
+        },
+    )
+    equal(
+        torch.as_tensor(student(a, (1 + a).log()), dtype=torch.float64),
+        torch.ones((), dtype=torch.float64),
+        "if one rises with the other, the rank correlation is 1, however curved the relation",
+    )

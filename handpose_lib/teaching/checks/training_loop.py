@@ -36,3 +36,44 @@ def descend(student: Student, generator: torch.Generator) -> None:
             "the weights stay as they were: subtract the step": weight,
         },
     )
+
+
+@exercise("batch_norm", chapter="training_loop")
+def batch_norm(student: Student, generator: torch.Generator) -> None:
+    """batch_norm(x, mean, variance, training) -> (N, C): x (N, C) normalised per channel, by the
+    statistics of the batch in training, otherwise by the running ones (C,); 1e-5 is added to the
+    variance.
+    """
+    x = 2 * normal(generator, (8, 3)) + 1
+    mean, variance = normal(generator, (3,)), normal(generator, (3,)).square() + 0.5
+    small = 1e-5
+    of_batch = x.mean(0), x.var(0, correction=0)
+
+    def normalised(mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        return (x - mean) / (variance + small).sqrt()
+
+    equal(
+        student(x, mean, variance, False),
+        normalised(mean, variance),
+        "in evaluation mode, the running statistics normalise",
+        mistakes={
+            "training is False: use the running statistics, not those of the batch": normalised(
+                *of_batch
+            ),
+            "divide by the standard deviation, the root of the variance": (x - mean)
+            / (variance + small),
+        },
+    )
+    equal(
+        student(x, mean, variance, True),
+        normalised(*of_batch),
+        "in training, the statistics of the batch normalise",
+        hint="mean and variance over the frames, for each channel",
+        mistakes={
+            "training is True: use the statistics of the batch": normalised(mean, variance),
+            "batch norm divides by N, not by N - 1: correction=0": normalised(x.mean(0), x.var(0)),
+            "each channel has statistics of its own: take them over the frames": normalised(
+                x.mean(), x.var(correction=0)
+            ),
+        },
+    )

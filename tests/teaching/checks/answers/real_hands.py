@@ -26,7 +26,28 @@ def without(**options):
     return answer
 
 
-RIGHT = [("cone_distance", cone_distance)]
+def correlation(a, b):
+    a, b = a - a.mean(), b - b.mean()
+    return (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt()
+
+
+def ranks(x):
+    return x.argsort().argsort().double()
+
+
+def rank_correlation(a, b):
+    return correlation(ranks(a), ranks(b))
+
+
+def by_counting(a, b):
+    return correlation(*((x[:, None] > x).sum(1).double() for x in (a, b))).item()
+
+
+RIGHT = [
+    ("cone_distance", cone_distance),
+    ("rank_correlation", rank_correlation),
+    ("rank_correlation", by_counting),
+]
 
 WRONG = [
     ("cone_distance", without(sign=0), "shift it"),
@@ -36,4 +57,12 @@ WRONG = [
     ("cone_distance", lambda *cone: -cone_distance(*cone), "negative inside"),
     ("cone_distance", lambda *cone: cone_distance(*cone).abs(), "absolute value"),
     ("cone_distance", lambda p, a, r, b, s: nearest(p, a, r, b, s)[0] - r, "changes along"),
+    ("rank_correlation", correlation, "replace them by their ranks"),
+    (
+        "rank_correlation",
+        lambda a, b: correlation(a.argsort().double(), b.argsort().double()),
+        "once more",
+    ),
+    ("rank_correlation", lambda a, b: rank_correlation(a, b) ** 2, "lost its sign"),
+    ("rank_correlation", lambda a, b: -rank_correlation(a, b), "sign is wrong"),
 ]

@@ -19,7 +19,22 @@ def by_autograd(weight, x, target, rate):
     return (weight - rate * slope).detach()
 
 
-RIGHT = [("descend", descend), ("descend", by_autograd)]
+def batch_norm(x, mean, variance, training):
+    if training:
+        mean, variance = x.mean(0), x.var(0, correction=0)
+    return (x - mean) / (variance + 1e-5).sqrt()
+
+
+def by_torch(x, mean, variance, training):
+    return torch.nn.functional.batch_norm(x, mean.clone(), variance.clone(), training=training)
+
+
+RIGHT = [
+    ("descend", descend),
+    ("descend", by_autograd),
+    ("batch_norm", batch_norm),
+    ("batch_norm", by_torch),
+]
 
 WRONG = [
     ("descend", lambda w, x, t, rate: w + rate * gradient(w, x, t), "climbs"),
@@ -29,4 +44,21 @@ WRONG = [
     ("descend", lambda w, x, t, rate: gradient(w, x, t), "not the gradient"),
     ("descend", lambda w, x, t, rate: w - gradient(w, x, t), "scales the step"),
     ("descend", lambda w, x, t, rate: w, "stay as they were"),
+    ("batch_norm", lambda x, m, v, training: batch_norm(x, m, v, True), "training is False"),
+    ("batch_norm", lambda x, m, v, training: batch_norm(x, m, v, False), "training is True"),
+    ("batch_norm", lambda x, m, v, training: (x - m) / (v + 1e-5), "standard deviation"),
+    (
+        "batch_norm",
+        lambda x, m, v, t: (
+            batch_norm(x, x.mean(0), x.var(0), False) if t else batch_norm(x, m, v, t)
+        ),
+        "correction=0",
+    ),
+    (
+        "batch_norm",
+        lambda x, m, v, t: (
+            batch_norm(x, x.mean(), x.var(correction=0), False) if t else batch_norm(x, m, v, t)
+        ),
+        "each channel",
+    ),
 ]
