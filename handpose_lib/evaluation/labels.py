@@ -335,15 +335,14 @@ class _Average:
 
 _PALM_NAMES = ("index", "middle", "ring", "little", "thumb")
 _PALM_JOINTS = [SKELETON.root] + [SKELETON.index(f"{finger} mcp") for finger in _PALM_NAMES]
-_WEDGES = (
-    ("index", "middle", "thumb"),
-    ("middle", "ring", "thumb"),
-    ("ring", "heel", "thumb"),
-    ("ring", "little", "heel"),
-    ("thumb", "heel", "wrist radial"),
-    ("heel", "wrist ulnar", "wrist radial"),
-)
-"""The palm of the synthetic hand, as hulls of three spheres (`synth.hands`)."""
+
+
+@cache
+def _palm_wedges() -> list[tuple[str, ...]]:
+    """Return the palm of the synthetic hand, as hulls of three spheres by name."""
+    _, triples, _ = hands.mesh(torch.device("cpu"))
+    fixed = triples[(triples < len(hands.PALM)).all(1)]
+    return [tuple(hands.SPHERES[number] for number in wedge) for wedge in fixed.tolist()]
 
 
 @cache
@@ -466,7 +465,7 @@ class _Body:
             mine = ("wrist radial", "wrist ulnar") if name == "wrist" else (name,)
             parts += [
                 _fan(torch.stack([self.palm[corner] for corner in wedge]))
-                for wedge in _WEDGES
+                for wedge in _palm_wedges()
                 if set(mine) & set(wedge)
             ]
             if name == "thumb" and "thenar" in self.palm:

@@ -348,7 +348,7 @@ def trust() -> str:
     )
     if real := known["real"]:
         said += (
-            f" On {real['frames']} real frames of an open hand in front of nothing, labelled by"
+            f" On {real['frames']} real frames of one hand in front of nothing, labelled by"
             f" hand, it errs by {real['network']['mean_mm']:.1f} mm, and by"
             f" {real['with_fits']['mean_mm']:.1f} mm with the fitted hand."
         )
