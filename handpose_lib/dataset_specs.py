@@ -170,10 +170,10 @@ SPECS = {
             camera=Camera(476.007, 476.007, 313.683, 242.755, 640, 480),
             skeleton=None,
             labels="*/*.png",
-            files="the frames that `python data_scripts/fetch_sr305.py` obtains",
+            files="the frames that `python -m data_scripts.fetch_sr305` obtains",
             reference="https://github.com/LadaOndris/hand-recognition",
             licence="MIT",
-            access="free download, obtained by `data_scripts/fetch_sr305.py`",
+            access="free download, obtained by `python -m data_scripts.fetch_sr305`",
             distance=(350.0, 700.0),
         ),
     )

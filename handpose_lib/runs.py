@@ -17,6 +17,7 @@ The training notebooks show these steps, and each adds what only its paper needs
 run resumes where it stopped: `train` keeps a checkpoint in the folder of the run.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -47,7 +48,7 @@ from handpose_lib.hand_detection.located import Located
 from handpose_lib.papers.method import PROFILES, Method, Recipe
 from handpose_lib.prepare.crop import CENTRES
 from handpose_lib.results import records
-from handpose_lib.training import ensemble
+from handpose_lib.training import ensemble, group
 
 FRAMES = ("stored", "on_the_fly")
 WEIGHTS = ("half", "full", "none")
@@ -95,6 +96,8 @@ def accepted(paper: str) -> dict[str, parameters.Kind]:
         "epochs": parameters.Whole(1, none="as the recipe says"),
         "seed": parameters.Whole(0, LARGEST_SEED),
         "device": Device(),
+        "devices": parameters.Whole(1),
+        "nodes": parameters.Whole(1),
         "frames": parameters.Choice(FRAMES, none="as the profile says"),
         "centre": parameters.Choice((*CENTRES, *located.NAMES), none="as the recipe says"),
         "centres": parameters.Place("folder", none="the set's own points"),
@@ -140,6 +143,9 @@ class Run:
     split_by   DexYCB's way to split, 'sequence' or 'subject'; None for the first of its paper
     epochs     None: those of the recipe
     seed       of weights, order of the frames, augmentation
+    devices    processes of this computer that share each batch, each with a GPU or with some cores;
+               `nodes` computers do so together, as `training.group` says. The parts of a batch are
+               then a multiple of their number
     frames     'stored' | 'on_the_fly'; None: on the fly for profile paper on synthetic frames
     centre     where cubes sit: a centre of `prepare.batch` or of `located.NAMES`; None: as the
                recipe says, else what the set has. `centres`: a folder of V2V-PoseNet's centre
@@ -163,6 +169,8 @@ class Run:
     epochs: int | None = None
     seed: int = 0
     device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
     frames: str | None = None
     centre: str | None = None
     centres: Path | str | None = None
@@ -203,7 +211,8 @@ class Run:
     def recipe(self) -> Recipe:
         """The paper's recipe for this data set, profile and variant."""
         recipe = papers.recipe(self.paper, self.dataset, self.profile, self.variant)
-        return replace(recipe, epochs=self.epochs or recipe.epochs)
+        parts = math.lcm(recipe.parts, self.devices * self.nodes)
+        return replace(recipe, epochs=self.epochs or recipe.epochs, parts=parts)
 
     @property
     def folder(self) -> Path:
@@ -294,6 +303,8 @@ class Run:
             seed=self.seed,
             device=self.device,
             validation=data.validation,
+            devices=self.devices,
+            nodes=self.nodes,
             **options,
         )
 
@@ -382,8 +393,11 @@ class Run:
     ) -> records.Record:
         """Write record, predictions, labels and, if they are kept, weights into the folder.
 
-        `read_outs`: what other decodings found, kept beside `predicted`.
+        `read_outs`: what other decodings found, kept beside `predicted`. Of several computers that
+        train together, only the first writes.
         """
+        if group.node():
+            return record
         return records.save(
             record,
             self.folder,

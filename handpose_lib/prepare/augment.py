@@ -28,6 +28,7 @@ def augment(
     zoom: tuple[float, float] = (1.0, 1.0),
     deviations: Mapping[str, float] | None = None,
     one_at_a_time: bool = False,
+    first: int = 0,
 ) -> Crops:
     """Return a random view of each crop, every value drawn from its range.
 
@@ -38,13 +39,14 @@ def augment(
     unit, and clipped to the range. `one_at_a_time` changes at most one of translation, rotation,
     and sizes (scale, aspect, zoom) per sample, all four cases with equal odds. The draws come from
     a `generator` on the CPU and are the same on every device; sample i takes the i-th seven
-    numbers.
+    numbers. `first`: number of the first crop in its batch, of which the crops are a part.
     Errors: a range that is empty or not positive where it must be, both a scale and a zoom,
     deviations of anything else or not above 0, a generator elsewhere.
     """
     spread = deviations or {}
     _check(generator, rotation, scale, translation, aspect, zoom, spread)
-    draws = torch.rand(len(crops), 7, generator=generator, dtype=torch.float32).to(crops.cube)
+    draws = torch.rand(first + len(crops), 7, generator=generator, dtype=torch.float32)
+    draws = draws[first:].to(crops.cube)
     turned = _between(draws[:, 0], *rotation, spread.get("rotation"))
     if zoom == (1.0, 1.0):
         scaled = _between(draws[:, 1], *scale, spread.get("scale"))

@@ -87,17 +87,30 @@ class Windows:
             "reuse": self.reuse,
         }
 
+    def __getstate__(self) -> dict:
+        """Return what a copy in another process needs: it starts processes of its own."""
+        return {**self.__dict__, "_pool": None, "_coming": {}, "_last": None}
+
     def batch(
-        self, step: int, size: int, seed: int = 0, device: torch.device | str = "cpu"
+        self,
+        step: int,
+        size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        rows: range | None = None,
     ) -> Crops:
-        """Return batch `step` of the endless sequence of frames that the two seeds determine."""
+        """Return batch `step` of the endless sequence of frames that the two seeds determine.
+
+        `rows`: which of its `size` samples to return; None: all.
+        """
         # So many batches are rendered together, and the frames of one hand are dealt out to them.
         group, row = divmod(step, self.reuse)
         key = (group, size, seed)
         if self._last is None or self._last[0] != key:
             self._last = key, self._rendered(key)
         crops = self._last[1]
-        return crops.index(torch.arange(row, len(crops), self.reuse)).to(device)
+        rows = range(size) if rows is None else rows
+        return crops.index(torch.tensor(rows) * self.reuse + row).to(device)
 
     def _rendered(self, key: tuple[int, int, int]) -> Crops:
         if not self.workers:

@@ -12,12 +12,10 @@ change, and a resumed training gives the same bits on a CPU with the same number
 
 import copy
 import json
-import logging
 import math
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
@@ -35,6 +34,9 @@ from handpose_lib.frames import Crops
 from handpose_lib.io import provenance
 from handpose_lib.io.background import in_background
 from handpose_lib.io.storage import Checkpoints, write_tensors
+from handpose_lib.training import group as processes
+from handpose_lib.training.group import Group
+from handpose_lib.training.parts import Parts, check
 from handpose_lib.training.randomness import generator, mix
 from handpose_lib.training.schedule import learning_rate
 from handpose_lib.training.sources import Frames
@@ -57,8 +59,16 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, step: int, size: int, seed: int, device: torch.device | str, /) -> Crops:
-        """Return batch `step`, a function of its arguments alone."""
+    def batch(
+        self,
+        step: int,
+        size: int,
+        seed: int,
+        device: torch.device | str,
+        rows: range | None = None,
+        /,
+    ) -> Crops:
+        """Return batch `step`, or these rows of it; they are a function of the arguments alone."""
         ...
 
     def describe(self) -> dict:
@@ -110,6 +120,8 @@ def fit(
     progress: bool = True,
     checkpoint_seconds: float = 60.0,
     until: int | None = None,
+    devices: int = 1,
+    nodes: int = 1,
 ) -> History:
     """Train a method in place and return the history of the training.
 
@@ -118,15 +130,20 @@ def fit(
     epochs        overrides the recipe, as `precision` does
     validation    a data set; its mean joint error is measured after every epoch
     until         epoch after which the training stops as if it had been interrupted
+    devices       processes of this computer that share each batch, each with a GPU or with some
+                  of the cores; `nodes` computers do so together (see `training.group`)
 
     If the recipe chooses an epoch, the weights of the best one on the validation set are kept. The
     validation frames must come from the training subjects: choosing by the test split would be
     training on it. Otherwise the last weights are kept, or their running average if the recipe asks
     for one.
 
-    A checkpoint with the same settings but other code is not resumed, and a warning says so.
-    Errors: a recipe that chooses an epoch, and nothing to choose it by; a checkpoint with other
-    settings; a loss that is no longer a number.
+    A checkpoint with the same settings but other code is not resumed, and a warning says so. The
+    number of processes is no setting: a training can be resumed with another one, and on the CPU it
+    ends with the same bits.
+    Errors: a recipe that chooses an epoch, and nothing to choose it by; parts of a batch that the
+    processes cannot share; a checkpoint with other settings; another training in the same folder; a
+    loss that is no longer a number.
     """
     recipe = replace(
         recipe, epochs=epochs or recipe.epochs, precision=precision or recipe.precision
@@ -135,20 +152,100 @@ def fit(
         raise HandPoseError(
             "the recipe chooses an epoch (choose_epoch): accepted is a validation set to choose by"
         )
+    device = evaluation.find_device(device)
+    one_of("precision", recipe.precision, PRECISIONS)
+    check(method, recipe, devices * nodes)
+    arguments = (
+        recipe,
+        Path(out),
+        seed,
+        validation,
+        checkpoint_seconds,
+        min(until or recipe.epochs, recipe.epochs),
+    )
+    with _alone_in(Path(out)):
+        if devices * nodes > 1:
+            # A copy on the CPU: the processes bring it to their devices.
+            given = copy.deepcopy(method).cpu()
+            processes.run(
+                _fit,
+                given,
+                source,
+                *arguments,
+                progress,
+                device=device,
+                devices=devices,
+                nodes=nodes,
+            )
+            progress = False  # the result is there, and is only read
+        history = _fit(Group(), device, method, source, *arguments, progress)
+    if devices * nodes > 1:
+        history.device["processes"] = devices * nodes
+    return history
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Hold the lock of a training's folder, which ends with the process, however that ends.
+
+    Errors: `HandPoseError` if another training holds it.
+    """
+    if processes.node():  # the first computer holds it for all
+        yield
+        return
+    lock = FileLock(out / "training.lock", timeout=0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise HandPoseError(
+            f"another training is running in {out}: wait for its end, or give another folder"
+        ) from None
+    except OSError as error:
+        raise HandPoseError(
+            f"{out} cannot be written ({error.strerror or error}): accepted is a folder in which"
+            " files can be made, with room for checkpoints"
+        ) from error
+    with lock:
+        lock.release()  # once: `with` has acquired it a second time
+        yield
+
+
+def _fit(
+    group: Group,
+    device: torch.device,
+    method: Any,
+    source: Source,
+    recipe: Any,
+    out: Path,
+    seed: int,
+    validation: Frames | None,
+    checkpoint_seconds: float,
+    until: int,
+    progress: bool,
+) -> History:
+    """Train as one process of a group; see `fit`."""
     per_epoch = math.ceil((recipe.epoch_frames or len(source)) / recipe.batch)
     steps = per_epoch * recipe.epochs
-    last = min(steps, per_epoch * (until or recipe.epochs))
-    device = evaluation.find_device(device)
-    fabric = _fabric(device, one_of("precision", recipe.precision, PRECISIONS))
+    last = per_epoch * until
+    fabric = _fabric(device, recipe.precision)
     optimiser = _optimiser(_channels_last(method), recipe)
-    parts = _Parts(method, recipe, fabric)
+    parts = Parts(method, recipe, fabric, group)
     fabric_optimiser = fabric.setup_optimizers(optimiser)
     assert not isinstance(fabric_optimiser, tuple)  # one goes in, one comes out
 
-    run = _Run(method, optimiser, recipe, device, Path(out))
-    checkpoints = Checkpoints(Path(out) / "checkpoint")
+    first = group.rank == 0
+    run = _Run(method, optimiser, recipe, device, out if first else None)
+    checkpoints = Checkpoints(out / "checkpoint")
     settings = _settings(method, source, recipe, seed, validation)
-    run.restore(checkpoints.latest(), settings)
+    found = checkpoints.latest()
+    if found is not None and run.restore(*found, settings):
+        parts.restore(found[1])
+    if len(set(group.gather(torch.tensor([run.step])).tolist())) > 1:
+        raise HandPoseError(
+            f"the processes do not find the same checkpoint in {out}: accepted is a folder that all"
+            " computers of the training share"
+        )
 
     saved = time.perf_counter()
     bar = tqdm(
@@ -156,20 +253,23 @@ def fit(
         initial=run.step,
         desc=f"train {method.name}",
         unit="step",
-        disable=not progress,
+        disable=not (progress and first),
     )
-    batches = _batches(source, range(run.step, last), recipe.batch, seed, device)
+    batches = _batches(source, range(run.step, last), recipe.batch, seed, device, parts.rows)
     method.train()
     with bar, parts:
         while run.step < last:
             crops = run.next(batches)
             crops = prepare.augment(
-                crops, generator(seed, "augment", run.step), **recipe.augmentation
+                crops,
+                generator(seed, "augment", run.step),
+                first=parts.rows.start,
+                **recipe.augmentation,
             )
             torch.manual_seed(mix(seed, "network", run.step))
             rate = learning_rate(recipe, run.step, steps, per_epoch)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            for options in optimiser.param_groups:
+                options["lr"] = rate
 
             measures = parts.backward(crops)
             fabric_optimiser.step()
@@ -181,9 +281,13 @@ def fit(
             if not bar.disable and bar.n == bar.last_print_n:
                 bar.set_postfix_str(f"{run.error_mm():.1f} mm", refresh=False)
             if run.step % per_epoch == 0:
-                run.end_epoch(run.step // per_epoch, rate, validation, source)
-            if time.perf_counter() - saved > checkpoint_seconds or run.step == last:
-                checkpoints.save(run.step, run.tensors(), run.facts(settings))
+                validated = validation if first else None
+                run.end_epoch(run.step // per_epoch, rate, validated, source)
+            late = time.perf_counter() - saved > checkpoint_seconds
+            if group.decided(late) or run.step == last:
+                others = parts.tensors()
+                if first:
+                    checkpoints.save(run.step, run.tensors() | others, run.facts(settings))
                 saved = time.perf_counter()
     return run.finish(settings)
 
@@ -208,8 +312,9 @@ class _Run:
         optimiser: torch.optim.Optimizer,
         recipe: Any,
         device: torch.device,
-        out: Path,
+        out: Path | None,
     ):
+        """`out`: folder for the weights of the epochs; None if another process writes them."""
         self.method, self.optimiser, self.recipe = method, optimiser, recipe
         self.device, self.out = device, out
         self.step = 0
@@ -297,7 +402,7 @@ class _Run:
                     self.best, self.best_epoch = _snapshot(self.method), epoch
         self.curve.append(entry)
         self.sums, self.summed = None, 0
-        if self.recipe.keep_epochs:
+        if self.recipe.keep_epochs and self.out:
             write_tensors(epoch_weights(self.out, epoch), self.method.state_dict())
 
     @contextmanager
@@ -350,14 +455,11 @@ class _Run:
         }
 
     def restore(
-        self, checkpoint: tuple[int, dict[str, torch.Tensor], dict] | None, settings: dict
-    ) -> None:
-        """Resume from a checkpoint if there is one and it belongs to this training."""
-        if checkpoint is None:
-            return
-        step, tensors, facts = checkpoint
+        self, step: int, tensors: dict[str, torch.Tensor], facts: dict, settings: dict
+    ) -> bool:
+        """Resume from a checkpoint if it belongs to this training; return whether it does."""
         if not _same_training(facts["settings"], settings):
-            return
+            return False
         named: dict[str, dict[str, torch.Tensor]] = {}
         for key, tensor in tensors.items():
             group, _, name = key.partition("/")
@@ -378,6 +480,7 @@ class _Run:
         self.step, self.curve, self.terms = step, facts["curve"], facts["terms"]
         self.summed, self.memory = facts["summed"], facts["memory"]
         self.seconds, self.waiting = facts["seconds"], facts["waiting"]
+        return True
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
@@ -410,97 +513,21 @@ class _Run:
 
 
 def _fabric(device: torch.device, precision: Any) -> "Fabric":
-    """Return Lightning Fabric on one device, its log messages silenced."""
-    for name in ("lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    """Return Lightning Fabric for the one device of this process, its log messages silenced."""
     # Imported here because it takes seconds, and reading records does not need it.
     from lightning.fabric import Fabric
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+
+    processes.silence()
 
     devices = 1 if device.type == "cpu" else [device.index or 0]
-    return Fabric(accelerator=device.type, devices=devices, precision=precision)
-
-
-class _Parts:
-    """A batch in equal parts, each computed by one thread on one core.
-
-    The operations of a small network are too short to be worth sharing between cores; a core that
-    computes all of them for its own samples never waits. The result is that of training on several
-    devices: each batch norm sees one part, the gradients are averaged, and the running statistics
-    of the first part are kept. The order of the threads does not change a bit of the result.
-    """
-
-    def __init__(self, method: Any, recipe: Any, fabric: "Fabric"):
-        if recipe.batch % recipe.parts:
-            raise HandPoseError(
-                f"a batch of {recipe.batch} in {recipe.parts} parts: accepted is a number that"
-                " divides it"
-            )
-        if recipe.parts > 1 and any(
-            isinstance(m, torch.nn.modules.dropout._DropoutNd) and m.p > 0 for m in method.modules()
-        ):
-            raise HandPoseError(
-                f"{method.name} drops out at random: accepted is a recipe with parts=1"
-            )
-        self.methods = [method, *(_twin(method) for _ in range(recipe.parts - 1))]
-        self.models = [fabric.setup_module(each) for each in self.methods]
-        self.fabric, self.size = fabric, recipe.batch // recipe.parts
-        self.pool: ThreadPoolExecutor | None = None
-
-    def __enter__(self) -> "_Parts":
-        if len(self.methods) > 1:
-            self.threads = torch.get_num_threads()
-            self.pool = ThreadPoolExecutor(
-                len(self.methods), initializer=torch.set_num_threads, initargs=(1,)
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.pool is not None:
-            self.pool.shutdown()
-            torch.set_num_threads(self.threads)  # for later threads
-
-    def backward(self, crops: Crops) -> dict[str, torch.Tensor]:
-        """Compute the gradients of the mean loss over the parts.
-
-        Returns each term of the loss and, as the last entry, `error_mm` of the joints.
-        """
-        rows = [slice(start, start + self.size) for start in range(0, len(crops), self.size)]
-        each = (self.pool.map if self.pool else map)(
-            self._backward, self.models, self.methods, map(crops.index, rows)
-        )
-        measures = list(each)
-        if self.pool:
-            mine, *others = (
-                [p.grad for p in method.parameters() if p.grad is not None]
-                for method in self.methods
-            )
-            for theirs in others:
-                for gradient, other in zip(mine, theirs, strict=True):
-                    gradient.add_(other)
-            for gradient in mine:
-                gradient.div_(len(self.methods))
-            for twin in self.methods[1:]:
-                twin.zero_grad()
-        return {name: torch.stack([m[name] for m in measures]).mean(0) for name in measures[0]}
-
-    def _backward(self, model: nn.Module, method: Any, crops: Crops) -> dict[str, torch.Tensor]:
-        y = model(method.encode(crops))
-        losses = method.loss(y, crops)
-        self.fabric.backward(losses["total"])
-        with torch.no_grad():
-            error = (method.decode(y, crops).float() - crops.joints).norm(dim=-1).mean()
-        return {
-            **{name: value.detach().float() for name, value in losses.items()},
-            "error_mm": error,
-        }
-
-
-def _twin(method: nn.Module) -> nn.Module:
-    """Return a copy that shares the parameters; gradients and running statistics are its own."""
-    twin = copy.deepcopy(method).train()
-    for mine, theirs in zip(method.parameters(), twin.parameters(), strict=True):
-        theirs.data = mine.data
-    return twin
+    # The plain environment: a cluster's, which Fabric may detect, is no concern of one process.
+    return Fabric(
+        accelerator=device.type,
+        devices=devices,
+        precision=precision,
+        plugins=[LightningEnvironment()],
+    )
 
 
 def _optimiser(method: Any, recipe: Any) -> torch.optim.Optimizer:
@@ -533,20 +560,25 @@ def _channels_last(method: Any) -> Any:
 
 
 def _batches(
-    source: Source, steps: Iterable[int], size: int, seed: int, device: torch.device
+    source: Source,
+    steps: Iterable[int],
+    size: int,
+    seed: int,
+    device: torch.device,
+    rows: range,
 ) -> Iterator[Crops]:
-    """Yield the batches of these steps on the device.
+    """Yield these rows of the batches of these steps on the device.
 
     One thread makes batches on the CPU ahead of their use; a GPU renders its batches itself.
     """
     if not source.on_host and device.type != "cpu":
         for step in steps:
-            yield source.batch(step, size, seed, device)
+            yield source.batch(step, size, seed, device, rows)
         return
     pin = device.type == "cuda"
 
     def make(step: int) -> Crops:
-        crops = source.batch(step, size, seed, "cpu")
+        crops = source.batch(step, size, seed, "cpu", rows)
         return _pinned(crops) if pin else crops
 
     for crops in in_background(make, steps):

@@ -90,15 +90,22 @@ class Stored:
         }
 
     def batch(
-        self, step: int, size: int, seed: int = 0, device: torch.device | str = "cpu"
+        self,
+        step: int,
+        size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        rows: range | None = None,
     ) -> Crops:
         """Return batch `step` of an endless sequence of epochs, each shuffled anew.
 
-        A batch at the end of an epoch goes on with the next one, so that no frame is left out.
+        `rows`: which of its `size` samples to return; None: all. A batch at the end of an epoch
+        goes on with the next one, so that no frame is left out.
         """
-        numbers = range(step * size, (step + 1) * size)
+        rows = range(size) if rows is None else rows
+        numbers = [step * size + row for row in rows]
         crops = self.crops([self._order(seed, n // len(self))[n % len(self)] for n in numbers])
-        return _draw_cubes(crops, self.cubes, seed, step).to(device)
+        return _draw_cubes(crops, self.cubes, seed, step, rows).to(device)
 
     def sweep(
         self,
@@ -142,6 +149,10 @@ class Stored:
             cut_window(frame.depth, crops, i, reach=self.margin * largest / 2)
             for i, frame in enumerate(frames)
         ]
+
+    def __getstate__(self) -> dict:
+        """Return what a copy in another process needs: the windows are read again there."""
+        return {**self.__dict__, "_kept": {}, "_bytes": 0}
 
     def _order(self, seed: int, epoch: int) -> list[int]:
         """Return the frames of an epoch in their order.
@@ -213,11 +224,20 @@ class OnTheFly:
         }
 
     def batch(
-        self, step: int, size: int, seed: int = 0, device: torch.device | str = "cpu"
+        self,
+        step: int,
+        size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        rows: range | None = None,
     ) -> Crops:
-        """Return batch `step` of the endless sequence of frames that the two seeds determine."""
-        crops = self.crops(range(step * size, (step + 1) * size), seed, device)
-        return _draw_cubes(crops, self.cubes, seed, step)
+        """Return batch `step` of the endless sequence of frames that the two seeds determine.
+
+        `rows`: which of its `size` samples to return; None: all.
+        """
+        rows = range(size) if rows is None else rows
+        crops = self.crops([step * size + row for row in rows], seed, device)
+        return _draw_cubes(crops, self.cubes, seed, step, rows)
 
     def sweep(
         self,
@@ -277,7 +297,10 @@ def _sides(cube: float | Sequence[float]) -> tuple[float, ...]:
     return sides
 
 
-def _draw_cubes(crops: Crops, sides: Sequence[float], seed: int, step: int) -> Crops:
-    """Return the crops, each in a cube of one of the `sides`, drawn by (seed, step)."""
-    drawn = torch.randint(len(sides), (len(crops),), generator=generator(seed, "cube", step))
-    return replace(crops, cube=torch.tensor(sides)[drawn].to(crops.cube))
+def _draw_cubes(crops: Crops, sides: Sequence[float], seed: int, step: int, rows: range) -> Crops:
+    """Return the crops, these rows of a batch, each in a cube of one of the `sides`.
+
+    The sides are drawn by (seed, step) for the rows one after the other.
+    """
+    drawn = torch.randint(len(sides), (rows.stop,), generator=generator(seed, "cube", step))
+    return replace(crops, cube=torch.tensor(sides)[drawn[rows.start :]].to(crops.cube))

@@ -271,10 +271,10 @@ def test_a_training_stopped_in_the_middle_of_an_epoch_continues(tmp_path):
         pass
 
     class Ending(training.Stored):
-        def batch(self, step, size, seed=0, device="cpu"):
+        def batch(self, step, size, seed=0, device="cpu", rows=None):
             if step == 13:  # the third epoch has updates 10 to 14
                 raise Stop
-            return super().batch(step, size, seed, device)
+            return super().batch(step, size, seed, device, rows)
 
     torch.manual_seed(0)
     with pytest.raises(Stop):
