@@ -49,8 +49,9 @@ from handpose_lib.papers.method import PROFILES, Method, Recipe
 from handpose_lib.prepare.crop import CENTRES
 from handpose_lib.results import records
 from handpose_lib.training import ensemble, group
+from handpose_lib.training.crop_cache import Packed
 
-FRAMES = ("stored", "on_the_fly")
+FRAMES = ("packed", "stored", "on_the_fly")
 WEIGHTS = ("half", "full", "none")
 LAST_EPOCH = "last_epoch"
 """The read-out of an ensemble over epochs that takes its last network alone."""
@@ -146,7 +147,9 @@ class Run:
     devices    processes of this computer that share each batch, each with a GPU or with some cores;
                `nodes` computers do so together, as `training.group` says. The parts of a batch are
                then a multiple of their number
-    frames     'stored' | 'on_the_fly'; None: on the fly for profile paper on synthetic frames
+    frames     'packed': from a cache that is made first, see `training.crop_cache`; 'stored': from
+               the set's own files; 'on_the_fly': rendered in use. None: packed for real sets, on
+               the fly for profile paper on the embedded set, else stored
     centre     where cubes sit: a centre of `prepare.batch` or of `located.NAMES`; None: as the
                recipe says, else what the set has. `centres`: a folder of V2V-PoseNet's centre
                files, which are refined centres
@@ -258,8 +261,11 @@ class Run:
         train, test = found(train), found(test)
         validation = None if validation is None else found(validation)
         centre = "stored" if locate else centre
-        whole = (self.profile, self.dataset) == ("paper", splits.EMBEDDED)
-        if (self.frames or ("on_the_fly" if whole else "stored")) == "stored":
+        embedded = "on_the_fly" if self.profile == "paper" else "stored"
+        kind = self.frames or (embedded if self.dataset == splits.EMBEDDED else "packed")
+        if kind == "packed":
+            source = Packed(train, self.recipe.cube_train, centre, progress=True)
+        elif kind == "stored":
             source = training.Stored(train, self.recipe.cube_train, centre)
         else:
             source = training.OnTheFly(

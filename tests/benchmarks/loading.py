@@ -54,7 +54,7 @@ def main() -> int:
 def loading(folder: Path, frames: int) -> dict:
     data = stored_frames(folder / "msra", frames)
     clock = time.process_time()
-    source = crop_cache.Packed(data, CUBES, path=folder / "packed.h5")
+    source = crop_cache.Packed(data, CUBES, path=folder / "packed")
     packing = time.process_time() - clock
     sources = {
         "files": training.Stored(data, CUBES, memory=0),
@@ -81,7 +81,8 @@ def loading(folder: Path, frames: int) -> dict:
         "frames": len(data),
         "batch": BATCH,
         "threads": workers(),
-        "bytes_per_crop": (folder / "packed.h5").stat().st_size / len(data),
+        "bytes_per_crop": sum(path.stat().st_size for path in (folder / "packed").iterdir())
+        / len(data),
         "packing_crops_per_second_computed": len(data) / packing,
         **{
             f"{name}_crops_per_second_{kind}": median(r[name][kind] for r in rounds)

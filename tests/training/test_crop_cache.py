@@ -9,6 +9,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from handpose_lib import datasets, training
 from handpose_lib.datasets import msra
@@ -55,6 +58,11 @@ def data(root):
     return datasets.open("msra", root, gestures=GESTURES)
 
 
+def files(folder):
+    """The names of the files of a cache, without the locks."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
 def same(one, other):
     assert one.ids == other.ids
     for name in (
@@ -75,7 +83,7 @@ def same(one, other):
 def test_the_same_batches_as_stored_frames(tmp_path, data, centre):
     stored, cache = (
         training.Stored(data, CUBES, centre),
-        crop_cache.Packed(data, CUBES, centre, path=tmp_path / "p.h5"),
+        crop_cache.Packed(data, CUBES, centre, path=tmp_path / "p"),
     )
     assert (
         cache.made
@@ -89,16 +97,16 @@ def test_the_same_batches_as_stored_frames(tmp_path, data, centre):
 
 
 def test_made_once_and_then_only_opened(tmp_path, data, monkeypatch):
-    first = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
+    first = crop_cache.Packed(data, CUBES, path=tmp_path / "p")
     monkeypatch.setattr(type(data), "_frame", lambda *_: pytest.fail("an original was read"))
-    again = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
+    again = crop_cache.Packed(data, CUBES, path=tmp_path / "p")
     assert first.made and not again.made
     same(again.batch(0, 8), first.batch(0, 8))
-    assert [path.name for path in tmp_path.iterdir()] == ["p.h5"]
+    assert files(tmp_path / "p") == ["00000.h5"]
 
 
 def test_made_anew_when_the_source_changes(tmp_path, monkeypatch):
-    root, path = write_set(tmp_path / "set"), tmp_path / "p.h5"
+    root, path = write_set(tmp_path / "set"), tmp_path / "p"
 
     def opened(**options):
         return crop_cache.Packed(
@@ -137,7 +145,7 @@ def test_caches_of_different_frames_lie_side_by_side(tmp_path, data, root, monke
 
 
 def test_a_subset_is_known_by_its_frames_not_by_its_note(tmp_path, data):
-    path = tmp_path / "p.h5"
+    path = tmp_path / "p"
     one, other = (Subset(data, torch.tensor(rows), "some") for rows in ([0, 1, 2], [2, 1, 0]))
     assert (
         crop_cache.Packed(one, CUBES, path=path).made
@@ -147,16 +155,16 @@ def test_a_subset_is_known_by_its_frames_not_by_its_note(tmp_path, data):
 
 
 def test_damaged_caches_are_made_anew(tmp_path, data):
-    path = tmp_path / "p.h5"
+    path, shard = tmp_path / "p", tmp_path / "p" / "00000.h5"
     expected = crop_cache.Packed(data, CUBES, path=path).batch(0, 8)
-    whole = path.read_bytes()
+    whole = shard.read_bytes()
     for content in (b"", b"foreign", whole[:-1000], whole[: len(whole) // 2]):
-        path.write_bytes(content)
+        shard.write_bytes(content)
         cache = crop_cache.Packed(data, CUBES, path=path)
         assert cache.made
         same(cache.batch(0, 8), expected)
     for name, place, value in (("start", 3, 5), ("size", (2, 0), -1), ("start", -1, 1 << 40)):
-        with h5py.File(path, "a") as file:
+        with h5py.File(shard, "a") as file:
             dataset = file[name]
             assert isinstance(dataset, h5py.Dataset)
             dataset[place] = value
@@ -166,22 +174,36 @@ def test_damaged_caches_are_made_anew(tmp_path, data):
 def test_damaged_caches_are_made_anew_or_read(tmp_path, data):
     """Each is taken for no cache, or read without harm."""
     few = Subset(data, torch.arange(2), "two")
-    path = tmp_path / "p.h5"
-    cache = crop_cache.Packed(few, 30.0, "true", path=path)  # small windows make a small file
+    cache = crop_cache.Packed(few, 30.0, "true", path=tmp_path / "p")  # small windows, small file
 
     def read(path):
-        columns = crop_cache._open(path, cache.settings, 2)
+        columns = crop_cache._open(path, {**cache.settings, "shard": 0}, 2)
         if columns is None:
             raise DataError(f"{path}: no cache")
-        cache._columns = columns
+        cache._columns = {0: columns}
         cache.batch(0, 2)
 
-    fuzz(read, path, path.read_bytes())
+    shard = tmp_path / "p" / "00000.h5"
+    fuzz(read, shard, shard.read_bytes())
+
+
+def test_a_changed_pixel_is_noticed(tmp_path, data):
+    cache = crop_cache.Packed(data, CUBES, path=tmp_path / "p")
+    shard = tmp_path / "p" / "00000.h5"
+    with h5py.File(shard, "a") as file:
+        depth = file["depth"]
+        assert isinstance(depth, h5py.Dataset)
+        depth[len(depth) // 2] ^= 1
+    again = crop_cache.Packed(data, CUBES, path=tmp_path / "p")
+    assert not again.made
+    with pytest.raises(DataError, match="00000.h5: damaged pixels .*made anew when it is removed"):
+        again.crops(range(64))
+    assert len(cache) == 64
 
 
 def test_the_file_says_what_it_holds(tmp_path, data):
-    crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
-    with h5py.File(tmp_path / "p.h5") as file:
+    crop_cache.Packed(data, CUBES, path=tmp_path / "p")
+    with h5py.File(tmp_path / "p" / "00000.h5") as file:
         assert set(file) == {
             "settings",
             "depth",
@@ -196,14 +218,14 @@ def test_the_file_says_what_it_holds(tmp_path, data):
         }
         depth, joints = hdf5.dataset(file, "depth", (None,), "iu"), file["joints"]
         assert isinstance(joints, h5py.Dataset)
-        assert depth.dtype == np.dtype("<i2") and joints.shape == (64, 21, 3)
+        assert depth.dtype == np.dtype("u1") and joints.shape == (64, 21, 3)
         names = hdf5.read(hdf5.dataset(file, "id", (64,), "S"))
         settings = hdf5.read(hdf5.dataset(file, "settings", (None,), "iu"))
         assert names[0] == b"P0/1/000000" and data.fingerprint in settings.tobytes().decode()
 
 
 def test_packing_that_is_cut_off_leaves_nothing(tmp_path, data, monkeypatch):
-    path, cut = tmp_path / "p.h5", training.Stored._cut
+    path, cut = tmp_path / "p", training.Stored._cut
 
     def failing(self, indices):
         if 63 in indices:
@@ -214,13 +236,13 @@ def test_packing_that_is_cut_off_leaves_nothing(tmp_path, data, monkeypatch):
     monkeypatch.setattr(training.Stored, "_cut", failing)
     with pytest.raises(DataError, match="frame 63"):
         crop_cache.Packed(data, CUBES, path=path)
-    assert list(tmp_path.iterdir()) == []
+    assert files(path) == []
     monkeypatch.undo()
     before = crop_cache.Packed(data, CUBES, path=path).batch(0, 8)
     monkeypatch.setattr(training.Stored, "_cut", failing)
     with pytest.raises(DataError, match="frame 63"):
         crop_cache.Packed(data, CUBES, path=path, margin=1.5)
-    assert [place.name for place in tmp_path.iterdir()] == ["p.h5"]
+    assert files(path) == ["00000.h5"]
     same(
         crop_cache.Packed(data, CUBES, path=path).batch(0, 8), before
     )  # the old one is still whole
@@ -228,8 +250,8 @@ def test_packing_that_is_cut_off_leaves_nothing(tmp_path, data, monkeypatch):
 
 def test_no_place_to_write_is_named(tmp_path, data):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="p.h5 cannot be written.*HANDPOSE_DATA"):
-        crop_cache.Packed(data, CUBES, path=tmp_path / "file" / "p.h5")
+    with pytest.raises(DataError, match="00000.h5 cannot be written.*HANDPOSE_DATA"):
+        crop_cache.Packed(data, CUBES, path=tmp_path / "file" / "p")
 
 
 def first_batch(source):
@@ -237,15 +259,90 @@ def first_batch(source):
 
 
 def test_several_processes_read_one_cache(tmp_path, data):
-    cache = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5")
+    cache = crop_cache.Packed(data, CUBES, path=tmp_path / "p")
     expected = first_batch(cache)
     assert first_batch(pickle.loads(pickle.dumps(cache))) == expected
     with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
         assert pool.map(first_batch, [cache] * 4) == [expected] * 4
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_the_file_does_not_depend_on_the_threads(tmp_path, data, workers, monkeypatch):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_shards_are_made_by_several_processes_and_hold_the_same_windows(
+    tmp_path, data, workers, monkeypatch
+):
     monkeypatch.setattr(crop_cache, "BATCH", 7)
-    cache = crop_cache.Packed(data, CUBES, path=tmp_path / "p.h5", workers=workers)
+    path = tmp_path / "p"
+    cache = crop_cache.Packed(data, CUBES, path=path, shard=24, workers=workers)
+    assert files(path) == ["00000.h5", "00001.h5", "00002.h5"]
+    stored = training.Stored(data, CUBES).crops(range(64))
+    same(cache.crops(range(64)), stored)
+    one = crop_cache.Packed(data, CUBES, path=path)
+    assert one.made and files(path) == ["00000.h5"]  # what is not needed any more is gone
+    same(one.crops(range(64)), stored)
+
+
+def test_a_packing_that_was_interrupted_continues(tmp_path, data, monkeypatch):
+    path, cut = tmp_path / "p", training.Stored._cut
+    monkeypatch.setattr(
+        training.Stored,
+        "_cut",
+        lambda self, rows: pytest.fail("stopped") if 30 in rows else cut(self, rows),
+    )
+    with pytest.raises(pytest.fail.Exception):
+        crop_cache.Packed(data, CUBES, path=path, shard=24, workers=1)
+    assert files(path) == ["00000.h5"]
+    read = []
+
+    def counted(self, rows):
+        read.extend(rows)
+        return cut(self, rows)
+
+    monkeypatch.setattr(training.Stored, "_cut", counted)
+    cache = crop_cache.Packed(data, CUBES, path=path, shard=24, workers=1)
+    assert cache.made and sorted(read) == list(range(24, 64))
+    monkeypatch.setattr(training.Stored, "_cut", cut)
     same(cache.crops(range(64)), training.Stored(data, CUBES).crops(range(64)))
+
+
+def pack_in_process(root, path, ready, done):
+    data = datasets.open("msra", root, gestures=GESTURES)
+    ready.wait()
+    cache = crop_cache.Packed(data, CUBES, path=path)
+    done.put((cache.made, cache.batch(0, 8).depth.sum().item()))
+
+
+def test_four_that_pack_at_once_make_one_whole_cache(tmp_path, root, data):
+    processes = multiprocessing.get_context("forkserver")
+    ready, done = processes.Barrier(4), processes.Queue()
+    programs = [
+        processes.Process(target=pack_in_process, args=(root, tmp_path / "p", ready, done))
+        for _ in range(4)
+    ]
+    for program in programs:
+        program.start()
+    found = [done.get(timeout=300) for _ in programs]
+    for program in programs:
+        program.join()
+    expected = training.Stored(data, CUBES).batch(0, 8).depth.sum().item()
+    assert {total for _, total in found} == {expected}
+    assert files(tmp_path / "p") == ["00000.h5"]
+
+
+@given(
+    arrays(
+        np.int16,
+        array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=40),
+        elements=st.integers(-(2**15), 2**15 - 1),
+    ),
+    st.integers(0, 10**6),
+)
+@settings(max_examples=200, deadline=None)
+def test_pixels_come_back_bit_for_bit_or_not_at_all(pixels, place):
+    content = crop_cache.compressed(pixels)
+    assert np.array_equal(crop_cache.decompressed(content, pixels.shape), pixels)
+    for damaged in (content[: place % len(content)], content + b"0" * (place % 3 + 1)):
+        if damaged != content and not damaged.startswith(content):
+            with pytest.raises(ValueError, match="damaged pixels"):
+                crop_cache.decompressed(damaged, pixels.shape)
+    with pytest.raises(ValueError, match="damaged pixels"):
+        crop_cache.decompressed(content, (pixels.shape[0] + 1, pixels.shape[1] + 1))
