@@ -86,8 +86,10 @@ assignment: .venv/.book
 grade: .venv/.book
 	@$(BIN)/python pipeline/grading/grade.py $(or $(SUBMISSIONS),$(error make grade SUBMISSIONS=folder)) --out "$(or $(OUT),$(BUILD)/grades)"
 
+# Folders named in the environment may hold more than the book's: they are left alone, and named.
 clean:
 	rm -rf _build .snakemake data/synthetic
+	@for folder in "$$HANDPOSE_BUILD" "$$HANDPOSE_DATA"; do test -z "$$folder" || echo "Left as it is: $$folder"; done
 
 .venv/.book: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %d.%d: try make PYTHON=python3.12" % v)'

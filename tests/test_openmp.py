@@ -3,6 +3,8 @@
 import logging
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -59,3 +61,26 @@ def test_tests_and_all_that_make_starts_have_sleeping_threads(project):
     assert os.environ["OMP_WAIT_POLICY"].upper() == "PASSIVE"  # set by conftest.py
     makefile = (project / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^export OMP_WAIT_POLICY \?= PASSIVE$", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "expected"),
+    [("", None, "PASSIVE"), ("", "ACTIVE", "ACTIVE"), ("import torch; ", None, "None")],
+)
+def test_the_library_lets_threads_sleep_where_torch_is_not_loaded_yet(
+    project, first, given, expected
+):
+    """Whoever imports torch first has decided; so has whoever sets the variable."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if given:
+        environment["OMP_WAIT_POLICY"] = given
+    code = f"{first}import handpose_lib, os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected

@@ -239,7 +239,9 @@ def read_sequences(root: Path, synthetic: bool = False) -> list[Sequence]:
     found = []
     for person, name in enumerate(PERSONS, start=1):
         place = Path(root) / name
-        folders = sorted(path for path in place.glob("*") if path.is_dir())
+        folders = sorted(
+            path for path in place.glob("*") if path.is_dir() and not path.name.startswith(".")
+        )
         if not folders or (len(folders) != SEQUENCES and not synthetic):
             raise DataError(
                 f"{place}: {len(folders)} sequences; accepted are {SEQUENCES} for each of ten"

@@ -38,7 +38,8 @@ class Sr305(Dataset):
             Path(place), "sr305", "the frames that `python -m data_scripts.fetch_sr305` obtains"
         )
         self._paths = sorted(
-            self.root.glob("*/*.png"),
+            # some systems leave hidden files beside the real ones, named ._ and so on
+            (path for path in self.root.glob("*/*.png") if not path.name.startswith(".")),
             key=lambda path: (path.parent.name, len(path.stem), path.stem),
         )
         if not self._paths:

@@ -510,6 +510,7 @@ def test_sr305_frames_are_in_mm_and_in_order(tmp_path):
     values[100, 200] = 4001
     for number in ("100", "20", "0"):
         write_png(tmp_path / "20210326-231615" / f"{number}.png", values)
+    (tmp_path / "20210326-231615" / "._0.png").write_bytes(b"left by another system")
     frames = opened("sr305", tmp_path)
     assert [frame.id for frame in frames] == [
         f"20210326-231615/{number}" for number in (0, 20, 100)

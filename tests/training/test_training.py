@@ -4,6 +4,7 @@
 
 import itertools
 import multiprocessing
+import os
 import random
 import signal
 import time
@@ -654,3 +655,15 @@ def test_seeds_of_different_purposes_do_not_meet():
         for step in range(200)
     }
     assert len(seen) == 2000
+
+
+def test_a_program_named_srun_changes_nothing(tmp_path, monkeypatch, caplog, recwarn, capfd):
+    """On the login node of a cluster, Lightning warns that srun is there and is not used."""
+    program = tmp_path / "bin" / "srun"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("SLURM_NTASKS", "4")  # and in an interactive job there
+    train(tmp_path / "run", replace(RECIPE, epochs=1))
+    said = [*caplog.messages, *(str(one.message) for one in recwarn), *capfd.readouterr()]
+    assert "srun" not in " ".join(said).lower()
