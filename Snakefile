@@ -9,7 +9,8 @@ A chapter is executed again when its text, the code that it imports (`provenance
 or the records that it reads changed, and no other is. What counts is content: digests stand in
 `params`, so that touching a file, or checking out another branch and coming back, triggers nothing.
 Only one build runs in a folder, and a killed one continues: `pipeline/site/build_lock.py`.
-The same file runs on a cluster: add `--executor slurm` or `--executor kubernetes`.
+The same file runs on a cluster: `snakemake runs --workflow-profile profiles/slurm`, or
+`profiles/kubernetes`.
 """
 
 import functools
@@ -277,6 +278,18 @@ rule pdf:
 # ---------------------------------------------------------------------- the grid of training runs
 
 
+# What a rule does in seconds is not worth a place in a cluster's queue.
+localrules:
+    site,
+    pages,
+    check,
+    browse,
+    pdf,
+    training_data,
+    runs,
+    record,
+
+
 def grid(wildcards):
     """All runs that are due, as the queue plans them. On a cluster, their order does not matter."""
     from handpose_lib.datasets import splits
@@ -286,9 +299,31 @@ def grid(wildcards):
     for name in DATASETS:
         one_of("data set", name, splits.NAMES)
     return [
-        BUILD / "runs" / f"{job.key}.{train_queue.code(job.paper)[:12]}"
+        BUILD / "recorded" / f"{job.key}.{train_queue.code(job.paper)[:12]}"
         for job in train_queue.planned(RECORDS, profiles=PROFILES or train_queue.STANDARD, datasets=DATASETS)
     ]
+
+
+KEY = "{method}/{profile}/{variant}-{dataset}-s{seed}{held}"
+
+
+@functools.cache
+def rates():
+    from pipeline.experiments import train_queue
+
+    return train_queue.rates_of(RECORDS, DEVICE)
+
+
+def asked(name):
+    """What a run asks of a cluster, as a function of its wildcards."""
+
+    def of_run(wildcards):
+        from pipeline.experiments import train_queue
+
+        job = train_queue.Job.named(KEY.format(**wildcards))
+        return train_queue.needs(job, rates(), DEVICE)[name]
+
+    return of_run
 
 
 rule training_data:
@@ -303,20 +338,35 @@ rule runs:
 
 
 rule run:
-    """One training run. Its record tells whether it is due; its output is only a temporary mark.
+    """One training run: its output is the folder of its record, predictions and weights.
 
-    The folder of its training is no output, because Snakemake would empty it before a run: an
-    interrupted run continues from its checkpoint.
+    The folder of the training itself is no output, because Snakemake would empty it before a run:
+    an interrupted run continues from its checkpoint, where the computers share their disk.
     """
     input:
         lambda wildcards: dataset("smoke" if wildcards.profile == "smoke" else "laptop") if wildcards.dataset == "synthetic" else [],
     output:
-        temp(touch(BUILD / "runs" / "{method}" / "{profile}" / "{variant}-{dataset}-s{seed}{held}.{code}")),
+        temp(directory(BUILD / "trained" / f"{KEY}.{{code}}")),
     params:
-        key="{method}/{profile}/{variant}-{dataset}-s{seed}{held}",
-    threads: 1
+        key=KEY,
+    threads: asked("threads")
     resources:
-        gpu=1,
+        gpu=asked("gpu"),
+        mem_mb=asked("mem_mb"),
+        runtime=asked("runtime"),
     shell:
         "{PYTHON} -m pipeline.experiments.train_queue"
-        " --one {params.key} --device {DEVICE} --records {RECORDS:q}"
+        " --one {params.key} --device {DEVICE} --records {output:q}"
+
+
+rule record:
+    """The record of a run, moved to the records of the book; whether it is due, the records tell."""
+    input:
+        rules.run.output,
+    output:
+        temp(touch(BUILD / "recorded" / f"{KEY}.{{code}}")),
+    params:
+        key=KEY,
+    shell:
+        "{PYTHON} -m pipeline.experiments.train_queue"
+        " --one {params.key} --trained {input:q} --records {RECORDS:q}"

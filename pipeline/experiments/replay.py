@@ -1,4 +1,4 @@
-"""Repeat the first epoch of recorded runs, to check that changed code computes the same.
+"""Repeat the start of recorded runs, to check that changed code computes the same.
 
     python pipeline/experiments/replay.py                        # all records of changed code
     python pipeline/experiments/replay.py book/records/jgr_p2o/laptop/paper-synthetic-s0
@@ -13,7 +13,7 @@ recorded score, the record gets the digest of the present code; `code.replayed` 
 shown. Otherwise the mark stays, and the run must be repeated.
 
 Processors round differently, so that losses agree bit for bit only on a machine like that of the
-run. On another machine, the old code trains the first epochs before the change (`--remember`), and
+run. On another machine, the old code trains the first updates before the change (`--remember`), and
 the new code is compared with them (`--against`): losses and weights must agree bit for bit. A data
 set whose generator has changed may then have another fingerprint, if all its files are the same.
 
@@ -31,7 +31,7 @@ import json
 import sys
 import tempfile
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,15 @@ from handpose_lib.datasets.splits import EMBEDDED
 from handpose_lib.errors import HandPoseError
 from handpose_lib.hand_detection import centre_refiner, hand_detector, trained
 from handpose_lib.io.storage import read_json, write_json
+from handpose_lib.papers.method import Recipe
 from handpose_lib.results import records
 from handpose_lib.runs import Run
 from pipeline.experiments import stress, transfer
 
 UPDATES = 8
 """Updates of a network that locates hands, in a replay."""
+FIRST = 32
+"""Updates of a training that old and new code are compared by."""
 OTHER_MACHINE = "the code before, on one other machine"
 
 
@@ -61,9 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         "folders", nargs="*", type=Path, help="folders of records; default: all marked ones"
     )
     parser.add_argument("--root", type=Path, help="folder of the data set; default: its usual one")
-    parser.add_argument("--remember", type=Path, help="folder: keep the first epochs of this code")
+    parser.add_argument("--remember", type=Path, help="folder: keep the first updates of this code")
     parser.add_argument(
-        "--against", type=Path, help="folder: compare with the first epochs kept there"
+        "--against", type=Path, help="folder: compare with the first updates kept there"
     )
     parser.add_argument(
         "--same-data",
@@ -88,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
             if chosen.remember and record["kind"] == "stress":
                 print(f"{record.key}: nothing to keep, its errors agree on every machine")
             elif chosen.remember:
-                write_json(remembered(record, chosen.remember), first_epoch(record, chosen.root))
+                write_json(remembered(record, chosen.remember), start(record, chosen.root, FIRST))
                 print(f"{record.key}: kept", flush=True)
             else:
                 replay(record, chosen.root, chosen.against)
@@ -103,8 +106,8 @@ def replay(record: records.Record, root: Path | None = None, against: Path | Non
     """Give a record the digest of the present code, if that computes the same as the run.
 
     `against`: a folder that `--remember` has filled; None compares with the record itself.
-    Errors: `HandPoseError` if first epoch, recipe, data or score differ. The record then stays as
-    it was.
+    Errors: `HandPoseError` if losses, recipe, data or score differ. The record then stays as it
+    was.
     """
     before = None if against is None else remembered(record, against)
     if record["kind"] == "stress":
@@ -124,16 +127,16 @@ def replay(record: records.Record, root: Path | None = None, against: Path | Non
             )
     elif before is None:
         raise HandPoseError("its frames are rendered: accepted is --against, or train it again")
-    now = first_epoch(record, root)
+    now = start(record, root, None if before is None else FIRST)
     if before is None:
         compare("data set", now["data"]["fingerprint"], record["training"]["source"]["fingerprint"])
         compare("first epoch", now["curve"], record["curve"][0])
         records.restamp(record, epochs=1)
         return
     known = read_json(before)
-    compare("first epoch", now["curve"], known["curve"])
+    compare("start", now["curve"], known["curve"])
     compare("weights", now["weights"], known["weights"])
-    replayed = {"epochs": 1} if record["kind"] == "training" else {"updates": UPDATES}
+    replayed = {"updates": FIRST if record["kind"] == "training" else UPDATES}
     if "data" in now:
         old, new = known["data"]["fingerprint"], now["data"]["fingerprint"]
         compare("data set", old, record["training"]["source"]["fingerprint"])
@@ -166,8 +169,20 @@ def rename_all(old: Path, new: Path) -> int:
     return len(found)
 
 
-def first_epoch(record: records.Record, root: Path | None = None) -> dict[str, Any]:
-    """Train the first epoch of a run with the present code, or the first updates.
+class Start(Run):
+    """The first `FIRST` updates of a run, as a training of one epoch."""
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe of the run with so short an epoch."""
+        whole = super().recipe
+        return replace(whole, epochs=1, epoch_frames=FIRST * whole.batch)
+
+
+def start(
+    record: records.Record, root: Path | None = None, updates: int | None = None
+) -> dict[str, Any]:
+    """Train the start of a run with the present code: its first epoch, or only the first updates.
 
     Returns `curve`, the entry of the epoch, and `weights`, their digest; for a training also
     `data`, fingerprint and digest of the files of the data set.
@@ -178,7 +193,7 @@ def first_epoch(record: records.Record, root: Path | None = None) -> dict[str, A
         return {"curve": transfer.first_losses(record["frames"])}
     if record["kind"] != "training":
         return first_updates(record)
-    run = present_run(record, root)
+    run = present_run(record, root, Run if updates is None else Start)
     torch.set_num_threads(record["device"]["threads"])
     with tempfile.TemporaryDirectory() as out:
         run = replace(run, out=out)
@@ -191,7 +206,7 @@ def first_epoch(record: records.Record, root: Path | None = None) -> dict[str, A
 
 
 def first_updates(record: records.Record) -> dict[str, Any]:
-    """Train the first updates of a network that locates hands; see `first_epoch`."""
+    """Train the first updates of a network that locates hands; see `start`."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network, config = trained.NETWORKS[record["kind"]]
@@ -222,7 +237,7 @@ def compare_recipe(record: records.Record) -> None:
     compare("recipe", {name: plain.get(name) for name in record["recipe"]}, record["recipe"])
 
 
-def present_run(record: records.Record, root: Path | None) -> Run:
+def present_run(record: records.Record, root: Path | None, kind: type[Run] = Run) -> Run:
     """Return the run of a record, with the present recipe."""
     source = record["training"]["source"]
     if source["kind"] != "stored" or record["training"]["choice"].startswith("best epoch"):
@@ -234,7 +249,7 @@ def present_run(record: records.Record, root: Path | None) -> Run:
         root = paths.data() / "synthetic" / f"{record.dataset_name}-laptop"
     names = {"subject": "subject", "view": "view", "split_by": "split by"}
     named = {name: source["protocol"].get(key) for name, key in names.items()}
-    return Run(
+    return kind(
         record["method"],
         record["profile"],
         record.dataset_name,
@@ -260,7 +275,7 @@ def content(root: Path) -> str:
 
 
 def remembered(record: records.Record, folder: Path) -> Path:
-    """Return the file in which `--remember` keeps the first epoch of a run."""
+    """Return the file in which `--remember` keeps the start of a run."""
     return folder / f"{record.key.replace('/', '__')}.json"
 
 

@@ -56,6 +56,8 @@ TAKEN = 75
 CHECKPOINT_SECONDS = 30.0
 FAILURES = 3
 """Runs that fail one after the other end the queue: then it is the code that fails."""
+TIME_MARGIN, MEMORY_MARGIN = 3.0, 1.5
+"""Factors of the measured minutes and bytes that a run asks of a cluster."""
 STOP_SECONDS = 20.0
 """Runs are stopped this long before the end of a budget."""
 ONE_THREAD = {
@@ -82,6 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="runs at a time; default: one per core")
     parser.add_argument("--records", type=Path, default=paths.records(), help="where records go")
     parser.add_argument("--one", metavar="RUN", help="train one run, paper/profile/variant-set-sN")
+    parser.add_argument(
+        "--trained",
+        type=Path,
+        metavar="FOLDER",
+        help="with --one: take its record from the records in FOLDER, where a cluster has left it",
+    )
     chosen = parser.parse_args(arguments)
     for profile in chosen.profile or ():
         one_of("profile", profile, PROFILES)
@@ -89,6 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         one_of("data set", name, splits.NAMES)
     for paper in chosen.paper or ():
         one_of("paper", paper, papers.names())
+    if chosen.one and chosen.trained:
+        key = Job.named(chosen.one).key
+        records.copy(records.load(chosen.trained / key), chosen.records / key)
+        return 0
     if chosen.one:
         return train(Job.named(chosen.one), chosen.records, chosen.device)
     jobs = planned(
@@ -308,6 +320,10 @@ class Rates:
         )
         return (share * frames * rate + test) / 60
 
+    def memory(self, job: Job) -> int:
+        """Return the largest number of bytes that similar runs have used."""
+        return max(record["training"]["peak_memory"] or 0 for record in self._alike(job))
+
     def _alike(self, job: Job) -> list[records.Record]:
         def network(record: records.Record) -> bool:
             return record["recipe"].get("network") == asdict(job.recipe)["network"]
@@ -330,6 +346,21 @@ class Rates:
 def rates_of(root: Path, device: str) -> Rates:
     """Return the rates of the runs recorded in a folder; if there is none, the committed ones."""
     return Rates(records.load_all(root) or records.load_all(), device)
+
+
+def needs(job: Job, rates: Rates, device: str = "auto") -> dict[str, int]:
+    """Return what a run asks of a cluster: `mem_mb`, `runtime` in minutes, `gpu` and `threads`.
+
+    Measured minutes and memory, with a margin: a slower computer must not end the run. A device
+    'auto' is none of a GPU: a cluster gives one only to those who ask for it.
+    """
+    on_gpu = device.startswith("cuda")
+    return {
+        "mem_mb": ceil(MEMORY_MARGIN * rates.memory(job) / 2**20) + 1024,
+        "runtime": ceil(TIME_MARGIN * rates.minutes(job)) + 15,
+        "gpu": int(on_gpu),
+        "threads": 2 if on_gpu else job.recipe.parts,
+    }
 
 
 def seconds(text: str) -> float:

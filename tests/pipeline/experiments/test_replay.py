@@ -172,7 +172,7 @@ def test_a_network_that_finds_hands_is_compared_with_what_is_remembered(
     records.write(record, folder)
     with pytest.raises(HandPoseError, match="--against"):
         replay.replay(record)
-    write_json(replay.remembered(record, tmp_path), replay.first_epoch(record))
+    write_json(replay.remembered(record, tmp_path), replay.start(record, updates=replay.FIRST))
     replay.replay(record, against=tmp_path)
     assert not records.is_stale(records.load(folder))
     records.write(record, folder)

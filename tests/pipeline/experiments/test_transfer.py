@@ -420,7 +420,7 @@ def test_the_record_of_trainings_that_help_none_is_replayed(made, real, tmp_path
         "replayed": {"epochs": 1, "instead_of": "0"},
     }
     remembered = replay.remembered(record, tmp_path)
-    storage.write_json(remembered, replay.first_epoch(record))
+    storage.write_json(remembered, replay.start(record))
     replay.replay(records.load(tmp_path / "out"), against=tmp_path)
     assert "other machine" in records.load(tmp_path / "out")["code"]["replayed"]["against"]
     storage.write_json(remembered, {"curve": {}})
