@@ -24,6 +24,7 @@ from snakemake.settings.types import ExecMode
 from handpose_lib import paths
 from handpose_lib.io import provenance
 from handpose_lib.teaching import contents
+from pipeline import live
 from pipeline.site import browser, build_lock, reads
 
 
@@ -33,6 +34,7 @@ workdir: workflow.basedir
 BOOK = Path("book")
 BUILD, DATA = (Path(os.path.relpath(place)) for place in (paths.build(), paths.data()))
 EXECUTED = BUILD / "executed"
+LIVE = BUILD / "live"
 
 PAGES = [f"{page}.md" for page in contents.pages() if Path(f"{page}.md").exists()]
 NOTEBOOKS = [page.removeprefix("book/") for page in contents.pages() if f"{page}.md" not in PAGES]
@@ -159,6 +161,7 @@ wildcard_constraints:
     dataset="[a-z0-9]+",
     variant="[a-z0-9_]+",
     size="smoke|laptop",
+    network="|".join(live.NETWORKS),
 
 
 rule site:
@@ -215,10 +218,40 @@ rule chapter:
         "{PYTHON} pipeline/site/execute.py {input.notebook} {output:q} --threads {threads}"
 
 
+def kept_networks(*names):
+    """A digest of the weights that the live page shows, and of their records."""
+    weights = [path for name in names for path in sorted((BOOK / "records" / name).rglob("weights.safetensors"))]
+    return content(*weights, *(path.with_name("record.json") for path in weights))
+
+
+rule live_network:
+    """A network of the live page, as ONNX in a script."""
+    output:
+        LIVE / "networks" / "{network}.js",
+    params:
+        code=lambda wildcards: [content(*live.EXPORT), provenance.digest(library(*live.EXPORT))],
+        weights=lambda wildcards: kept_networks(wildcards.network),
+    shell:
+        "{PYTHON} -m pipeline.live.build network {wildcards.network} {output:q}"
+
+
+rule live_page:
+    """The live page's own code, the hand, and the runtime of its networks."""
+    output:
+        directory(LIVE / "page"),
+    params:
+        code=lambda wildcards: [content(*live.SOURCES), provenance.digest(library(*live.EXPORT))],
+        weights=lambda wildcards: kept_networks(*live.NETWORKS),
+    shell:
+        "{PYTHON} -m pipeline.live.build page {output:q}"
+
+
 rule pages:
     """The site, from the executed chapters; a warning is an error."""
     input:
         expand(EXECUTED / "{name}.ipynb", name=NOTEBOOKS),
+        expand(LIVE / "networks" / "{network}.js", network=live.NETWORKS),
+        LIVE / "page",
         PAGES,
         "_config.yml",
         "_toc.yml",
@@ -228,7 +261,7 @@ rule pages:
     output:
         BUILD / "html" / "index.html",
     shell:
-        "{PYTHON} pipeline/site/site_sources.py {EXECUTED:q} {BUILD:q}/source && "
+        "{PYTHON} pipeline/site/site_sources.py {EXECUTED:q} {BUILD:q}/source --live {LIVE:q} && "
         '{PYTHON} -c "from jupyter_book.cli.main import main; main()" build {BUILD:q}/source'
         # Jupyter Book writes into a folder `_build` of its own choice: only its pages are kept.
         " --path-output {BUILD:q}/site -W -n --keep-going --all --quiet && "

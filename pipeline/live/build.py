@@ -25,7 +25,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.live import hand_model, networks, toolchain
+from pipeline.live import NETWORKS, hand_model, networks, toolchain
 
 GLOBAL = "handLive"
 """The one name that all scripts share."""
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     tasks = parser.add_subparsers(dest="task", required=True)
     one = tasks.add_parser("network", help="export one network")
-    one.add_argument("name", choices=networks.names())
+    one.add_argument("name", choices=NETWORKS)
     one.add_argument("out", type=Path, help="script to write")
     every = tasks.add_parser("page", help="bundle the page's code and the runtime")
     every.add_argument("out", type=Path, help="folder to write, replaced if it exists")
@@ -64,7 +64,7 @@ def page(out: Path) -> None:
         place.mkdir()
         known = {
             "model": hand_model.described(),
-            "networks": [networks.described(networks.open(name)) for name in networks.names()],
+            "networks": [networks.described(networks.open(name)) for name in NETWORKS],
         }
         write(place / "hand.js", f"globalThis.{GLOBAL} = {json.dumps({**known, 'models': {}})};\n")
         bundle(place)

@@ -30,13 +30,7 @@ from handpose_lib.frames import Crops
 from handpose_lib.papers.method import Method
 from handpose_lib.real_hands import network as real_hands
 from handpose_lib.results import pretrained
-
-REAL = real_hands.KIND
-"""Name of the network for real depth images, which is no paper's."""
-NAMES = ("jgr_p2o", "densereg", "residual_attention", "structure_aware_hourglass", "v2v_posenet")
-"""Papers whose networks the page offers, in its order, which puts the fast ones first."""
-VIEW = 9
-"""Numbers of the input `view`."""
+from pipeline.live import NETWORKS, REAL
 
 
 @dataclass(frozen=True)
@@ -52,14 +46,9 @@ class Live:
         return self.trained.network
 
 
-def names() -> list[str]:
-    """Return the names of all networks of the page."""
-    return [*NAMES, REAL]
-
-
 def open(name: str) -> Live:
     """Return a network of the page. Errors: `HandPoseError` for an unknown name."""
-    one_of("network of the live page", name, names())
+    one_of("network of the live page", name, NETWORKS)
     if name == REAL:
         return Live(name, real_hands.load(), real_hands.CUBE)
     trained = pretrained.load(name)

@@ -36,8 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("executed", type=Path, help="folder of the executed notebooks")
     parser.add_argument("source", type=Path, help="folder to write, replaced if it exists")
+    parser.add_argument("--live", type=Path, help="folder of the live page's scripts")
     options = parser.parse_args(arguments)
     collect(options.executed, options.source)
+    if options.live:
+        collect_live(options.live, options.source)
     return 0
 
 
@@ -60,6 +63,13 @@ def collect(executed: Path, source: Path) -> None:
         shutil.copytree(project / "book" / "_static", source / target)
     for package, name, target in SCRIPTS:
         copy(installed(package, name), source / "vendor" / "_static" / target)
+
+
+def collect_live(live: Path, source: Path) -> None:
+    """Copy the scripts of the live page, and of its networks, to where its page loads them."""
+    target = source / "vendor" / "_static" / "live"
+    shutil.copytree(live / "page", target)
+    shutil.copytree(live / "networks", target / "networks")
 
 
 def positions() -> dict[str, str]:

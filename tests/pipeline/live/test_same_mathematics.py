@@ -16,7 +16,7 @@ from handpose_lib import prepare, synth
 from handpose_lib.camera import Camera
 from handpose_lib.synth.hands import hand, poses
 from handpose_lib.synth.scene import raycast, surroundings
-from pipeline.live import hand_model, networks
+from pipeline.live import NETWORKS, hand_model, networks
 
 COMPUTE = Path(__file__).with_name("compute.mjs")
 POSES = 200
@@ -111,7 +111,7 @@ def test_crops_and_voxels_are_those_of_the_methods(side, tmp_path):
     frames = synth.frames(range(20), seed=5, distribution="wide")
     images = tmp_path / "images"
     images.write_bytes(frames.depth.numpy().tobytes())
-    every = [networks.open(name) for name in networks.names()]
+    every = [networks.open(name) for name in NETWORKS]
     # A cube at the border of the image as well.
     centres = frames.centre + torch.tensor([[0.0, 0.0, 0.0], [120.0, 60.0, 30.0]]).repeat(10, 1)
     for live in every:

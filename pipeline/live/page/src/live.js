@@ -24,7 +24,7 @@ const folder = /** @type {HTMLScriptElement} */ (document.currentScript).src.rep
   /\/[^/]*$/,
   "",
 );
-const root = /** @type {HTMLElement} */ (document.getElementById("hand-live"));
+const root = /** @type {HTMLElement} */ (document.querySelector(".hand-live"));
 
 const first = start(model, networks);
 let state = fromAddress(location.hash.slice(1), first, model, networks);
@@ -598,7 +598,9 @@ const figure = (of, words) => element("figure", {}, of, element("figcaption", {}
 const panel = (title, ...children) =>
   element("section", {class: "hl-panel"}, element("h3", {}, title), ...children);
 
+const still = root.querySelector(".hl-still");
 root.replaceChildren(
+  ...(still ? [still] : []),
   element("div", {class: "hl-networks", role: "group", "aria-label": "Network"}, ...networkButtons),
   statusLine,
   element(
