@@ -112,9 +112,8 @@ export function depthImage(canvas, depth, view, window, colours) {
  * @param {Model} model
  * @param {number[][]} joints
  * @param {Camera} camera
- * @param {Colours} colours
  */
-export function handles(canvas, model, joints, camera, colours) {
+export function handles(canvas, model, joints, camera) {
   const on = context(canvas);
   const {width, ratio} = fit(canvas);
   const scale = width / camera.width;
@@ -128,7 +127,6 @@ export function handles(canvas, model, joints, camera, colours) {
     on.fill();
     on.stroke();
   });
-  void colours;
 }
 
 /**
@@ -175,9 +173,9 @@ export function insideMap(canvas, inside, which) {
     inside.size,
     (i) => {
       const share = high > low ? Math.max(0, (own[i] - low) / (high - low)) : 0;
-      return [...HOT, 235 * Math.sqrt(share)];
+      return [...HOT, 255 * share ** 0.4];
     },
-    0.85,
+    0.9,
     true,
   );
 }

@@ -25,6 +25,7 @@ const folder = /** @type {HTMLScriptElement} */ (document.currentScript).src.rep
   "",
 );
 const root = /** @type {HTMLElement} */ (document.querySelector(".hand-live"));
+root.dataset.drawnLater = ""; // a change is drawn in the next frame
 
 const first = start(model, networks);
 let state = fromAddress(location.hash.slice(1), first, model, networks);
@@ -70,7 +71,7 @@ function changed(fresh = true) {
 
 function render() {
   shown = own ?? scene(model, state, noise, network().cube);
-  if (own) shown.view.mirror = state.side;
+  if (own) Object.assign(own.view, {mirror: state.side, cube: state.cube || network().cube});
   paint();
 }
 
@@ -130,8 +131,11 @@ function colours() {
 function paint() {
   const [about, theme] = [network(), colours()];
   const {depth, joints, view} = shown;
+  canvases.depth.ariaLabel = own
+    ? "Your depth image. The arrow keys move the cube."
+    : `Depth image of a ${state.side < 0 ? "left" : "right"} hand, ${poseList.list.selectedOptions[0]?.text}, at ${state.z} mm. The arrow keys move the hand.`;
   draw.depthImage(canvases.depth, depth, view, cropWindow(view), theme);
-  if (joints.length) draw.handles(canvases.depth, model, joints, view.camera, theme);
+  if (joints.length) draw.handles(canvases.depth, model, joints, view.camera);
   draw.networkInput(canvases.seen, input(depth, view, about), about);
   const mapped = mapShown && answer && ready() && maps(about).length === answer.inside.count;
   if (mapped && answer) draw.insideMap(canvases.seen, answer.inside, joint);
@@ -535,7 +539,7 @@ let step = -1;
 let began = null;
 let waits = false;
 const tourBox = element("section", {class: "hl-tour", "aria-label": "Guided tour", hidden: true});
-const tourTitle = element("h3", {tabindex: -1});
+const tourTitle = element("h2", {tabindex: -1});
 const tourTask = element("p");
 const tourWhy = element("p", {class: "hl-why", "aria-live": "polite", hidden: true});
 const tourBack = button("Back", () => visit(step - 1));
@@ -564,7 +568,7 @@ function visit(number) {
   tourTitle.textContent = `${step + 1} of ${STEPS.length}: ${title}`;
   tourTask.textContent = task;
   tourWhy.hidden = true;
-  tourBack.disabled = step === 0;
+  tourBack.hidden = step === 0;
   tourNext.textContent = step === STEPS.length - 1 ? "Finish" : "Next step";
   own = null;
   back.hidden = true;
@@ -592,11 +596,12 @@ function explain() {
 // --- the page -----------------------------------------------------------------
 
 /** @param {HTMLCanvasElement} of @param {string} words */
-const figure = (of, words) => element("figure", {}, of, element("figcaption", {}, words));
+const figure = (of, words) =>
+  element("div", {class: "hl-figure"}, of, element("p", {class: "hl-note"}, words));
 
 /** @param {string} title @param {(Node | string)[]} children */
 const panel = (title, ...children) =>
-  element("section", {class: "hl-panel"}, element("h3", {}, title), ...children);
+  element("section", {class: "hl-panel"}, element("h2", {}, title), ...children);
 
 const still = root.querySelector(".hl-still");
 root.replaceChildren(

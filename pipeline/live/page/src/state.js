@@ -41,14 +41,14 @@ export const SLIDERS = {
   camera: [
     {key: "noise", label: "Noise at 1 m", low: 0, high: 30, step: 1, unit: "mm"},
     {key: "holes", label: "Holes", low: 0, high: 60, step: 2, unit: "%"},
-    {key: "table", label: "Table behind the hand", low: -1, high: 100, step: 1, unit: "mm"},
-    {key: "ball", label: "Radius of a held ball", low: 0, high: 60, step: 2, unit: "mm"},
+    {key: "table", label: "Gap to a table", low: -1, high: 100, step: 1, unit: "mm"},
+    {key: "ball", label: "Held ball, radius", low: 0, high: 60, step: 2, unit: "mm"},
   ],
   crop: [
     {key: "cube", label: "Side of the cube", low: 100, high: 400, step: 5, unit: "mm"},
-    {key: "dx", label: "Reference point, right", low: -80, high: 80, step: 2, unit: "mm"},
-    {key: "dy", label: "Reference point, down", low: -80, high: 80, step: 2, unit: "mm"},
-    {key: "dz", label: "Reference point, away", low: -80, high: 80, step: 2, unit: "mm"},
+    {key: "dx", label: "Reference, right", low: -80, high: 80, step: 2, unit: "mm"},
+    {key: "dy", label: "Reference, down", low: -80, high: 80, step: 2, unit: "mm"},
+    {key: "dz", label: "Reference, away", low: -80, high: 80, step: 2, unit: "mm"},
   ],
 };
 
