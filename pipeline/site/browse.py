@@ -5,9 +5,10 @@
 The pages are opened from `file://`, without network, in light and dark colours and in a window as
 narrow as a phone's. A page passes if it loads without errors and requests nothing from elsewhere,
 its formulas are typeset, its pictures decode, its sliders change them, its 3D figures are drawn,
-its texts have enough contrast, no line is cut off, nothing is wider than the window, and it is not
-too heavy. The search must find a term of the book. `page.js` holds the part that runs in the page;
-`check.py` follows the links.
+its texts have enough contrast, no line is cut off, no code, output, table or picture leaves its box
+in either window, axe-core finds nothing serious, and the page is not too heavy. The search must
+find a term of the book. `page.js` holds the part that runs in the page; `check.py` follows the
+links.
 """
 
 import argparse
@@ -31,10 +32,10 @@ from playwright.sync_api import (
 )
 
 from handpose_lib.teaching import contents
-from pipeline.site import browser
+from pipeline.site import axe, browser
 
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
-HEAVY = 5_000_000
+HEAVY = 3_000_000
 """Bytes that a page may load, not counting the files in `_static`, which all pages share."""
 
 HARMLESS = (
@@ -64,6 +65,8 @@ def main() -> int:
     if not (options.html / "index.html").exists():
         sys.exit(f"There is no site in {options.html}: make book builds it")
 
+    if axe.find() is None:
+        print(f"The rules of accessibility are not checked: {axe.MISSING}")
     start = time.monotonic()
     names = [f"{page}.html" for page in [*contents.pages(), "search", "genindex"]]
     with browser.opened(program) as chromium:
@@ -156,15 +159,18 @@ class Visit:
     def _inspected(self, page: Page) -> Iterator[str]:
         page.evaluate("reader.settle()")
         yield from self._drawn(page)
-        for question in ("formulas", "pictures", "sliders", "cut"):
+        for question in ("formulas", "pictures", "sliders", "cut", "boxes"):
             yield from page.evaluate(f"reader.{question}()")
+        if script := axe.find():
+            yield from axe.problems(page, script)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             page.evaluate("reader.rest()")
             yield from (f"{scheme}: {problem}" for problem in page.evaluate("reader.contrasts()"))
         page.set_viewport_size(PHONE)
         page.evaluate("reader.rest()")
-        yield from (f"phone: {problem}" for problem in page.evaluate("reader.sideways()"))
+        for question in ("sideways", "boxes"):
+            yield from (f"phone: {problem}" for problem in page.evaluate(f"reader.{question}()"))
 
     def _drawn(self, page: Page) -> Iterator[str]:
         """Plotly's figures are drawn, and change when their sliders move."""

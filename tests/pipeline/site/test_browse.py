@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from handpose_lib.teaching import widgets
-from pipeline.site import browse, browser, site_sources
+from pipeline.site import axe, browse, browser, site_sources
 
 PROGRAM = browser.find()
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason=browser.MISSING)
@@ -33,7 +33,7 @@ GOOD = f"""
 <p>Words, <span class="math">\\(a_1^2\\)</span>, and a <a href="other.html">link</a>.</p>{MATHS}
 <img src="pixel.png" alt="one pixel">
 <p><a href="#top">up</a> <a href="https://example.org">elsewhere, only on a click</a></p>
-<div style="overflow-x: auto"><pre>a long line, in a box that scrolls: {"x" * 300}</pre></div>
+<div style="overflow-x: auto" tabindex="0"><pre>a long line that scrolls: {"x" * 300}</pre></div>
 <p style="color: #999; visibility: hidden">pale, but hidden</p>
 <p style="color: #888; font-size: 24px">large, so that a contrast of 3 is enough</p>"""
 
@@ -150,10 +150,18 @@ def test_a_good_page_is_left_alone(chromium, site):
             "phone: the page is 708 pixels wide in a window of 390: p#wide",
         ),
         (
-            f'<div class="cell"><pre style="overflow: auto">{"long " * 400}</pre></div>',
+            f'<div class="cell"><pre style="overflow:auto" tabindex="0">{"no " * 600}</pre></div>',
             "a line is cut off",
         ),
-        (f"<!-- {'x' * 5_000_000} -->", "the page weighs 5.0 MB"),
+        (f"<!-- {'x' * 3_000_000} -->", "the page weighs 3.0 MB"),
+        (
+            '<div style="overflow: auto"><table style="width: 700px"><tr><td>a</table></div>',
+            "phone: only a mouse can scroll the box of table",
+        ),
+        (
+            '<div id="box" style="overflow: hidden"><table style="width: 700px"><tr><td>a</table>',
+            "phone: 326 pixels of table 'a' lie outside of div#box",
+        ),
     ],
 )
 def test_a_planted_fault_is_named(chromium, site, planted, words):
@@ -184,6 +192,22 @@ def test_a_figure_in_space_that_fails_is_named(chromium, site, monkeypatch, plan
     monkeypatch.setattr(browse, "DRAWN_WITHIN_S", 2)
     found = faults(chromium, site, planted)
     assert len(found) == 1 and words in found[0], found
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    "planted, rule",
+    [
+        ("<button></button>", "button-name, critical"),
+        ('<p role="img" aria-label="x"><a href="#top">up</a></p>', "nested-interactive, serious"),
+        ('<p aria-labelled="x">A misspelt attribute.</p>', "aria-valid-attr, critical"),
+    ],
+)
+def test_a_fault_of_accessibility_is_named(chromium, site, planted, rule):
+    if axe.find() is None:
+        pytest.skip(axe.MISSING)
+    found = faults(chromium, site, planted)
+    assert len(found) == 1 and rule in found[0], found
 
 
 @needs_chromium
