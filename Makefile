@@ -53,10 +53,12 @@ lint: .venv/.book
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff; exit 1; }
 	@$(BIN)/nbstripout --verify --keep-id book/*/*.ipynb
 	@$(BIN)/pyright
+	@$(BIN)/python -m pipeline.live.toolchain check
 
 format: .venv/.book
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
+	@$(BIN)/python -m pipeline.live.toolchain format
 
 # All methods, variants, seeds and data sets, the most informative run first. An interrupted run
 # continues; a recorded one is skipped. BUDGET=45m stops in time, DRY_RUN=1 prints the plan.
@@ -74,6 +76,7 @@ bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/mean_shift.py
 	@$(BIN)/python tests/benchmarks/voxels.py
 	@$(BIN)/python tests/benchmarks/widgets.py
+	@$(BIN)/python tests/benchmarks/live.py
 
 lab: .venv/.book
 	@$(BIN)/jupyter lab book

@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.live import NETWORKS, hand_model, networks, toolchain
@@ -53,18 +54,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def network(name: str) -> str:
     """Return the script that holds a network's ONNX model."""
-    return data(f"models.{name}", networks.exported(networks.open(name)))
+    return model(name, networks.exported(networks.open(name)))
 
 
-def page(out: Path) -> None:
-    """Write the page's folder, all files or none."""
+def model(name: str, exported: bytes) -> str:
+    """Return the script that holds an ONNX model."""
+    return data(f"models.{name}", exported)
+
+
+def page(out: Path, names: Sequence[str] = NETWORKS) -> None:
+    """Write the page's folder, all files or none. `names`: the networks that it offers."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".page-", dir=out.parent) as folder:
         place = Path(folder) / "page"
         place.mkdir()
         known = {
             "model": hand_model.described(),
-            "networks": [networks.described(networks.open(name)) for name in NETWORKS],
+            "networks": [networks.described(networks.open(name)) for name in names],
         }
         write(place / "hand.js", f"globalThis.{GLOBAL} = {json.dumps({**known, 'models': {}})};\n")
         bundle(place)

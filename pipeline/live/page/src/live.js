@@ -706,5 +706,16 @@ async function load() {
   }
 }
 
+// For the tests, and for the console of a curious reader: what is shown, and what was answered.
+/** @type {any} */ (globalThis).handLive.now = () => ({
+  state,
+  depth: Array.from(shown.depth),
+  joints: shown.joints,
+  view: shown.view,
+  network: network().name,
+  answer: answer && answer.joints,
+  fresh: answered === version,
+});
+
 // The first picture comes before the runtime.
 requestAnimationFrame(() => setTimeout(() => void load()));

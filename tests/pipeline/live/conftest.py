@@ -1,0 +1,25 @@
+"""Exported networks, each exported once in a session, whichever process asks first."""
+
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from pipeline.live import networks
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Return a function from the name of a network to the path of its ONNX model."""
+    # The parent is the same for all processes of pytest-xdist.
+    folder = tmp_path_factory.getbasetemp().parent / "live networks"
+    folder.mkdir(exist_ok=True)
+
+    def path_of(name: str) -> Path:
+        path = folder / f"{name}.onnx"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                path.write_bytes(networks.exported(networks.open(name)))
+        return path
+
+    return path_of

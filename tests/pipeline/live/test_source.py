@@ -1,0 +1,43 @@
+"""The page's source: its unit tests pass, its types are checked, its packages are locked."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from pipeline.live import hand_model, toolchain
+
+
+def test_the_unit_tests_pass():
+    answer = toolchain.unit_tests(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert answer.returncode == 0, answer.stdout
+    assert re.search(r"^\S* pass [1-9]\d*$", answer.stdout, re.MULTILINE)
+
+
+def test_a_wrong_type_is_found(monkeypatch, tmp_path):
+    page = tmp_path / "page"
+    toolchain.shutil.copytree(toolchain.PAGE, page)
+    monkeypatch.setattr(toolchain, "PAGE", page)
+    assert toolchain.types().returncode == 0
+    with (page / "src" / "vectors.js").open("a", encoding="utf-8") as source:
+        source.write('export const wrong = dot("a", 3);\n')
+    assert toolchain.types().returncode != 0
+
+
+def test_every_package_is_locked_with_its_version_and_digest():
+    asked = json.loads((toolchain.PAGE / "package.json").read_text(encoding="utf-8"))
+    locked = json.loads((toolchain.PAGE / "package-lock.json").read_text(encoding="utf-8"))
+    for name, version in {**asked["dependencies"], **asked["devDependencies"]}.items():
+        assert locked["packages"][f"node_modules/{name}"]["version"] == version
+    packages = {name: about for name, about in locked["packages"].items() if name}
+    assert all(about["integrity"].startswith("sha512-") for about in packages.values())
+    assert "http" not in "".join(about.get("resolved", "") for about in packages.values())
+
+
+def test_the_derived_spheres_are_checked_to_be_linear(monkeypatch):
+    assert len(hand_model.derived()) == 4 * 10
+    straight = hand_model._spheres
+    monkeypatch.setattr(hand_model, "_spheres", lambda vector: straight(vector) ** 2)
+    with pytest.raises(AssertionError, match="not linear"):
+        hand_model.derived()
