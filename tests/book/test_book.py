@@ -26,7 +26,7 @@ CHAPTERS = [
     for path in NOTEBOOKS
     if not path.stem.startswith("train_")
     and path.parent.name != "teaching"
-    and path.stem not in ("reproduced", "notation")  # pages to look things up
+    and path.stem not in ("reproduced", "notation", "costs")  # pages to look things up
 ]
 DRAWS = re.compile(r"\bplt\.(subplots|figure|show|imshow|plot)\(")
 
