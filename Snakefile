@@ -256,6 +256,8 @@ rule pages:
         "_config.yml",
         "_toc.yml",
         "pipeline/site/site_sources.py",
+        "pipeline/site/docstrings.py",
+        sorted(Path("handpose_lib").rglob("*.py")),  # their docstrings are the API reference
         BOOK / "references.bib",
         sorted(path for path in (BOOK / "_static").rglob("*") if path.is_file()),
     output:
