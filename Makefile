@@ -2,6 +2,7 @@
 # make lab     the chapters in JupyterLab                 make bench  timings, as a table and as JSON
 # make runs    the training runs that the tables read     make clean  forget everything generated
 # make browse  opens the built pages in a browser         make pdf    the book on paper, in _build/pdf
+# make slides  decks of the papers' pages, in _build/slides
 # make lint    style and types of code and notebooks
 # make assignment CHAPTERS="depth_cameras the_hand"       student versions; make grade SUBMISSIONS=folder
 #
@@ -25,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Threads that wait for others sleep: by default they spin, and slow down whatever else runs.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: book browse pdf test lint format runs bench lab assignment grade clean
+.PHONY: book browse pdf slides test lint format runs bench lab assignment grade clean
 .DEFAULT_GOAL := book
 
 book: .venv/.book
@@ -42,6 +43,12 @@ browse: .venv/.book
 pdf: .venv/.book
 	@$(OBTAIN_BROWSER) || true
 	@$(SNAKEMAKE) pdf
+
+# A deck for the page of each paper, with everything that it needs beside it.
+slides: .venv/.book
+	@$(OBTAIN_BROWSER) || true
+	@$(SNAKEMAKE) slides
+	@echo "The slides: $(BUILD)/slides"
 
 test: .venv/.book $(ACTIONLINT)
 	@$(OBTAIN_BROWSER)

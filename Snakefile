@@ -287,7 +287,7 @@ rule browse:
     input:
         BUILD / "checked.json",
         BUILD / "html" / "index.html",
-        expand("pipeline/site/{name}", name=["browse.py", "browser.py", "page.js"]),
+        expand("pipeline/site/{name}", name=["browse.py", "browser.py", "axe.py", "page.js"]),
     output:
         BUILD / "browsed.json",
     shell:
@@ -308,6 +308,18 @@ rule pdf:
         browser=lambda wildcards: BROWSER,  # once there is one, the PDF is due
     shell:
         "{PYTHON} pipeline/site/pdf.py {BUILD:q}/html {output:q}"
+
+
+rule slides:
+    """A deck for the page of each paper, opened in the browser where there is one."""
+    input:
+        expand(EXECUTED / "papers" / "{method}.ipynb", method=METHODS),
+        "pipeline/site/slides.py",
+        expand("pipeline/site/slides_template/{name}", name=["conf.json", "index.html.j2"]),
+    output:
+        directory(BUILD / "slides"),
+    shell:
+        "{PYTHON} pipeline/site/slides.py {EXECUTED:q} {output:q}"
 
 
 # ---------------------------------------------------------------------- the grid of training runs

@@ -8,6 +8,7 @@ counts on the front page are computed from the ledger and the records.
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections import Counter
@@ -21,6 +22,9 @@ from handpose_lib.teaching import contents
 # The places of the front page that give way to the counts of the ledger and to measured times.
 COUNTS = "<!-- counts of what is reproduced -->"
 MINUTES = "<!-- minutes of the laptop trainings -->"
+
+# A table in Markdown: its head, the line below it, and its rows.
+TABLE = re.compile(r"^\|.*\|[ \t]*\n\|[-:| ]+\|[ \t]*\n(?:\|.*(?:\n|\Z))+", re.MULTILINE)
 
 # The pages load these files from the site instead of from a CDN:
 # (package, file in the package, place below the site's _static).
@@ -55,6 +59,7 @@ def collect(executed: Path, source: Path) -> None:
         if notebook.exists():
             copy(notebook, source / f"{page}.ipynb")
             write_position(source / f"{page}.ipynb", position)
+            write_captions(source / f"{page}.ipynb")
         else:
             copy(project / f"{page}.md", source / f"{page}.md")
             write_counts(source / f"{page}.md")
@@ -92,6 +97,34 @@ def write_position(notebook: Path, position: str) -> None:
     title, *rest = "".join(content["cells"][0]["source"]).split("\n")
     content["cells"][0]["source"] = "\n".join([title, "", f"*{position}*", *rest])
     notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_captions(notebook: Path) -> None:
+    """Give the figures and tables of an executed notebook captions, which Sphinx numbers.
+
+    A table has the `caption` of its cell's metadata. A figure has it as well, or else its
+    alternative text: both say what is to be seen.
+    """
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        options, outputs = cell["metadata"].get("mystnb", {}), cell.get("outputs", [])
+        given = cell["metadata"].get("caption", "")
+        caption = given or options.get("image", {}).get("alt", "")
+        pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+        if caption and len(pictures) == 1:
+            cell["metadata"]["mystnb"] = {"figure": {"caption": caption}, **options}
+        elif given:
+            for data in (output.get("data", {}) for output in outputs):
+                if "text/markdown" in data:
+                    data["text/markdown"] = with_caption("".join(data["text/markdown"]), given)
+    notebook.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def with_caption(text: str, caption: str) -> str:
+    """Return a text in Markdown with a caption for its first table, if it has one."""
+    return TABLE.sub(
+        lambda found: f"\n````{{table}} {caption}\n\n{found[0].rstrip()}\n````\n\n", text, count=1
+    )
 
 
 def write_counts(page: Path) -> None:

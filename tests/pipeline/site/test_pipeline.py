@@ -408,3 +408,26 @@ def test_a_page_says_where_in_the_book_it_stands(tmp_path):
     after = nbformat.read(notebook, as_version=4)
     assert after.cells[0].source == "# Title\n\n*Part, 2 of 3*\n\nText."
     assert after.cells[1:] == content.cells[1:]
+
+
+def test_figures_and_tables_get_captions(tmp_path):
+    picture = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0K"})
+    table = nbformat.v4.new_output(
+        "execute_result", {"text/markdown": "A\n\n| a |\n|---|\n| 1 |\nB"}
+    )
+    alt = {"mystnb": {"image": {"alt": "A hand from above."}}}
+    cells = [
+        nbformat.v4.new_code_cell("", outputs=[picture], metadata=alt),
+        nbformat.v4.new_code_cell("", outputs=[picture], metadata={**alt, "caption": "A hand."}),
+        nbformat.v4.new_code_cell("", outputs=[table], metadata={"caption": "Ones."}),
+        nbformat.v4.new_code_cell("", outputs=[table]),
+    ]
+    path = tmp_path / "page.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    site_sources.write_captions(path)
+    first, second, third, fourth = nbformat.read(path, as_version=4).cells
+    assert first.metadata.mystnb.figure.caption == "A hand from above."
+    assert second.metadata.mystnb == {**alt["mystnb"], "figure": {"caption": "A hand."}}
+    written = re.sub(r"\s+", " ", third.outputs[0].data["text/markdown"])
+    assert written == "A ````{table} Ones. | a | |---| | 1 | ```` B"
+    assert fourth.outputs == [table]
