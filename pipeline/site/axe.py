@@ -22,7 +22,7 @@ MISSING = f"{PACKAGE} is not here: `python -m pipeline.site.browser` obtains it 
 GRAVE = ("serious", "critical")
 """The impacts that no page of the book may have."""
 RUN = """async () => (await axe.run(document, {
-  resultTypes: ["violations"],
+  resultTypes: ["violations"], preload: false,  // it would fetch the style sheets, which file:// forbids
   // `page.js` checks these itself, in all windows and for formulas and sliders as well.
   rules: Object.fromEntries(["color-contrast", "image-alt", "label", "scrollable-region-focusable"]
     .map(id => [id, {enabled: false}])),
