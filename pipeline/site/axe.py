@@ -22,7 +22,8 @@ MISSING = f"{PACKAGE} is not here: `python -m pipeline.site.browser` obtains it 
 GRAVE = ("serious", "critical")
 """The impacts that no page of the book may have."""
 RUN = """async () => (await axe.run(document, {
-  resultTypes: ["violations"], preload: false,  // it would fetch the style sheets, which file:// forbids
+  // To preload is to fetch the style sheets, which a browser forbids at file://.
+  resultTypes: ["violations"], preload: false,
   // `page.js` checks these itself, in all windows and for formulas and sliders as well.
   rules: Object.fromEntries(["color-contrast", "image-alt", "label", "scrollable-region-focusable"]
     .map(id => [id, {enabled: false}])),
