@@ -22,7 +22,7 @@ async function settle() {
 
 // After a change of the window or of the colours: waits until figures have their final size and texts their final colour.
 async function rest() {
-  await new Promise(requestAnimationFrame);  // the page receives the change
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);  // the page receives the change, and answers it
   for (const figure of all(".js-plotly-plot")) await window.Plotly?.Plots.resize(figure).catch(() => {});
   for (const animation of document.getAnimations()) {
     try { animation.finish(); } catch { animation.cancel(); }  // an endless animation cannot be finished
