@@ -1,5 +1,6 @@
 """Exported networks, each exported once in a session, whichever process asks first."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from pipeline.live import networks
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """Return a function from the name of a network to the path of its ONNX model."""
-    # The parent is the same for all processes of pytest-xdist.
-    folder = tmp_path_factory.getbasetemp().parent / "live networks"
+    base = tmp_path_factory.getbasetemp()
+    # The processes of pytest-xdist have folders of their own in one that they share.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "live networks"
     folder.mkdir(exist_ok=True)
 
     def path_of(name: str) -> Path:

@@ -35,7 +35,7 @@ export const identifier = () => `hand-live-${++numbers}`;
 export function slider({label, low, high, step, unit}, moved, words) {
   const id = identifier();
   const write = words ?? ((value) => `${value} ${unit}`.replace(" °", "°"));
-  const shown = element("output", {for: id});
+  const shown = element("span", {class: "hl-value", "aria-hidden": "true"});
   const input = element("input", {
     id,
     type: "range",
