@@ -16,6 +16,8 @@ from safetensors.torch import save as tensors_to_bytes
 
 LONGEST = 64 * 2**20
 """Bytes of one message."""
+WORDS = 4 * 2**20
+"""Bytes of its JSON that are received: much larger in memory than on the way."""
 
 
 class Wire:
@@ -39,7 +41,7 @@ class Wire:
         tensors: dict[str, torch.Tensor] = {}
         words = json.dumps([kind, self._pack(content, tensors)]).encode()
         message = struct.pack("<I", len(words)) + words + tensors_to_bytes(tensors)
-        if len(message) > LONGEST:
+        if len(message) > LONGEST or len(words) > WORDS - 4:
             raise ValueError(f"{len(message)} bytes are too much to return")
         self._connection.send_bytes(message)
 
@@ -47,6 +49,8 @@ class Wire:
         """Wait for a message; return its kind and content."""
         message = self._connection.recv_bytes(LONGEST)
         end = 4 + struct.unpack("<I", message[:4])[0]
+        if end > WORDS:
+            raise ValueError(f"a message with {end} bytes of JSON: accepted are {WORDS}")
         tensors = tensors_from_bytes(message[end:])
         kind, content = json.loads(message[4:end])
         return kind, self._unpack(content, tensors)

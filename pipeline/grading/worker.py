@@ -5,7 +5,14 @@ The messages, each answered by `value` or `raised`:
     start   import the modules, then set limits and guard; answered by `started`
     load    run the cells of the notebook; the last item is the name of the function
     call    call the function with these arguments
-    end     nothing more; the answer brings what was printed meanwhile
+    end     nothing more; the answer brings what was printed meanwhile, and the process ends
+
+Behind walls, `serve` is the first program. It imports the modules once and makes a process for each
+answer of one submission. Its own messages:
+
+    prepare   import these modules; answered by `ready`
+    answer    make the process of an answer, which then answers the messages above; when it has
+              ended, `ended` tells how, and whether everything is as it was before
 """
 
 import ast
@@ -13,11 +20,14 @@ import importlib
 import io
 import os
 import re
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,12 +54,83 @@ class Cell:
     runs: str = "definitions"  # or 'definitions and variables', or 'everything'
 
 
-def work(connection: Connection, folder: str, limits: guard.Limits, modules: list[str]) -> None:
-    """Answer the grader's messages, in the folder `folder`, until the process is ended.
+def serve(descriptor: int, scratch: str) -> None:
+    """Answer the grader's messages behind walls, through this open socket.
 
-    `modules` are imported before the limits hold.
+    `scratch`: the folder that can be written to. Errors: `RuntimeError` outside of walls.
     """
-    wire, printed = Wire(connection), _Printed()
+    if Path("/proc/1/comm").read_text() != "bwrap\n":
+        raise RuntimeError("this process is not behind walls, where it may end all others")
+    wire = Wire(Connection(descriptor))
+    _, modules = wire.receive()
+    torch.set_num_threads(1)
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError:  # the cell that imports it will fail
+            pass
+    before = os.statvfs(scratch)
+    wire.send("ready", None)
+    number = 0
+    while True:
+        try:
+            _, (seconds, memory) = wire.receive()
+        except EOFError:  # the grader has closed the connection
+            return
+        number += 1
+        folder = os.path.join(scratch, str(number))
+        os.mkdir(folder)
+        limits = guard.Limits(seconds, memory)
+        child = os.fork()
+        if child == 0:
+            try:
+                work(wire, folder, limits, [], walled=True)
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        clean = _alone() and _empty(scratch, before)
+        ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        wire.send("ended", {"signal": ended_by, "clean": clean})
+
+
+def _alone() -> bool:
+    """End every other process behind these walls; return whether none is left."""
+    for _ in range(100):
+        others = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+        others = [other for other in others if other not in (1, os.getpid())]
+        if not others:
+            return True
+        for other in others:
+            try:
+                os.kill(other, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.01)
+    return False
+
+
+def _empty(scratch: str, before: os.statvfs_result) -> bool:
+    """Return whether nearly all room of the folder is still there."""
+    now = os.statvfs(scratch)
+    taken = (before.f_bfree - now.f_bfree) * now.f_frsize
+    return taken < 2**20 and before.f_ffree - now.f_ffree < 100
+
+
+def work_alone(
+    connection: Connection, folder: str, limits: guard.Limits, modules: list[str]
+) -> None:
+    """Do the work of one answer without walls."""
+    work(Wire(connection), folder, limits, modules)
+
+
+def work(
+    wire: Wire, folder: str, limits: guard.Limits, modules: list[str], walled: bool = False
+) -> None:
+    """Answer the grader's messages, in the folder `folder`, until they end.
+
+    `modules` are imported before the limits hold. `walled`: the process runs behind walls.
+    """
+    printed = _Printed()
     attempts: list[str] = []
     function: Callable[..., Any] = _failing(RuntimeError("no cells were loaded"))
     os.chdir(folder)
@@ -60,7 +141,9 @@ def work(connection: Connection, folder: str, limits: guard.Limits, modules: lis
             importlib.import_module(module)
         except ImportError:  # the cell that imports it will fail
             pass
-    guard.limit_resources(limits)
+    guard.limit_resources(limits, walled)
+    if walled:
+        guard.forbid_system_calls()
     guard.restrict(folder, limits.hidden, attempts)
     wire.send("started", {"printed": "", "attempts": []})
     while True:
@@ -86,12 +169,16 @@ def work(connection: Connection, folder: str, limits: guard.Limits, modules: lis
                 "full": full,
             }
             said = "raised"
+            if kind == "load":
+                function = _failing(RuntimeError(f"its cells cannot be read ({answer['type']})"))
         answer |= {"printed": printed.getvalue(), "attempts": attempts}
         try:
             wire.send(said, answer)
         except Exception as error:  # what the function returned cannot be sent
             failure = {"type": type(error).__name__, "text": str(error)}
             wire.send("raised", answer | {"value": None, "changed": []} | failure)
+        if kind == "end":
+            return
 
 
 def _load(cells: list[Cell], name: str) -> Callable[..., Any]:
