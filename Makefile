@@ -83,7 +83,7 @@ bench: .venv/.bench
 	@$(BIN)/python tests/benchmarks/mean_shift.py
 	@$(BIN)/python tests/benchmarks/voxels.py
 	@$(BIN)/python tests/benchmarks/widgets.py
-	@$(BIN)/python tests/benchmarks/live.py
+	@$(BIN)/python -m tests.benchmarks.live
 
 lab: .venv/.book
 	@$(BIN)/jupyter lab book

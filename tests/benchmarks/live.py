@@ -1,6 +1,6 @@
 """How long does the live page take from a slider's move to the new skeleton?
 
-    python tests/benchmarks/live.py                 # after `make book`, half a minute
+    python -m tests.benchmarks.live                # after `make book`, half a minute
 
 Opens the built page in the headless Chromium of the tests, without a GPU, and moves a slider for
 each network. Prints a table and the same as JSON: milliseconds from the event of the slider to the
