@@ -6,6 +6,8 @@
 # The volume keeps data, progress and generated files. Other commands work as in a checkout:
 #
 #   docker run --rm handpose-book make test
+#
+# SECURITY.md shows the options with which submissions are graded in it.
 FROM python:3.12-slim
 
 # The CPU build of torch: the default one for Linux brings several GB of CUDA libraries.
@@ -15,7 +17,7 @@ ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu \
     HANDPOSE_BUILD=/volume/build
 
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends make \
+    && apt-get install --yes --no-install-recommends bubblewrap make \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home reader \
     && install --directory --owner=reader /book /volume
