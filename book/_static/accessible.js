@@ -4,7 +4,7 @@
 function reachScrollingBoxes() {
   for (const box of document.querySelectorAll(".bd-article :is(pre, table, .pst-scrollable-table-container, .text_html, .math)")) {
     const scrolls = box.scrollWidth > box.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
-    if (scrolls && !box.hasAttribute("tabindex")) {
+    if (scrolls && box.tabIndex < 0) {
       box.tabIndex = 0;
       box.dataset.reached = "";
     } else if (!scrolls && "reached" in box.dataset) {
