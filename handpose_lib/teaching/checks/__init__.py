@@ -205,7 +205,11 @@ def holds(condition: object, law: str, hint: str = "") -> None:
 def shaped(value: Any, shape: tuple[int, ...], what: str = "the result", hint: str = "") -> None:
     """State the law that the value is a tensor of this shape with finite entries."""
     holds(
-        isinstance(value, torch.Tensor), f"{what} is a {type(value).__name__}, not a tensor", hint
+        isinstance(value, torch.Tensor),
+        f"{what} is a {type(value).__name__}, not a tensor",
+        "compute with PyTorch's functions; torch.from_numpy turns a NumPy array into a tensor"
+        if type(value).__module__ == "numpy"
+        else hint,
     )
     holds(
         tuple(value.shape) == tuple(shape),

@@ -67,6 +67,7 @@ def skeleton_graph(student: Student, generator: torch.Generator) -> None:
     for child, parent in bones:
         one_way[child, parent] = 1
     without = adjacency.sum(1).rsqrt()
+    degree = loops.sum(1)
     expected = normalised(loops)
     equal(
         student(joints, bones),
@@ -81,7 +82,18 @@ def skeleton_graph(student: Student, generator: torch.Generator) -> None:
             "a bone joins both ways: set [child, parent] and [parent, child]": normalised(one_way),
             "normalise: divide by the square roots of the degrees of both joints": loops,
             "that divides rows by their sum: the symmetric form takes the square root on both"
-            " sides": (loops / loops.sum(1, keepdim=True)),
+            " sides": loops / degree[:, None],
+            "that divides columns by their sum: the symmetric form takes the square root on both"
+            " sides": loops / degree,
+            "that divides by both degrees: take their square roots": loops
+            / degree
+            / degree[:, None],
+            "the square roots divide, they do not multiply": (
+                degree[:, None].sqrt() * loops * degree.sqrt()
+            ),
+            "divide by the square roots of the degrees, where you multiply by the degrees": (
+                degree[:, None] * loops * degree
+            ),
             "the degrees count the self loops": without[:, None] * loops * without,
         },
     )

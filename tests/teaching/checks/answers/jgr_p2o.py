@@ -24,6 +24,11 @@ def adjacency(joints, bones, both=True, loops=True):
     return a
 
 
+def scaled(a, rows, columns):
+    """Rows and columns times powers of their sums."""
+    return a.sum(1)[:, None] ** rows * a * a.sum(1) ** columns
+
+
 def balanced(a):
     scale = a.sum(1).rsqrt()
     return scale[:, None] * a * scale
@@ -55,6 +60,10 @@ WRONG = [
         lambda n, b: adjacency(n, b) / adjacency(n, b).sum(1, keepdim=True),
         "divides rows",
     ),
+    ("skeleton_graph", lambda n, b: scaled(adjacency(n, b), 0, -1), "divides columns"),
+    ("skeleton_graph", lambda n, b: scaled(adjacency(n, b), -1, -1), "by both degrees"),
+    ("skeleton_graph", lambda n, b: scaled(adjacency(n, b), 0.5, 0.5), "do not multiply"),
+    ("skeleton_graph", lambda n, b: scaled(adjacency(n, b), 1, 1), "you multiply"),
     ("vote", lambda w, p, o: vote(w, p, o).transpose(1, 2), "shape"),
     ("vote", lambda w, p, o: vote(w, p, -o), "add it"),
     ("vote", lambda w, p, o: expectation(w, o), "add them to the pixels"),
