@@ -10,7 +10,7 @@ import {scene} from "./scene.js";
 import {fields} from "./sensor.js";
 import {SLIDERS, fromAddress, limits, poseOf, start, toAddress} from "./state.js";
 import {STEPS} from "./tour.js";
-import {length, minus} from "./vectors.js";
+import {length, mean, minus} from "./vectors.js";
 
 /** @typedef {import("./types.js").Model} Model */
 /** @typedef {import("./types.js").Network} Network */
@@ -32,6 +32,9 @@ let state = fromAddress(location.hash.slice(1), first, model, networks);
 let noise = fields(state.seed, model.camera.width, model.camera.height);
 /** A depth image of the reader's own, instead of the rendered one. @type {Scene | null} */
 let own = null;
+/** How often the cube of such an image moves to the answer, and how often it still will. */
+const LOOKS = 2;
+let looks = 0;
 /** What the pictures show now. @type {Scene} */
 let shown;
 /** The answer for `shown`, or for the scene before it. @type {Answer | null} */
@@ -86,6 +89,11 @@ async function ask() {
     answered = asked;
     paint();
     tell(about, performance.now() - from);
+    if (own && looks > 0) {
+      looks--;
+      own.view.centre = mean(answer.joints);
+      changed();
+    }
   } catch (error) {
     status(`${about.title} failed: ${sentence(error)}`);
     answered = asked;
@@ -429,6 +437,7 @@ async function open(file) {
     const depth = toMillimetres(file.name, picture, stated);
     const centre = nearestObject(depth, camera);
     own = {depth, joints: [], view: {camera, centre, cube: network().cube, mirror: state.side}};
+    looks = LOOKS;
     back.hidden = false;
     status(
       `${file.name}: the cube is at the nearest object, at ${Math.round(centre[2])} mm. If that is no hand, click on the hand in the depth image.`,
@@ -465,6 +474,7 @@ canvases.depth.addEventListener("pointerdown", (event) => {
   if (own) {
     const {camera, centre} = own.view;
     const z = own.depth[Math.round(v) * camera.width + Math.round(u)] || centre[2];
+    looks = LOOKS;
     own.view.centre = [
       ((u - camera.u0) * z) / camera.fx,
       ((v - camera.v0) * z) / camera.fy,
@@ -524,6 +534,7 @@ canvases.depth.addEventListener("keydown", (event) => {
   if (!way) return;
   event.preventDefault();
   if (own) {
+    looks = 0;
     own.view.centre = own.view.centre.map((value, k) => value + 5 * (way[k] ?? 0));
     changed();
   } else {
