@@ -23,6 +23,7 @@ them out and says how many there were.
 import sys
 
 from data_scripts.support.checking import Inspection, run
+from data_scripts.support.command import ended
 from handpose_lib.datasets import dexycb
 
 
@@ -71,4 +72,4 @@ def inspect(found: Inspection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__ or "", "dexycb", inspect))
+    sys.exit(ended(lambda: run(__doc__ or "", "dexycb", inspect)))

@@ -11,6 +11,7 @@ published/ in the data folder, about 32 MB, and are not redistributed here.
 
 import sys
 
+from data_scripts.support.command import ended
 from data_scripts.support.fetching import run, table
 
 AWESOME = (
@@ -100,4 +101,4 @@ a7055bf4f5136019affd4cede99d550aa932c3fd52338d0129ccf7787973f10e  ITOP_side_resu
 ]
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, FILES))
+    sys.exit(ended(lambda: run(__doc__, FILES)))

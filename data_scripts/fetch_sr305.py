@@ -10,6 +10,7 @@ data folder, about 0.9 MB.
 
 import sys
 
+from data_scripts.support.command import ended
 from data_scripts.support.fetching import run, table
 
 HAND_RECOGNITION = ("LadaOndris/hand-recognition", "5f8f9207f8cce3124cf92c60874691ebb8d0fe42")
@@ -66,4 +67,4 @@ d4de19ebb5b8fce0fd6c59f5b4f6215838369fa7f0bfb69101f3badd1c71a4d6  annotations.tx
 ]
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__, FILES))
+    sys.exit(ended(lambda: run(__doc__, FILES)))

@@ -31,6 +31,7 @@ import sys
 import torch
 
 from data_scripts.support.checking import Inspection, run
+from data_scripts.support.command import ended
 from handpose_lib.datasets import hands17
 
 OUTSIDE = 0.01
@@ -83,4 +84,4 @@ def look_at_boxes(found: Inspection, boxes: torch.Tensor) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__ or "", "hands17", inspect))
+    sys.exit(ended(lambda: run(__doc__ or "", "hands17", inspect)))

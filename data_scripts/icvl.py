@@ -25,6 +25,7 @@ import sys
 from collections import defaultdict
 
 from data_scripts.support.checking import Inspection, run
+from data_scripts.support.command import ended
 from handpose_lib.datasets import icvl
 
 
@@ -61,4 +62,4 @@ def inspect(found: Inspection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__ or "", "icvl", inspect))
+    sys.exit(ended(lambda: run(__doc__ or "", "icvl", inspect)))

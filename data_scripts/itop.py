@@ -34,10 +34,11 @@ import torch
 
 from data_scripts.support import archives, downloads
 from data_scripts.support.checking import Inspection, run
+from data_scripts.support.command import ended
 from handpose_lib import paths
 from handpose_lib.datasets import itop
 from handpose_lib.errors import DataError
-from handpose_lib.io import hdf5
+from handpose_lib.io import hdf5, locks
 
 SERVER = "https://zenodo.org"
 RECORD = "3932973"
@@ -76,21 +77,28 @@ def obtain(root: Path, view: str, server: str = SERVER, pause: float = downloads
     lacking = [name for name in names if not is_whole(root / name)]
     listed = listing(server) if lacking else {}
     for name in lacking:
-        packed = root / f"{name}.gz"
-        if packed.name not in listed:
+        if f"{name}.gz" not in listed:
             raise DataError(
-                f"{server}: record {RECORD} lists no {packed.name}; accepted is the record as its"
-                " page shows it"
+                f"{server}: record {RECORD} lists no {name}.gz; accepted is the record as its page"
+                " shows it"
             )
-        url = f"{server}/records/{RECORD}/files/{packed.name}?download=1"
-        downloads.obtain(url, packed, listed[packed.name], PACKED, pause)
-        archives.gunzip(packed, root / name, UNPACKED)
-        if not is_whole(root / name):
-            raise DataError(
-                f"{root / name}: came whole by its hash and cannot be read; accepted is an HDF5"
-                " file of ITOP"
-            )
-        packed.unlink()
+        with locks.held(root / name, "downloading", locks.FOR_EVER):
+            if not is_whole(root / name):  # another process may have fetched it meanwhile
+                _fetch(root, name, listed, server, pause)
+
+
+def _fetch(root: Path, name: str, listed: dict[str, str], server: str, pause: float) -> None:
+    """Fetch and unpack one file."""
+    packed = root / f"{name}.gz"
+    url = f"{server}/records/{RECORD}/files/{packed.name}?download=1"
+    downloads.obtain(url, packed, listed[packed.name], PACKED, pause)
+    archives.gunzip(packed, root / name, UNPACKED)
+    if not is_whole(root / name):
+        raise DataError(
+            f"{root / name}: came whole by its hash and cannot be read; accepted is an HDF5"
+            " file of ITOP"
+        )
+    packed.unlink()
 
 
 def listing(server: str) -> dict[str, str]:
@@ -196,4 +204,4 @@ def look_at(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -6,7 +6,8 @@
 
 What each format holds is told in its module of `formats/`. In every set `synthetic.json` holds
 everything that determines the content. The folder appears under its name only when it is complete;
-made again with the same settings, nothing happens.
+made again with the same settings, nothing happens. If several processes make the same set, one
+renders it and the others wait.
 """
 
 import argparse
@@ -21,10 +22,11 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from data_scripts import formats
+from data_scripts.support.command import ended
 from handpose_lib import openmp, paths, synth
 from handpose_lib.datasets.base import SYNTHETIC, read_settings
 from handpose_lib.errors import DataError, HandPoseError, one_of
-from handpose_lib.io import provenance
+from handpose_lib.io import locks, provenance
 
 SIZES = ("smoke", "laptop")
 DISTRIBUTION = "wide_view"
@@ -137,21 +139,31 @@ def make(out: Path, wanted: dict, force: bool = False) -> bool:
     if out.exists() and not _may_replace(out, wanted, force):
         return False
     openmp.warn_if_slow("rendering")
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
-        partial.mkdir(parents=True)
-        write(partial, wanted)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(partial, out)
-    except OSError as error:
-        raise DataError(
-            f"{out} cannot be written ({error.strerror or error}); accepted is a folder with room"
-            " for it, set by --out or HANDPOSE_DATA"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with locks.held(out, "rendering", locks.FOR_EVER):
+        before = out.with_name(f".{out.name}.before")
+        if before.exists() and not out.exists():  # killed between the two renamings below
+            os.replace(before, out)
+        if out.exists() and not _may_replace(out, wanted, force):
+            return False  # another process has made it meanwhile
+        partial = out.with_name(f".{out.name}.partial")
+        try:
+            for left in (partial, before):  # what a killed run left
+                shutil.rmtree(left, ignore_errors=True)
+            partial.mkdir(parents=True)
+            write(partial, wanted)
+            if out.exists():
+                os.replace(out, before)
+            os.replace(partial, out)
+        except (OSError, RuntimeError) as error:  # the latter: HDF5, where the disk is full
+            if before.exists() and not out.exists():
+                os.replace(before, out)
+            raise DataError(
+                f"{out} cannot be written ({getattr(error, 'strerror', None) or error}); accepted"
+                " is a folder with room for it, set by --out or HANDPOSE_DATA"
+            ) from error
+        finally:
+            for left in (partial, before) if out.exists() else (partial,):
+                shutil.rmtree(left, ignore_errors=True)
     return True
 
 
@@ -189,4 +201,4 @@ def _may_replace(out: Path, wanted: dict, force: bool) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -25,6 +25,7 @@ import sys
 from pathlib import Path
 
 from data_scripts.support.checking import Inspection, run
+from data_scripts.support.command import ended
 from handpose_lib.datasets import msra
 
 
@@ -73,4 +74,4 @@ def has_its_pixels(path: Path, size: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__ or "", "msra", inspect))
+    sys.exit(ended(lambda: run(__doc__ or "", "msra", inspect)))

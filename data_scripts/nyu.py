@@ -23,6 +23,7 @@
 import sys
 
 from data_scripts.support.checking import Inspection, run
+from data_scripts.support.command import ended
 from handpose_lib.datasets import nyu
 
 
@@ -48,4 +49,4 @@ def inspect(found: Inspection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(__doc__ or "", "nyu", inspect))
+    sys.exit(ended(lambda: run(__doc__ or "", "nyu", inspect)))

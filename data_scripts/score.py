@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from data_scripts.support.command import ended
 from handpose_lib import datasets, published, skeleton
 from handpose_lib.errors import HandPoseError
 
@@ -110,4 +111,4 @@ def report(file: Path, name: str, score: published.Score) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

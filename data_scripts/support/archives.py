@@ -1,11 +1,11 @@
 """Unpacking of `.gz` files from others: limited in size, and complete or not at all."""
 
 import gzip
-import os
 import zlib
 from pathlib import Path
 
 from handpose_lib.errors import DataError
+from handpose_lib.io.storage import temporary_file
 
 PIECE = 1 << 20
 """Bytes that are unpacked at a time."""
@@ -20,18 +20,18 @@ def gunzip(path: Path, target: Path, limit: int) -> Path:
     Errors: `DataError` naming the file, if it is missing, damaged or larger than `limit`, or if
     `target` cannot be written. Then `target` is as it was, and nothing else is left.
     """
-    partial = target.with_name(f".{target.name}.partial")
     written = 0
     try:
-        partial.unlink(missing_ok=True)  # left by a process that was killed
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with gzip.open(path, "rb") as source, partial.open("xb") as file:
+        with (
+            gzip.open(path, "rb") as source,
+            temporary_file(target) as partial,
+            partial.open("xb") as file,
+        ):
             while piece := source.read(PIECE):
                 written += len(piece)
                 if written > limit:
                     raise DataError(f"{path}: unpacks to more than {limit:,} bytes, the limit")
                 file.write(piece)
-        os.replace(partial, target)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged ({error}); accepted is a complete .gz file") from error
     except OSError as error:
@@ -39,6 +39,4 @@ def gunzip(path: Path, target: Path, limit: int) -> Path:
             f"{error.filename or path}: {error.strerror or error}; accepted are a .gz file that can"
             " be read and a folder with room for its content"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target

@@ -4,7 +4,8 @@
 
 The bytes go to `target` with `.part` appended. If the connection breaks, this or a later call
 continues from there. If the server cannot continue, or its file has changed, the download starts
-again. pooch hashes the complete file and renames it; a file with the wrong hash is removed.
+again. pooch hashes the complete file and renames it; a file with the wrong hash is removed. If
+several processes want the same file, one downloads it and the others wait.
 """
 
 import logging
@@ -20,6 +21,7 @@ from pooch.typing import Downloader
 from tqdm.auto import tqdm
 
 from handpose_lib.errors import DataError
+from handpose_lib.io import locks
 
 PIECE = 1 << 20
 """Bytes that are received at a time."""
@@ -51,10 +53,11 @@ def obtain(
         note.unlink(missing_ok=True)
 
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # pooch's protocol fixes names of parameters that it passes by position.
-        downloader = cast(Downloader, download)
-        pooch.retrieve(url, hash, fname=target.name, path=str(target.parent), downloader=downloader)
+        with locks.held(target, "downloading", locks.FOR_EVER):
+            # pooch's protocol fixes names of parameters that it passes by position.
+            downloader = cast(Downloader, download)
+            folder = str(target.parent)
+            pooch.retrieve(url, hash, fname=target.name, path=folder, downloader=downloader)
     except requests.RequestException as error:
         raise DataError(
             f"{url} cannot be obtained ({_short(error)}); accepted is a network that reaches it (a"

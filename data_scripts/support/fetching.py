@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from handpose_lib import paths
 from handpose_lib.errors import DataError
+from handpose_lib.io import locks
 
 SERVER = "https://raw.githubusercontent.com"
 
@@ -90,13 +91,27 @@ def run(description: str | None, files: list[Remote], arguments: list[str] | Non
 
 
 def fetch(file: Remote, data: Path, server: str = SERVER) -> Path:
-    """Download one file, and return its path.
+    """Download one file, unless it is there and whole, and return its path.
 
+    If several processes want files of the same folder, one after the other downloads.
     Errors: `DataError` naming the address and what went wrong; then nothing is left.
     """
-    target, url = data / file.place, file.url(server)
-    pooch.get_logger().setLevel(logging.ERROR)
+    target = data / file.place
     made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+    try:
+        with locks.held(target.parent, "downloading", locks.FOR_EVER):
+            if not file.is_whole(data):
+                _remove_temporary(target.parent)
+                _retrieve(file, target, server)
+    except DataError:
+        _remove_empty(made)
+        raise
+    return target
+
+
+def _retrieve(file: Remote, target: Path, server: str) -> None:
+    url = file.url(server)
+    pooch.get_logger().setLevel(logging.ERROR)
     try:
         pooch.retrieve(
             url,
@@ -107,24 +122,27 @@ def fetch(file: Remote, data: Path, server: str = SERVER) -> Path:
             downloader=cast(Downloader, pooch.HTTPDownloader(timeout=30)),
         )
     except requests.RequestException as error:
-        _remove_empty(made)
         raise DataError(
             f"{url} cannot be reached ({type(error).__name__}); accepted is a network that reaches"
             f" {server}, or the file placed at {target} by hand"
         ) from error
     except ValueError as error:
-        _remove_empty(made)
         raise DataError(
             f"{url} sent other bytes than the file with the SHA-256 {file.sha256}; nothing was"
             " kept, try again"
         ) from error
     except OSError as error:
-        _remove_empty(made)
         raise DataError(
             f"{target} cannot be written ({error.strerror or error}); accepted is a data folder"
             " that can be written, set by --out or HANDPOSE_DATA"
         ) from error
-    return target
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Remove the temporary files of pooch that a killed process left in a folder."""
+    for path in folder.glob("tmp????????"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _remove_empty(folders: list[Path]) -> None:
