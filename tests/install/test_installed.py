@@ -57,6 +57,18 @@ def test_the_cell_does_nothing_where_the_library_is(monkeypatch):
     assert paths.SOURCE in cell(NOTEBOOKS[0], "install").source
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_that_opens_the_embedded_set_makes_it_first(path):
+    """In a checkout the build has made it; a reader who has installed the book has not."""
+    code = "\n".join(
+        c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"
+    )
+    opened = re.search(r"open_splits\(\s*\"synthetic\"|\brun\.open_data\(|msra-smoke", code)
+    if opened:
+        made = code.find("make_synthetic.embedded(")
+        assert 0 <= made < opened.start(), "call make_synthetic.embedded before"
+
+
 # --- The book, installed ------------------------------------------------------
 
 
