@@ -16,6 +16,7 @@ A model has two inputs and two outputs, for one crop:
 
 import contextlib
 import io
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def exported(live: Live) -> bytes:
     crops = flat_crop(live.cube)
     example = (live.method.encode(crops).contiguous(), view_of(crops))
     # The exporter prints its progress and warns of packages that no network here needs.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

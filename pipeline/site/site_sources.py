@@ -73,7 +73,8 @@ def collect(executed: Path, source: Path) -> None:
 def collect_live(live: Path, source: Path) -> None:
     """Copy the scripts of the live page, and of its networks, to where its page loads them."""
     target = source / "vendor" / "_static" / "live"
-    shutil.copytree(live / "page", target)
+    # Snakemake leaves a hidden file in a folder that it makes.
+    shutil.copytree(live / "page", target, ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(live / "networks", target / "networks")
 
 

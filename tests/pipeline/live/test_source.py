@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from pipeline.live import hand_model, toolchain
+from pipeline.site import site_sources
 
 
 def test_the_unit_tests_pass():
@@ -41,3 +42,15 @@ def test_the_derived_spheres_are_checked_to_be_linear(monkeypatch):
     monkeypatch.setattr(hand_model, "_spheres", lambda vector: straight(vector) ** 2)
     with pytest.raises(AssertionError, match="not linear"):
         hand_model.derived()
+
+
+def test_the_scripts_go_to_where_the_page_loads_them(tmp_path):
+    for name in ("page/live.js", "page/.mark", "networks/jgr_p2o.js"):
+        (tmp_path / "live" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "live" / name).write_text("// a script")
+    site_sources.collect_live(tmp_path / "live", tmp_path / "source")
+    place = tmp_path / "source" / "vendor" / "_static" / "live"
+    found = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    assert found == {"live.js", "networks/jgr_p2o.js"}
+    page = (toolchain.paths.project() / "book" / "training" / "live_hand.md").read_text("utf-8")
+    assert '<script src="../../_static/live/live.js" defer></script>' in page
