@@ -13,13 +13,19 @@ own, with the fields of `COMMON` and those of its kind, see `KINDS`:
     <root>/<kind>/             every other kind: record.json, and weights where a network is kept
 
 A run in a folder of another name keeps its labels inside it. With predictions and labels, every
-measure can be computed again later.
+measure can be computed again later. `digests` in a record has the SHA-256 of each of its files,
+which are read only if they still have it.
+
+A record that replaces an older one never loses it: the new files are written completely beside the
+old ones, under names that begin with `.new.`, the record last, and then renamed. If the renaming is
+interrupted, the next reader or writer completes it.
 """
 
 import datetime
 import hashlib
+import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +36,7 @@ from torch import nn
 
 from handpose_lib import paths
 from handpose_lib.errors import DataError, HandPoseError, one_of
-from handpose_lib.io import coordinates, provenance
+from handpose_lib.io import coordinates, locks, provenance
 from handpose_lib.io.storage import (
     read_json,
     read_tensors,
@@ -49,6 +55,8 @@ COMMON = {
     "created": str,  # UTC, to the second
     "device": dict,  # type, name, threads
 }
+OPTIONAL = {"digests": dict}
+"""Fields that a record may have: file → SHA-256. Records that were written earlier have none."""
 _NETWORK = {
     "config": dict,
     "parameters": int,
@@ -116,6 +124,9 @@ _NAMED = {
 }
 _PACKAGES = ("torch", "lightning", "numpy")
 _CHOSEN = ""  # the name of a run's own predictions in their file
+_RECORD, _PREDICTIONS, _WEIGHTS = "record.json", "predictions.joints", "weights.safetensors"
+_LABELS, _IDS = "labels.joints", "labels.ids.txt"  # in `digests`; elsewhere on the disk
+_NEW = ".new."
 
 
 USUAL = {"subject": (None, 8), "view": (None, 1, "front")}
@@ -296,20 +307,29 @@ def save(
         "weights": None if weights is None else "float16" if half else "float32",
     }
 
-    path = _labels(record, ".joints")
-    if path.exists() and not torch.allclose(
-        labels(record), joints.detach().cpu().double(), atol=2 * coordinates.STEP_MM, rtol=0
-    ):
-        raise HandPoseError(f"{path} has other labels of the same frames: accepted are the same")
-    (folder / "record.json").unlink(missing_ok=True)
-    if not path.exists():
-        coordinates.write_coordinates(path, {_CHOSEN: joints})
-    write_text(_labels(record, ".ids.txt"), names)
-    coordinates.write_coordinates(folder / "predictions.joints", {_CHOSEN: predicted, **read_outs})
-    if weights is not None:
-        state = weights if isinstance(weights, Mapping) else weights.state_dict()
-        write_tensors(folder / "weights.safetensors", _halved(state) if half else state)
-    write_json(folder / "record.json", record)
+    with locks.held(folder, "saving a record", locks.FOR_EVER):
+        _complete(folder)
+        path = _labels(record, ".joints")
+        if path.exists() and not torch.allclose(
+            labels(record), joints.detach().cpu().double(), atol=2 * coordinates.STEP_MM, rtol=0
+        ):
+            raise HandPoseError(
+                f"{path} has other labels of the same frames: accepted are the same"
+            )
+        if not path.exists():
+            coordinates.write_coordinates(path, {_CHOSEN: joints})
+        write_text(_labels(record, ".ids.txt"), names)
+
+        files: dict[str, Callable[[Path], object]] = {
+            _PREDICTIONS: lambda path: coordinates.write_coordinates(
+                path, {_CHOSEN: predicted, **read_outs}
+            )
+        }
+        if weights is not None:
+            state = weights if isinstance(weights, Mapping) else weights.state_dict()
+            kept = _halved(state) if half else state
+            files[_WEIGHTS] = lambda path: write_tensors(path, kept)
+        _replace(record, folder, files)
     return record
 
 
@@ -326,7 +346,7 @@ def copy(record: Record, out: Path | str | None = None) -> Record:
         joints=labels(record),
         ids=ids(record),
         read_outs={name: predictions(record, name) for name in record["files"]["read_outs"]},
-        weights=read_tensors(record.folder / "weights.safetensors") if kept else None,
+        weights=weights(record) if kept else None,
         half=kept == "float16",
     )
 
@@ -342,10 +362,13 @@ def write(
     """
     record = validated(record)
     record.folder = folder = _folder(record, out)
+    files: dict[str, Callable[[Path], object]] = {}
     if weights is not None:
-        (folder / "record.json").unlink(missing_ok=True)
-        write_tensors(folder / "weights.safetensors", _halved(weights.state_dict()))
-    write_json(folder / "record.json", record)
+        kept = _halved(weights.state_dict())
+        files[_WEIGHTS] = lambda path: write_tensors(path, kept)
+    with locks.held(folder, "saving a record", locks.FOR_EVER):
+        _complete(folder)
+        _replace(record, folder, files)
     return record
 
 
@@ -354,7 +377,8 @@ def load(folder: Path | str, kind: str | None = None) -> Record:
 
     Errors: `DataError` if it is missing, broken or of another kind, naming file and field.
     """
-    path = Path(folder) / "record.json"
+    path = Path(folder) / _RECORD
+    _complete(Path(folder))
     record = validated(read_json(path), path)
     if kind not in (None, record["kind"]):
         raise DataError(f"{path}: a record of kind {record['kind']!r}; accepted is {kind!r}")
@@ -413,7 +437,7 @@ def predictions(record: Record, read_out: str | None = None) -> torch.Tensor:
     """
     if read_out is not None:
         one_of(f"read-out of {record.key}", read_out, record["files"]["read_outs"])
-    return _read(record.folder / "predictions.joints", read_out or _CHOSEN, record)
+    return _read(record.folder / _PREDICTIONS, read_out or _CHOSEN, record)
 
 
 def labels(record: Record) -> torch.Tensor:
@@ -424,6 +448,7 @@ def labels(record: Record) -> torch.Tensor:
 def ids(record: Record) -> list[str]:
     """Return the names of the predicted frames, in the order of the predictions."""
     path = _labels(record, ".ids.txt")
+    _check(path, _IDS, record)
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -432,11 +457,21 @@ def ids(record: Record) -> list[str]:
         ) from error
 
 
+def weights(record: Record) -> dict[str, torch.Tensor]:
+    """Return the weights that are kept with a record.
+
+    Errors: `DataError` if they are missing, damaged, or changed since they were recorded.
+    """
+    path = record.folder / _WEIGHTS
+    _check(path, _WEIGHTS, record)
+    return read_tensors(path)
+
+
 def load_weights(record: Record, method: Any) -> None:
     """Load the weights of a run into `method`. Errors: none kept, or those of another network."""
     if record["files"]["weights"] is None:
         raise DataError(f"{record.key} keeps no weights: accepted is a run saved with them")
-    state = read_tensors(record.folder / "weights.safetensors")
+    state = weights(record)
     try:
         method.load_state_dict(state)
     except RuntimeError as error:
@@ -498,6 +533,28 @@ def rename_data(record: Record, new: str) -> None:
                 temporary.write_bytes(path.read_bytes())
 
 
+def add_digests(root: Path | str | None = None) -> int:
+    """Write the digests of their files into all records below `root` that have none.
+
+    `root`: None for the committed records. Returns the number of records that received them.
+    """
+    found = [record for kind in KINDS for record in load_all(root, kind)]
+    lacking = [record for record in found if "digests" not in record and _files(record)]
+    for record in lacking:
+        record["digests"] = {name: _sha256(path) for name, path in _files(record).items()}
+        write_json(record.folder / _RECORD, record)
+    return len(lacking)
+
+
+def verify(record: Record) -> None:
+    """Check that all files of a record are as they were when it was written.
+
+    Errors: `DataError` that names a file which is missing or was changed.
+    """
+    for name, path in _files(record).items():
+        _check(path, name, record)
+
+
 def validated(record: Mapping[str, Any], where: Path | str = "record") -> Record:
     """Return `record` as a `Record`. Errors: a field missing, of another type, or unknown."""
     for name in ("schema", "kind"):
@@ -518,7 +575,10 @@ def validated(record: Mapping[str, Any], where: Path | str = "record") -> Record
                 f" {accepted}"
             )
     for name in record:
-        one_of(f"field in {where}", name, fields)
+        one_of(f"field in {where}", name, [*fields, *OPTIONAL])
+    for name, kind in OPTIONAL.items():
+        if not isinstance(record.get(name, {}), kind):
+            raise DataError(f"{where}: field {name!r} is no {kind.__name__}")
     for name, parts in _NAMED.items():
         for part in parts if name in COMMON or record["kind"] == "training" else ():
             if part not in record[name]:
@@ -555,8 +615,85 @@ def _labels(record: Record, suffix: str) -> Path:
     return root / "labels" / (record["dataset"]["labels"] + suffix)
 
 
+def _replace(record: Record, folder: Path, files: Mapping[str, Callable[[Path], object]]) -> None:
+    """Write the files of a record and the record itself, all in place of the old ones or none.
+
+    `files`: name → function that writes the file. They get their digests.
+    """
+    try:
+        for name, write_file in files.items():
+            write_file(folder / f"{_NEW}{name}")
+        record["digests"] = {
+            name: _sha256(folder / f"{_NEW}{name}" if name in files else path)
+            for name, path in _files(record).items()
+        }
+        write_json(folder / f"{_NEW}{_RECORD}", record)
+    except BaseException:
+        for name in (_RECORD, *files):
+            (folder / f"{_NEW}{name}").unlink(missing_ok=True)
+        raise
+    _complete(folder)
+
+
+def _complete(folder: Path) -> None:
+    """Rename new files over the old ones, if the new record among them is there.
+
+    It is written last, so that all others are complete as well. Without it, they are what a killed
+    process left, and the next writer replaces them.
+    """
+    if not (folder / f"{_NEW}{_RECORD}").exists():
+        return
+    for name in (_PREDICTIONS, _WEIGHTS, _RECORD):
+        try:
+            os.replace(folder / f"{_NEW}{name}", folder / name)
+        except FileNotFoundError:  # not part of this record, or another process was faster
+            pass
+        except OSError as error:
+            raise DataError(
+                f"{folder / name} cannot be replaced ({error.strerror}); accepted is a folder that"
+                " can be written to"
+            ) from error
+
+
+def _files(record: Record) -> dict[str, Path]:
+    """Return the files of a record by their names in `digests`."""
+    if record["kind"] != "training":
+        path = record.folder / _WEIGHTS
+        there = path.exists() or (record.folder / f"{_NEW}{_WEIGHTS}").exists()
+        return {_WEIGHTS: path} if there else {}
+    files = {
+        _PREDICTIONS: record.folder / _PREDICTIONS,
+        _LABELS: _labels(record, ".joints"),
+        _IDS: _labels(record, ".ids.txt"),
+    }
+    if record["files"]["weights"] is not None:
+        files[_WEIGHTS] = record.folder / _WEIGHTS
+    return files
+
+
+def _check(path: Path, name: str, record: Record) -> None:
+    """Check a file against its digest, if the record has one."""
+    wanted = record.get("digests", {}).get(name)
+    if wanted is not None and path.exists() and _sha256(path) != wanted:
+        raise DataError(
+            f"{path} was changed after {record.key} was recorded; accepted is the file that was"
+            f" recorded: {paths.restored()}"
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); it is a file of a record"
+        ) from error
+
+
 def _read(path: Path, name: str, record: Record) -> torch.Tensor:
     """Return the named joints of a file (N, J, 3) mm, if they are as many as the record says."""
+    _check(path, _PREDICTIONS if path.name == _PREDICTIONS else _LABELS, record)
     found, count = coordinates.read_coordinates(path), len(record["metrics"]["per_joint_mm"])
     if name not in found:
         raise DataError(f"{path}: predictions {name!r} are missing; it has {', '.join(found)}")

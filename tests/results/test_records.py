@@ -2,6 +2,9 @@
 
 import copy
 import json
+import multiprocessing
+import os
+import shutil
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from handpose_lib.evaluation import metrics
 from handpose_lib.io import coordinates
 from handpose_lib.results import records
 from tests.support import trainings
+from tests.support.small_disk import small_disk
 
 CAMERA = preset("msra")
 
@@ -228,7 +232,9 @@ def test_a_missing_record(tmp_path):
     ],
 )
 def test_damaged_predictions_are_an_error(tmp_path, damage, message):
+    """Also where the record is so old that it has no digests."""
     saved = save(tmp_path, record())
+    del saved["digests"]
     file = saved.folder / "predictions.joints"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DataError, match=message) as error:
@@ -238,6 +244,7 @@ def test_damaged_predictions_are_an_error(tmp_path, damage, message):
 
 def test_predictions_of_other_frames_or_joints_are_an_error(tmp_path):
     saved = save(tmp_path, record())
+    del saved["digests"]
     file = saved.folder / "predictions.joints"
     for array, message in (
         (joints(11), "11 predictions for 12 labels"),
@@ -263,3 +270,131 @@ def test_runs_on_other_persons_and_views_have_folders_of_their_own():
     assert len(set(keys)) == len(keys)
     usual = [record(protocol={**protocol, "view": view}).key for view in (None, 1, "front")]
     assert set(usual) == {record().key}
+
+
+# --- replacing, digests, several writers -------------------------------------------
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("network", [None, nn.Linear(300, 300)])
+def test_a_full_disk_leaves_the_old_record_with_all_its_files(tmp_path, network):
+    """The second run has a network that does not fit; its predictions do."""
+    with small_disk(tmp_path / "disk", 200_000) as disk:
+        saved = save(disk, record(), weights=nn.Linear(10, 10))
+        before = content(saved.folder)
+        with pytest.raises(DataError, match=r"cannot be written \(.*\); what was there before"):
+            save(disk, record(error=2.0), weights=network or nn.Linear(400, 400))
+        assert content(saved.folder) == before
+        records.verify(records.load(saved.folder))
+        again = save(disk, record(error=2.0))  # with room for it, it is replaced
+        assert records.load(again.folder).error_mm == again.error_mm != saved.error_mm
+
+
+@pytest.mark.parametrize("last", ["nothing", "predictions.joints", "weights.safetensors"])
+def test_a_replacement_that_was_interrupted_is_completed_by_whoever_comes_next(
+    tmp_path, monkeypatch, last
+):
+    """Killed while the new files are renamed: after `last`."""
+    saved = save(tmp_path, record(), weights=nn.Linear(3, 3))
+    names = ["predictions.joints", "weights.safetensors", "record.json"]
+
+    def killed(folder):
+        if (folder / ".new.record.json").exists():
+            for name in names[: names.index(last) + 1] if last in names else []:
+                os.replace(folder / f".new.{name}", folder / name)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(records, "_complete", killed)
+        save(tmp_path, record(error=2.0), weights=nn.Linear(3, 3))
+    loaded = records.load(saved.folder)
+    assert loaded.error_mm != saved.error_mm
+    records.verify(loaded)
+    assert not [path for path in saved.folder.iterdir() if path.name.startswith(".new.")]
+
+
+def test_new_files_without_a_record_are_no_replacement(tmp_path):
+    """Killed while they were written: the old record stays, and the next one can be saved."""
+    saved = save(tmp_path, record())
+    shutil.copyfile(saved.folder / "record.json", saved.folder / ".new.predictions.joints")
+    loaded = records.load(saved.folder)
+    records.verify(loaded)
+    assert loaded.error_mm == saved.error_mm
+    records.verify(records.load(save(tmp_path, record(error=2.0)).folder))
+
+
+@pytest.mark.parametrize(
+    "name, read",
+    [
+        ("predictions.joints", lambda kept: records.predictions(kept)),
+        ("labels.joints", lambda kept: records.labels(kept)),
+        ("labels.ids.txt", lambda kept: records.ids(kept)),
+        ("weights.safetensors", lambda kept: records.load_weights(kept, nn.Linear(3, 3))),
+    ],
+)
+def test_a_file_that_was_changed_is_named_wherever_it_is_read(tmp_path, name, read):
+    """Even where it is a whole file: here, that of another run."""
+    kept = records.load(save(tmp_path, record(), weights=nn.Linear(3, 3)).folder)
+    other = records.load(
+        save(
+            tmp_path / "other",
+            record(),
+            weights=nn.Linear(3, 3),
+            predicted=joints(seed=5),
+            joints=joints(seed=6),
+            ids=[f"other {i}" for i in range(12)],
+        ).folder
+    )
+    read(kept)
+    records.verify(kept)
+    shutil.copyfile(records._files(other)[name], records._files(kept)[name])
+    for action in (read, records.verify):
+        with pytest.raises(DataError, match="was changed after .* was recorded"):
+            action(kept)
+
+
+def test_records_without_digests_are_read_and_receive_them_once(tmp_path):
+    kept = save(tmp_path, record(), weights=nn.Linear(3, 3))
+    old = json.loads((kept.folder / "record.json").read_text())
+    digests = old.pop("digests")
+    (kept.folder / "record.json").write_text(json.dumps(old))
+    assert len(records.predictions(records.load(kept.folder))) == 12
+    assert records.add_digests(tmp_path) == 1 and records.add_digests(tmp_path) == 0
+    assert records.load(kept.folder)["digests"] == digests
+    assert set(digests) == {
+        "predictions.joints",
+        "weights.safetensors",
+        "labels.joints",
+        "labels.ids.txt",
+    }
+
+
+def save_often(root, error):
+    torch.set_num_threads(1)
+    for seed in range(5):
+        network = nn.Linear(3, 3)
+        nn.init.constant_(network.weight, error + seed)
+        save(root, record(error=error + seed), predicted=joints() + error + seed, weights=network)
+
+
+def test_four_writers_of_one_record_leave_one_whole_record(tmp_path):
+    """Whoever comes last: predictions, weights and the record are of the same writer."""
+    context = multiprocessing.get_context("fork")
+    writers = [
+        context.Process(target=save_often, args=(tmp_path, error)) for error in (1, 10, 20, 30)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    (kept,) = records.load_all(tmp_path)
+    records.verify(kept)
+    measured = metrics.mean_joint_error(*records.joints(kept)).item()
+    assert measured == pytest.approx(kept.error_mm, abs=3**0.5 * coordinates.STEP_MM)
+    weight = records.weights(kept)["weight"]
+    assert (weight * 3**0.5 - kept.error_mm).abs().max() < 0.01
+    assert len(list(kept.folder.iterdir())) == 3
