@@ -159,8 +159,9 @@ export function networkInput(canvas, seen, {kind, size, background = 1, middle =
  * @param {HTMLCanvasElement} canvas
  * @param {{data: Float32Array, count: number, size: number}} inside
  * @param {number} which
+ * @param {"joint" | "module"} per a joint's map has one peak, which is small; a mask covers much
  */
-export function insideMap(canvas, inside, which) {
+export function insideMap(canvas, inside, which, per) {
   const own = inside.data.subarray(which * inside.size ** 2, (which + 1) * inside.size ** 2);
   const high = own.reduce((one, other) => Math.max(one, other), -Infinity);
   const low = Math.max(
@@ -173,7 +174,7 @@ export function insideMap(canvas, inside, which) {
     inside.size,
     (i) => {
       const share = high > low ? Math.max(0, (own[i] - low) / (high - low)) : 0;
-      return [...HOT, 255 * share ** 0.4];
+      return [...HOT, per === "joint" ? 255 * share ** 0.4 : 200 * share];
     },
     0.9,
     true,

@@ -146,7 +146,7 @@ function paint() {
   if (joints.length) draw.handles(canvases.depth, model, joints, view.camera);
   draw.networkInput(canvases.seen, input(depth, view, about), about);
   const mapped = mapShown && answer && ready() && maps(about).length === answer.inside.count;
-  if (mapped && answer) draw.insideMap(canvases.seen, answer.inside, joint);
+  if (mapped && answer) draw.insideMap(canvases.seen, answer.inside, joint, about.inside.per);
   const perspective = about.kind === "image";
   const marked = mapped && about.inside.per === "joint" ? joint : -1;
   if (joints.length) {
@@ -239,6 +239,11 @@ const shows = [];
 function set(change) {
   const before = state;
   state = {...state, ...change};
+  if (!linkField.hidden) {
+    // The link is that of another hand now.
+    linkField.hidden = true;
+    status("");
+  }
   if (state.seed !== before.seed) {
     noise = fields(state.seed, model.camera.width, model.camera.height);
   }

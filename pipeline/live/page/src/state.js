@@ -42,7 +42,7 @@ export const SLIDERS = {
     {key: "noise", label: "Noise at 1 m", low: 0, high: 30, step: 1, unit: "mm"},
     {key: "holes", label: "Holes", low: 0, high: 60, step: 2, unit: "%"},
     {key: "table", label: "Gap to a table", low: -1, high: 100, step: 1, unit: "mm"},
-    {key: "ball", label: "Held ball, radius", low: 0, high: 60, step: 2, unit: "mm"},
+    {key: "ball", label: "Held ball", low: 0, high: 60, step: 2, unit: "mm"},
   ],
   crop: [
     {key: "cube", label: "Side of the cube", low: 100, high: 400, step: 5, unit: "mm"},
