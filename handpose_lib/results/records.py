@@ -285,6 +285,7 @@ def save(
     labels were stored before with other joints; no `out` where there is no checkout.
     """
     record, read_outs = validated(record), dict(read_outs or {})
+    record.pop("digests", None)  # those of the files that it was read from
     if not len(predicted) == len(joints) == len(ids):
         raise HandPoseError(
             f"{len(predicted)} predictions, {len(joints)} labels, {len(ids)} names: accepted is one"

@@ -372,6 +372,19 @@ def test_records_without_digests_are_read_and_receive_them_once(tmp_path):
     }
 
 
+def test_a_copy_shares_labels_that_another_computer_has_rounded_otherwise(tmp_path):
+    """Labels of the same frames that differ by less than a step are the same labels."""
+    root = tmp_path / "records"
+    other = save(root, record(), joints=joints() + 0.6 * coordinates.STEP_MM)
+    mine = save(tmp_path / "run", records.validated({**record(), "seed": 1}))
+    names = [record["digests"]["labels.joints"] for record in (mine, other)]
+    assert names[0] != names[1]
+    copied = records.copy(records.load(mine.folder), root / mine.key)
+    assert copied["digests"]["labels.joints"] == names[1]
+    for record_ in records.load_all(root):
+        records.verify(record_)
+
+
 def save_often(root, error):
     torch.set_num_threads(1)
     for seed in range(5):
