@@ -2,11 +2,12 @@
 
     hand_model.described()
 
-Every number is read off the Python objects. The spheres that follow from others, which are the
-webs between the fingers, the ball of the thumb and the forearm, are linear in the spheres of palm
-and fingers: their matrix is the Jacobian of the library's own functions.
+Every number is read off the Python objects, or off hands that the library poses. The spheres that
+follow from others, which are the webs between the fingers, the ball of the thumb and the forearm,
+are linear in the spheres of palm and fingers: their matrix is solved from posed hands.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -25,8 +26,10 @@ SUBJECTS = 9
 """Persons that the page offers; the last one is the held-out person."""
 FOREARM = 80.0
 """Length of the visible forearm in mm."""
-SMALLEST = 1e-9
+SMALLEST = 1e-8
 """Entries of the matrix below this are rounding errors of zeros."""
+FIXED = len(hand.PALM) + 3 * len(hand.FINGERS)
+"""Number of spheres of palm and fingers, which come first; the derived ones follow."""
 
 
 def described() -> dict[str, Any]:
@@ -40,7 +43,7 @@ def described() -> dict[str, Any]:
     fan, twist, outwards, pronation, inside
                  constants of the fingers' kinematics; the sphere in a tip lies `inside` radii
                  before the tip of the skin
-    derived      rows of [[index, factor], …]: spheres that are linear in `_vector`
+    derived      rows of [[index, factor], …]: spheres that are linear in the vectors of `samples`
     pairs, triples
                  round cones and wedges, as indices of spheres
     joints       name, parent and index among the keypoints of each joint; colours as [r, g, b]
@@ -67,9 +70,9 @@ def described() -> dict[str, Any]:
             for number in range(SUBJECTS)
         ],
         "fan": list(hand.FAN),
-        "twist": list(hand._TWIST),
+        "twist": twists(),
         "outwards": list(hand.OUTWARDS),
-        "pronation": hand._PRONATION,
+        "pronation": pronation(),
         "inside": inside(),
         "derived": derived(),
         "pairs": pairs.tolist(),
@@ -79,7 +82,7 @@ def described() -> dict[str, Any]:
             for name, parent, keypoint, colour in zip(
                 skeleton.joints,
                 skeleton.parents,
-                hand._keypoints(SKELETON),
+                keypoints(),
                 skeleton.colours,
                 strict=True,
             )
@@ -103,56 +106,94 @@ def camera(of: Camera) -> dict[str, Any]:
     return {name: getattr(of, name) for name in ("fx", "fy", "u0", "v0", "width", "height")}
 
 
+def keypoints() -> list[int]:
+    """Return for each joint of the skeleton its index among the keypoints of a hand."""
+    posed = _bent({"index pip flexion": 0.7, "thumb ip flexion": 0.4})
+    apart = torch.cdist(posed.joints(SKELETON)[0], posed.keypoints[0])
+    assert (apart.amin(1) == 0).all(), "every joint is a keypoint"
+    return apart.argmin(1).tolist()
+
+
+def twists() -> list[float]:
+    """Return the turn of each finger's plane of flexion about its own axis, in rad."""
+    return [_twist(finger, {}) for finger in hand.FINGERS]
+
+
+def pronation() -> float:
+    """Return the turn of the thumb about its own axis, relative to the flexion of its root."""
+    flexion = 0.25
+    turned = _twist("thumb", {"thumb cmc flexion": flexion}, hand.FAN[0] - flexion)
+    return (turned - _twist("thumb", {})) / flexion
+
+
+def _twist(finger: str, angles: dict[str, float], direction: float | None = None) -> float:
+    """Return the twist c of a finger whose base is Rz(a) Ry(c), a its `direction`.
+
+    A bone that is bent by a right angle points to minus the image of z,
+    -(cos a sin c, sin a sin c, cos c).
+    """
+    number = hand.FINGERS.index(finger)
+    a = hand.FAN[number] if direction is None else direction
+    posed = _bent({f"{finger} mcp flexion": math.pi / 2, **angles})
+    # The first joint of the thumb that is called mcp is its second one.
+    joint = 4 * number + (1 if finger == "thumb" else 0)
+    bone = posed.keypoints[0, joint] - posed.keypoints[0, joint + 1]
+    x, y, z = (bone / bone.norm()).tolist()
+    return math.atan2(math.cos(a) * x + math.sin(a) * y, z)
+
+
 def inside() -> float:
     """Return how many radii the sphere in a finger's tip lies before the tip of the skin."""
-    subject = hand.subject(0).to(torch.float64)
-    posed = hand.posed(subject, torch.zeros(1, len(hand.DOF), dtype=torch.float64))
+    posed = _bent({})
     tip = posed.keypoints[0, 4 * hand.FINGERS.index("middle") + 3]
     sphere = posed.spheres[0, hand.SPHERES.index("middle 3")]
     return float((tip - sphere[:3]).norm() / sphere[3])
 
 
-def derived() -> list[list[list[float]]]:
-    """Return the matrix of the derived spheres, (4 S, 4 · 20 + 4 · 8 + 1), as sparse rows.
+def _bent(angles: dict[str, float]) -> hand.Hand:
+    """Return a hand in its own frame, straight but for the given angles in rad."""
+    pose = torch.zeros(1, len(hand.DOF), dtype=torch.float64)
+    for name, angle in angles.items():
+        pose[0, hand.DOF.index(name)] = angle
+    return hand.posed(hand.subject(0).to(torch.float64), pose)
 
-    A row belongs to x, y, z or the radius of a sphere. Its entries are the index in the vector of
-    `_vector`, and a factor. Errors: `AssertionError` if the spheres are not linear in it.
+
+def derived() -> list[list[list[float]]]:
+    """Return the matrix of the derived spheres as sparse rows: one for x, y, z and radius of each.
+
+    The entries of a row are the index in a vector of `samples`, and a factor. Errors:
+    `AssertionError` if the spheres are not linear in it.
     """
-    generator = torch.Generator().manual_seed(0)
-    start = _vector(0)
-    matrix = torch.func.jacrev(_spheres)(start)
-    rest = _spheres(start) - matrix @ start
-    for number in range(1, SUBJECTS):
-        other = _vector(number)
-        other = other + torch.randn(other.shape, generator=generator, dtype=other.dtype)
-        found = matrix @ other + rest
-        assert torch.allclose(found, _spheres(other), rtol=0, atol=1e-6), "spheres are not linear"
-    whole = torch.cat([matrix, rest[:, None]], 1)
+    vectors, spheres = samples(600)
+    matrix = torch.linalg.lstsq(vectors, spheres, driver="gelsd").solution.T
+    vectors, spheres = samples(200, seed=1)
+    assert torch.allclose(vectors @ matrix.T, spheres, rtol=0, atol=1e-6), "they are not linear"
     return [
         [[index, factor] for index, factor in enumerate(row) if abs(factor) > SMALLEST]
-        for row in whole.tolist()
+        for row in matrix.tolist()
     ]
 
 
-def _vector(number: int) -> torch.Tensor:
-    """Return what the derived spheres depend on, of a person with straight fingers.
+def samples(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return vectors (B, 4 · 20 + 4 · 8 + 1) and derived spheres (B, 4 S) of random hands.
 
-    These are the 5 · 4 joints of the fingers and the 8 spheres of the palm, x y z and radius each.
+    A vector holds the 5 · 4 joints of the fingers and the 8 spheres of the palm, x y z and radius
+    each, and a one. The hands are in their own frame, and of shapes that no person has, so that
+    nothing depends on the proportions of persons.
     """
-    subject = hand.subject(number).to(torch.float64)
-    angles = torch.zeros(1, len(hand.DOF) - 6, dtype=torch.float64)
-    spheres, chains = hand._jointed(subject, angles)
-    return torch.cat([chains.flatten(), spheres[0, : len(hand.PALM)].flatten()])
+    generator = torch.Generator().manual_seed(seed)
 
+    def random(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
 
-def _spheres(vector: torch.Tensor) -> torch.Tensor:
-    """Return the derived spheres, (4 S,), as `hand.posed` computes them."""
-    chains, palm = vector[:80].view(1, 5, 4, 4), vector[80:].view(1, len(hand.PALM), 4)
-    radial = hand.PALM.index("wrist radial")
-    thick = palm[:, radial, 3] / hand._PALM[radial][3]
-    parts = (
-        hand._webs(chains, thick),
-        hand._ball_of_the_thumb(chains, palm, thick),
-        hand._forearm(palm, FOREARM, 1.0, None),
+    subject = hand.Subject(
+        100 * random(count, len(hand.PALM), 4), 10 + 50 * random(count, 5, 3), random(count, 5, 4)
     )
-    return torch.cat(parts, 1).flatten()
+    pose = torch.zeros(count, len(hand.DOF), dtype=torch.float64)
+    pose[:, 6:] = random(count, len(hand.DOF) - 6)
+    posed = hand.posed(subject, pose, forearm=FOREARM)
+    chains = torch.cat(
+        [posed.keypoints[:, :20], subject.radii.flatten(1)[..., None]], -1
+    )  # five fingers of four joints
+    palm, one = subject.palm.flatten(1), torch.ones(count, 1, dtype=torch.float64)
+    return torch.cat([chains.flatten(1), palm, one], 1), posed.spheres[:, FIXED:].flatten(1)

@@ -38,8 +38,13 @@ def test_every_package_is_locked_with_its_version_and_digest():
 
 def test_the_derived_spheres_are_checked_to_be_linear(monkeypatch):
     assert len(hand_model.derived()) == 4 * 10
-    straight = hand_model._spheres
-    monkeypatch.setattr(hand_model, "_spheres", lambda vector: straight(vector) ** 2)
+    samples = hand_model.samples
+
+    def squared(*arguments, **options):
+        vectors, spheres = samples(*arguments, **options)
+        return vectors, spheres**2
+
+    monkeypatch.setattr(hand_model, "samples", squared)
     with pytest.raises(AssertionError, match="not linear"):
         hand_model.derived()
 
