@@ -128,9 +128,12 @@ def test_a_point_beside_every_hand_is_refused(rendered, point):
 # --- answers --------------------------------------------------------------------
 
 
-def test_the_answer_is_the_mean_of_turned_views(answer, rendered):
+def test_the_answer_is_the_mean_of_turned_views_or_the_hand_fitted_there(answer, rendered):
     (hand,) = answer.hands
-    assert torch.equal(hand.joints, hand.views.mean(0))
+    mean = hand.views.mean(0)
+    kept, remaining = answers.fitted(mean, rendered.frame(0), hand.side)
+    assert torch.equal(hand.joints, kept)
+    assert torch.equal(kept, mean) == (remaining > fitting.ACCEPTED_MM)
     assert hand.measures["disagreement_mm"] == pytest.approx(hand.doubt.mean().item())
     # better than a guess: the true joints vary by several centimetres about their mean
     assert (hand.joints - rendered.joints[0]).norm(dim=-1).mean() < 30

@@ -168,7 +168,7 @@ def due_runs(project, kept, *config):
     plan = snakemake(project, kept / "no data", *options)
     assert plan.returncode == 0, plan.stdout + plan.stderr
     return sorted(
-        set(re.findall(r"output: _build/runs/jgr_p2o/(\S+)\.[0-9a-f]{12}\b", plan.stdout))
+        set(re.findall(r"output: _build/trained/jgr_p2o/(\S+)\.[0-9a-f]{12}\b", plan.stdout))
     )
 
 
