@@ -18,12 +18,24 @@ ITEM = re.compile(r"(?:[*-]|\d+\.) ")
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the conversion with Sphinx, and let sphinx-codeautolink accept exercises."""
     app.connect("autodoc-process-docstring", process)
+    app.connect("html-collect-pages", forget_modules_without_source, priority=400)
     # An exercise is a section without a title, at whose end sphinx-codeautolink would pop one.
     pop = CodeBlockAnalyser.depart_section
     CodeBlockAnalyser.depart_section = lambda self, node: (
         pop(self, node) if any(isinstance(child, nodes.title) for child in node) else None
     )
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def forget_modules_without_source(app: Sphinx) -> list:
+    """Let the list of sources name no module that has none, such as `builtins`; add no page.
+
+    It runs before `sphinx.ext.viewcode`, which writes that list.
+    """
+    modules = getattr(app.env, "_viewcode_modules", {})
+    for name in [name for name, source in modules.items() if not source]:
+        del modules[name]
+    return []
 
 
 def process(app: object, what: str, name: str, obj: object, options: object, lines: list[str]):

@@ -119,7 +119,7 @@ def test_what_differs_from_what_is_remembered_keeps_its_mark(record, root, befor
     else:
         known["data"]["content"] = "0" * 64
     write_json(path, known)
-    message = {"curve": "first epoch", "weights": "weights", "data": "content of the data set"}
+    message = {"curve": "start", "weights": "weights", "data": "content of the data set"}
     with pytest.raises(HandPoseError, match=message[part]):
         replay.replay(record, root, before)
     assert records.is_stale(records.load(record.folder))

@@ -174,12 +174,12 @@ def test_a_planted_fault_is_named(chromium, site, planted, words):
     "planted, words",
     [
         (
-            '<div id="plotly-x" aria-label="a figure without its script"></div>',
+            '<div id="plotly-x" role="group" aria-label="a figure without its script"></div>',
             "plotly did not draw a figure: a figure without its script",
         ),
         (
             (
-                '<div class="js-plotly-plot" aria-label="nothing"><canvas width="50"'
+                '<div class="js-plotly-plot" role="group" aria-label="nothing"><canvas width="50"'
                 ' height="50"></canvas></div>'
             ),
             "nothing is drawn in space: nothing",
