@@ -19,6 +19,10 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const control of document.querySelectorAll("summary[aria-label='Toggle hidden content'], .search-button-field[aria-label]")) {
     control.removeAttribute("aria-label");
   }
+  // Docutils gives an entry of the references a role that is no longer valid inside a list.
+  for (const entry of document.querySelectorAll("[role='list'] > [role='doc-biblioentry']")) {
+    entry.setAttribute("role", "listitem");
+  }
   new ResizeObserver(reachScrollingBoxes).observe(document.body);
   document.addEventListener("toggle", reachScrollingBoxes, true);  // folded parts have no width before
 });
