@@ -276,10 +276,11 @@ def load(folder: Path | str | None = None) -> Pretrained:
     """Return the trained network, in evaluation mode on the CPU, and its record.
 
     `folder`: that of the record, None for the book's.
-    Errors: `DataError` if it is missing, damaged or of another architecture.
+    Errors: `DataError` if it is missing, changed, damaged or of another architecture.
     """
     source = paths.records() / KIND if folder is None else Path(folder)
     record = records.load(source, KIND)
+    records.verify(record)
     try:
         found = create(**record["config"])
         found.load_state_dict(read_tensors(source / "weights.safetensors"))

@@ -82,6 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
         first = curve[-1]["step"] if curve else 0
         curve += [{**entry, "step": first + entry["step"]} for entry in history.curve]
     held_out = network_.test(network, chosen.test_frames)
+    real = held_out["real"]
+    stages[-1]["held_out"] = {
+        **{name: held_out[name]["mean_mm"] for name in network_.WORLDS},
+        **({"real": real["network"]["mean_mm"]} if real else {}),
+    }
     if chosen.method == network_.METHOD:
         folder = network_.save(network, stages, curve, held_out, folder)
     for name in network_.WORLDS:

@@ -36,6 +36,7 @@ LIBRARY = {
     "hand_to_pose": "weights",
     "located": ("hand_detector", "centre_refiner"),
     "network": ("real_hands",),
+    "worlds": ("real_hands",),
     "answers": ("hand_detector", "real_hands", "transfer"),
 }
 
