@@ -153,6 +153,12 @@ def test_flip_book_holds_every_picture_and_shows_the_first_chosen():
     assert not plt.get_fignums(), "the figures are closed"
 
 
+@pytest.mark.parametrize(("inches", "width"), [((1, 2), pages.NARROWEST), ((1, 8), 720)])
+def test_a_flip_book_is_as_wide_as_its_widest_picture(inches, width):
+    book = widgets.flip_book((plt.figure(figsize=(side, 1)) for side in inches), ["a", "b"])
+    assert f'style="max-width:{width}px"' in str(book.data)
+
+
 @pytest.mark.parametrize(("labels", "start"), [([], 0), (["a", "b"], 0), (["a"], 1)])
 def test_a_flip_book_wants_a_label_for_each_picture(labels, start):
     with pytest.raises(HandPoseError, match="one label"):

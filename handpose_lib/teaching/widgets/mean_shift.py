@@ -90,7 +90,7 @@ def picture(
         scale=0.14,
     )
     left.collections[-1].set_facecolor("white")  # arrows over the dark colours of small heat
-    canvas.title(left, f"{method.skeleton.joints[joint]}: how near, and which way")
+    canvas.title(left, f"{method.skeleton.joints[joint]}: S and directions V")
     canvas.true_joint(left, canvas.joints_in_view(one)[0, joint, :2])
     right.scatter(
         *votes[:, :2].T.tolist(),

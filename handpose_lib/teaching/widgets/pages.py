@@ -29,6 +29,8 @@ from handpose_lib.teaching import figures
 from handpose_lib.teaching.figures import Values
 
 FONT = {"size": 14, "color": "#222222"}
+NARROWEST = 480
+"""Pixels: the least width of pictures with a slider."""
 
 
 # --- points in space ------------------------------------------------------------
@@ -217,13 +219,13 @@ def flip_book(
 ) -> HTML:
     """Return matplotlib figures with a slider, as HTML that needs neither kernel nor library.
 
-    `pictures` may be a generator: each figure is closed as soon as it is converted to a PNG.
-    `labels`: names of the pictures, shown beside the slider; `start`: the first one to show.
-    Errors: `HandPoseError` for no picture, another number of labels, and an unknown `start`.
+    `pictures` may be a generator: each figure is closed as soon as it is converted to a PNG. They
+    are shown at the width of the widest one, or of the page where that is less. `labels`: names of
+    the pictures, shown beside the slider; `start`: the first one to show. Errors: `HandPoseError`
+    for no picture, another number of labels, and an unknown `start`.
     """
-    sources = [
-        "data:image/png;base64," + base64.b64encode(png(picture)).decode() for picture in pictures
-    ]
+    files = [png(picture) for picture in pictures]
+    sources = ["data:image/png;base64," + base64.b64encode(file).decode() for file in files]
     if len(sources) != len(labels) or not 0 <= start < len(sources):
         raise HandPoseError(
             f"{len(sources)} pictures, {len(labels)} labels, start {start}: accepted is one label "
@@ -234,7 +236,9 @@ def flip_book(
     alts = [f"{alt or name}: {text}" for text in texts]
     shown_alt = html.escape(alts[start], quote=True)
     quoted = html.escape(name, quote=True)
-    return HTML(f"""<div id="{name_of_all}" style="max-width:720px">
+    # At their own width, so that the page neither enlarges nor shrinks the text in them.
+    width = max(NARROWEST, *(int.from_bytes(file[16:20], "big") for file in files))  # PNG's header
+    return HTML(f"""<div id="{name_of_all}" style="max-width:{width}px">
 <img src="{sources[start]}" alt="{shown_alt}" style="width:100%;background:white">
 <label style="display:block">{html.escape(name)}
 <output>{html.escape(texts[start])}</output><br>

@@ -27,7 +27,7 @@ def picture(
     )  # (2, h·w) in the view
     image, true = method.encode(one)[0, 0], canvas.joints_in_view(one)[0, joint, :2]
     figure, panels = canvas.panels(3.2, 3.2, height=3.2)
-    for axes, text in zip(panels, (f"{name}: who is heard", "what they say")):
+    for axes, text in zip(panels, (f"{name}: voting weights", "votes of the pixels")):
         canvas.crop_image(axes, image)
         canvas.title(axes, text)
     left, right = panels
@@ -38,7 +38,7 @@ def picture(
         color=figures.SKY,
         alpha=0.7,
         linewidths=0,
-        label="a pixel's word",
+        label="vote of a pixel",
     )
     right.plot(
         *(2 * stage.joints[row, joint, :2] - 1).tolist(),
@@ -60,8 +60,8 @@ def picture(
     )
     right.legend(loc="lower left", fontsize=9, frameon=True)
     figure.set_label(
-        f"JGR-P2O's voting weights for the {name} over the crop of a hand, and the places that the"
-        " pixels propose"
+        f"JGR-P2O's voting weights for the {name} over the crop of a hand, and the positions that"
+        " the pixels propose"
     )
     return figure
 
