@@ -54,6 +54,6 @@ def live(x: torch.Tensor, masks: Sequence[torch.Tensor], row: int = 0) -> Live:
     controls = {
         "row": count("frame", row, 0, len(x) - 1),
         "module": choice("module", [(str(k + 1), k) for k in range(len(masks))]),
-        "first": count("from channel, by liveliness", 0, 0, most - 1),
+        "first": count("first channel, by variation", 0, 0, most - 1),
     }
     return Live(functools.partial(picture, torch.as_tensor(x), masks), controls)
