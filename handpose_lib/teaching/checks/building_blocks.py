@@ -57,16 +57,16 @@ def hourglass_sides(student: Student, generator: torch.Generator) -> None:
         holds(isinstance(found, (list, tuple)), "the result is not a list of sides")
         found = [int(side) for side in found]
         hint = (
-            "an odd side is padded before pooling: it halves rounding up"
+            "an odd side is padded before pooling: half of it is rounded up"
             if found == _floored(size, depth)
             else (
-                "that is only the way down"
+                "those are only the sides before the enlargement"
                 if found == down
                 else (
-                    "the lowest side comes once"
+                    "the smallest side appears once"
                     if found == down + down[::-1]
                     else (
-                        "on the way up every level has the side that it had on the way down"
+                        "enlargement restores the side that each level had before pooling"
                         if found[: depth + 1] == down
                         else ""
                     )
@@ -103,8 +103,8 @@ def attention_pool(student: Student, generator: torch.Generator) -> None:
             "that is a sum: soft-max weights already make it a mean, exp alone does not": pooled(
                 scores.exp()
             ),
-            "that is the plain mean: weigh the pixels": features.mean((2, 3)),
-            "those are sigmoid masks: here the pixels compete": pooled(scores.sigmoid()),
+            "that is the plain mean: weight the pixels": features.mean((2, 3)),
+            "those are sigmoid masks: use a soft-max over all pixels": pooled(scores.sigmoid()),
             "the weights sum to 1: no further division": pooled(weights) / 20,
         },
     )
@@ -132,10 +132,10 @@ def graph_convolution(student: Student, generator: torch.Generator) -> None:
         hint="edges @ features @ weight, and no negative number",
         mistakes={
             "the ReLU is missing": plain,
-            "row n of the edges says from whom node n hears: no transpose": (
+            "row n of the edges has the weights of the neighbours of node n: no transpose": (
                 (edges.T @ features @ weight).relu()
             ),
-            "the edges are missing: every node only hears itself": (features @ weight).relu(),
+            "the edges are missing: a node uses only its own features": (features @ weight).relu(),
             "that is a ReLU before the nodes are mixed: it comes last": (
                 edges @ (features @ weight).relu()
             ),

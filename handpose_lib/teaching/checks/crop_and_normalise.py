@@ -31,7 +31,7 @@ def half_extent(student: Student, generator: torch.Generator) -> None:
         hint="the result is one tensor of two numbers, (fx, fy) · cube / 2 / z",
         mistakes={
             "that is the whole side: the window reaches half of it to each side": 2 * expected,
-            "things far away look smaller: divide by the depth": expected * z * z,
+            "distant objects appear smaller: divide by the depth": expected * z * z,
             "fx belongs to u and fy to v": expected.flip(0),
         },
     )

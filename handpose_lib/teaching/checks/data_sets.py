@@ -19,7 +19,7 @@ def nyu_depth(student: Student, generator: torch.Generator) -> None:
         "nyu_depth is not 256 times the high byte plus the low byte",
         hint="green is the high byte, blue the low one, and red is not used",
         mistakes={
-            "8 bits overflow: turn the channels into larger numbers first": (
+            "8 bits overflow: convert the channels to floats first": (
                 ((256 * low[..., 1] + low[..., 2]) % 256).double()
             ),
             "the channels come as red, green, blue: blue is the last": 256 * green + red,
@@ -47,7 +47,7 @@ def originals(student: Student, generator: torch.Generator) -> None:
     equal(
         result,
         truth,
-        "originals is not true for the originals alone",
+        "the result is not true for exactly the originals",
         hint="the folder's name begins with the year 2014",
         mistakes={
             "the wrong way round: these are the copies": ~truth,

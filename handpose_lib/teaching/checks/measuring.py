@@ -72,7 +72,7 @@ def area_under_curve(student: Student, generator: torch.Generator) -> None:
         mistakes={
             "divide by the range of the thresholds, last minus first": area,
             "divide by last minus first: these thresholds do not begin at 0": area / thresholds[-1],
-            "the thresholds are not evenly spaced: weigh each piece with its width": rates.mean(),
+            "the thresholds are not evenly spaced: multiply each piece by its width": rates.mean(),
         },
     )
     one = student(torch.ones(12, dtype=torch.float64), thresholds)
@@ -91,7 +91,7 @@ def merge_means(student: Student, generator: torch.Generator) -> None:
         torch.as_tensor(result),
         torch.cat(batches).mean(),
         "merge_means is not the mean over all frames",
-        hint="give every batch the weight of its frames",
+        hint="weight each batch by its number of frames",
         mistakes={
             "the last batch is smaller: it must not weigh as much as a full one": means.mean(),
             "that leaves the last batch out: every frame of a test set counts": means[:3].mean(),

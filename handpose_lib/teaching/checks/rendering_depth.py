@@ -76,7 +76,7 @@ def sphere_depth(student: Student, generator: torch.Generator) -> None:
     shaped(behind, (500,), "the depth")
     holds(
         (behind == 0).all(),
-        "a sphere behind the camera is seen",
+        "a sphere behind the camera is visible",
         "a solution with t ≤ 0 lies behind the camera: 0",
     )
 
@@ -100,7 +100,7 @@ def nearest(student: Student, generator: torch.Generator) -> None:
     equal(
         seen,
         both,
-        "the nearer of the two is not what is seen",
+        "the result does not show the nearer of the two surfaces",
         mistakes={
             "0 means not measured, not very near: replace it before taking the minimum": (
                 torch.minimum(a, b)

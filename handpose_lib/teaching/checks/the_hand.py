@@ -132,18 +132,18 @@ def to_msra(student: Student, generator: torch.Generator) -> None:
     ]
     holds(
         torch.equal(result.double().sort(dim=1).values, joints.sort(dim=1).values),
-        "some joints are lost or doubled",
+        "some joints are missing or appear twice",
         "every one of the 21 joints appears exactly once",
     )
     equal(
         result,
         joints[:, order],
-        "a joint has got another joint's place",
+        "a joint is at the place of another joint",
         "look the names up: index(name)",
         mistakes={
-            "that is the inverse permutation: entry j must say where MSRA's joint j stands in"
-            " HANDS2017": joints[:, inverse],
+            "that is the inverse permutation: entry j must be the number of MSRA's joint j"
+            " in HANDS2017": joints[:, inverse],
             "in MSRA the thumb comes last": joints[:, thumb_first],
-            "nothing has changed: HANDS2017 goes level by level, MSRA finger by finger": joints,
+            "the order has not changed: MSRA's joints are sorted by finger": joints,
         },
     )

@@ -23,7 +23,7 @@ def descend(student: Student, generator: torch.Generator) -> None:
         "descend must subtract the rate times the gradient of the mean squared error",
         hint="the derivative of the mean of e² by e is 2 e over the number of entries",
         mistakes={
-            "this climbs: subtract the gradient": weight + rate * gradient,
+            "this increases the loss: subtract the gradient": weight + rate * gradient,
             "that is the gradient of the sum of the squares: take their mean": (
                 weight - rate * gradient * error.numel()
             ),
@@ -33,7 +33,7 @@ def descend(student: Student, generator: torch.Generator) -> None:
             "the derivative of a square has the factor 2": weight - rate * gradient / 2,
             "return the weights after the step, not the gradient": gradient,
             "the rate scales the step": weight - gradient,
-            "the weights stay as they were: subtract the step": weight,
+            "the weights have not changed: subtract the step": weight,
         },
     )
 
@@ -55,7 +55,7 @@ def batch_norm(student: Student, generator: torch.Generator) -> None:
     equal(
         student(x, mean, variance, False),
         normalised(mean, variance),
-        "in evaluation mode, the running statistics normalise",
+        "in evaluation mode, normalise with the running statistics",
         mistakes={
             "training is False: use the running statistics, not those of the batch": normalised(
                 *of_batch
@@ -67,12 +67,12 @@ def batch_norm(student: Student, generator: torch.Generator) -> None:
     equal(
         student(x, mean, variance, True),
         normalised(*of_batch),
-        "in training, the statistics of the batch normalise",
+        "in training, normalise with the statistics of the batch",
         hint="mean and variance over the frames, for each channel",
         mistakes={
             "training is True: use the statistics of the batch": normalised(mean, variance),
             "batch norm divides by N, not by N - 1: correction=0": normalised(x.mean(0), x.var(0)),
-            "each channel has statistics of its own: take them over the frames": normalised(
+            "each channel has its own statistics: compute them over the frames": normalised(
                 x.mean(), x.var(correction=0)
             ),
         },

@@ -66,10 +66,10 @@ def occupy(student: Student, generator: torch.Generator) -> None:
     equal(
         mixed.double(),
         expected,
-        "a point outside the cube must fill nothing",
+        "a point outside the cube must not fill a voxel",
         hint=(
             "keep only the points whose three indices are all in 0 … size − 1: a negative index"
-            " counts from the end, and one that is moved to the border invents a wall"
+            " counts from the end, and clamping the indices fills wrong voxels at the border"
         ),
     )
     holds(
@@ -145,7 +145,7 @@ def gaussian_map(student: Student, generator: torch.Generator) -> None:
             "the exponent has a 2 below, 2σ²": (-square / sigma**2).exp(),
             "the map has height 1: do not divide by its sum": expected / expected.sum(),
             "the distance enters with its square": (-square.sqrt() / (2 * sigma**2)).exp(),
-            "the middle of voxel k is k, so that steps are whole numbers": (
+            "the middle of voxel k is at k: use whole numbers": (
                 (-_square(place - 0.5, size) / (2 * sigma**2)).exp()
             ),
             "do not round the place: the map shows where in its voxel a joint lies": (

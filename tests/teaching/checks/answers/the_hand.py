@@ -120,7 +120,7 @@ WRONG = [
         lambda lengths, angles: torch.stack((lengths.cumsum(0), lengths * 0), 1),
         "knuckle first",
     ),
-    ("to_msra", lambda joints: joints, "nothing has changed"),
+    ("to_msra", lambda joints: joints, "the order has not changed"),
     ("to_msra", lambda joints: joints[:, [MSRA.index(name) for name in HANDS17.joints]], "inverse"),
     ("to_msra", lambda joints: joints[:, [0] * 21], "exactly once"),
     (

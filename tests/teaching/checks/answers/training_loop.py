@@ -37,13 +37,13 @@ RIGHT = [
 ]
 
 WRONG = [
-    ("descend", lambda w, x, t, rate: w + rate * gradient(w, x, t), "climbs"),
+    ("descend", lambda w, x, t, rate: w + rate * gradient(w, x, t), "increases the loss"),
     ("descend", lambda w, x, t, rate: w - rate * gradient(w, x, t) * t.numel(), "sum"),
     ("descend", lambda w, x, t, rate: w - rate * gradient(w, x, t) * t.shape[1], "rows alone"),
     ("descend", lambda w, x, t, rate: w - rate * gradient(w, x, t) / 2, "factor 2"),
     ("descend", lambda w, x, t, rate: gradient(w, x, t), "not the gradient"),
     ("descend", lambda w, x, t, rate: w - gradient(w, x, t), "scales the step"),
-    ("descend", lambda w, x, t, rate: w, "stay as they were"),
+    ("descend", lambda w, x, t, rate: w, "have not changed"),
     ("batch_norm", lambda x, m, v, training: batch_norm(x, m, v, True), "training is False"),
     ("batch_norm", lambda x, m, v, training: batch_norm(x, m, v, False), "training is True"),
     ("batch_norm", lambda x, m, v, training: (x - m) / (v + 1e-5), "standard deviation"),

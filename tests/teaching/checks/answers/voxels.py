@@ -104,7 +104,7 @@ RIGHT = [
 WRONG = [
     ("occupy", lambda *a: occupy(*a).permute(2, 1, 0), "[z][y][x]"),
     ("occupy", occupied_and_counted, "nothing is counted"),
-    ("occupy", occupied_and_clamped, "invents a wall"),
+    ("occupy", occupied_and_clamped, "fills wrong voxels at the border"),
     ("occupy", lambda p, c, cube, size: occupy(p - c, 0 * c, cube, size)[None], "shape"),
     ("occupy", lambda p, c, cube, size: occupy(p, c, cube, size, torch.round), "take the floor"),
     ("voxel_places", lambda *a: voxel_places(*a) + 0.5, "its middle is 0"),
