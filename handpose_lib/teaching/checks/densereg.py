@@ -37,12 +37,12 @@ def directions(student: Student, generator: torch.Generator) -> None:
         "within theta a unit vector must lead from the point to the joint, beyond it 0",
         hint="divide joint − point by its length, and multiply by (length <= theta)",
         mistakes={
-            "that points from the joint to the point: Eq. 2 as printed, but a vote must walk"
+            "that points from the joint to the point: Eq. 2 as printed, but a vote must move"
             " towards the joint": (away * near),
-            "points farther than theta know nothing: their vector is 0": -away,
-            "the distance is the other map's business: divide by it": -away * distance * near,
+            "the vector of a point farther than theta is 0": -away,
+            "the distance belongs to the other map, S: divide by it": -away * distance * near,
             "divide by the distance, not by theta": -away * distance / theta * near,
-            "a point within theta keeps its vector, one beyond loses it: you have it the"
+            "a point within theta keeps its vector, one beyond has 0: yours is the"
             " other way round": (-away * (1 - near)),
         },
     )
@@ -50,8 +50,8 @@ def directions(student: Student, generator: torch.Generator) -> None:
 
 @exercise("ball_votes", chapter="densereg")
 def ball_votes(student: Student, generator: torch.Generator) -> None:
-    """ball_votes(points (N, 3), S (N,), V (N, 3), theta) -> (N, 3): where each point says that the
-    joint is.
+    """ball_votes(points (N, 3), S (N,), V (N, 3), theta) -> (N, 3): the position of the joint that
+    each point proposes.
     """
     points, theta = uniform(generator, (9, 3), -100, 100), float(uniform(generator, (), 60, 100))
     S, V = uniform(generator, (9,), 0.05, 0.95), normal(generator, (9, 3))
@@ -102,7 +102,7 @@ def mean_shift_step(student: Student, generator: torch.Generator) -> None:
         mistakes={
             "the weights of the votes are missing": mean(kernel),
             "the kernel is missing: near votes count more": mean(weights),
-            "the kernel's exponent has a 2 below: exp(−d² / (2 σ²))": mean(
+            "the kernel's exponent has a 2 in the denominator: exp(−d² / (2 σ²))": mean(
                 torch.exp(-apart / sigma**2) * weights
             ),
             "square sigma": mean(torch.exp(-apart / (2 * sigma)) * weights),

@@ -29,7 +29,7 @@ def voting_weights(student: Student, generator: torch.Generator) -> None:
         "each map must be positive and sum to 1 over all its pixels",
         hint="flatten the two axes of pixels, take the soft-max, and shape it back",
         mistakes={
-            "that is a soft-max over the joints: here the pixels compete": logits.softmax(1),
+            "that is a soft-max over the joints: take it over the pixels": logits.softmax(1),
             "that is a soft-max over each row: flatten both axes of pixels first": logits.softmax(
                 -1
             ),
@@ -78,8 +78,10 @@ def skeleton_graph(student: Student, generator: torch.Generator) -> None:
             " roots"
         ),
         mistakes={
-            "every joint also listens to itself: add the identity": normalised(adjacency),
-            "a bone joins both ways: set [child, parent] and [parent, child]": normalised(one_way),
+            "every joint is also its own neighbour: add the identity": normalised(adjacency),
+            "a bone has both directions: set [child, parent] and [parent, child]": normalised(
+                one_way
+            ),
             "normalise: divide by the square roots of the degrees of both joints": loops,
             "that divides rows by their sum: the symmetric form takes the square root on both"
             " sides": loops / degree[:, None],
@@ -126,10 +128,10 @@ def vote(student: Student, generator: torch.Generator) -> None:
                 weights, pixels[:, :, None] - offsets
             ),
             "those are the mean offsets: add them to the pixels": joints(weights, offsets),
-            "that is where the weights lie: the offsets are missing": joints(
+            "that is the weighted mean of the pixels alone: the offsets are missing": joints(
                 weights, pixels[:, :, None].expand_as(offsets)
             ),
-            "weigh the pixels: they do not all know the same": joints(flat, places),
+            "that is a plain mean: multiply by the weights": joints(flat, places),
             "the weights already sum to 1: no further division": expected / 15,
         },
     )

@@ -37,7 +37,7 @@ def mixing_error(student: Student, generator: torch.Generator) -> None:
             "the depth is in the file as it is: it does not change": (
                 (joints * torch.cat((ratio - 1, ratio[:1] - 1))).norm(dim=-1)
             ),
-            "that is where the joint lands: take its distance to where it was": (
+            "that is the new position: take its distance to the old one": (
                 (xy * ratio).norm(dim=-1)
             ),
             "x and y together: take the length of both changes": (xy * (ratio - 1)).sum(-1).abs(),
@@ -90,7 +90,7 @@ def sequence_mean(student: Student, generator: torch.Generator) -> None:
         "sequence_mean does not give every sequence the same weight",
         hint="take the mean of each sequence first, then the mean of these",
         mistakes={
-            "that is the mean over all frames: a long sequence has more say": errors.mean(),
+            "that is the mean over all frames: a long sequence has more weight": errors.mean(),
             "divide by the number of sequences that there are, not by the largest number": (
                 means.sum() / 9
             ),

@@ -34,7 +34,7 @@ def attend(student: Student, generator: torch.Generator) -> None:
             "that is T + M: the mask is a factor": features + mask,
             "that is 1 + M: multiply by the features": 1 + mask,
             "send the logits through a sigmoid first": (1 + logits) * features,
-            "each pixel has a mask of its own: no soft-max, nothing competes": (
+            "the numbers of a mask are independent: a sigmoid, no soft-max": (
                 (1 + logits.flatten(2).softmax(-1).reshape(logits.shape)) * features
             ),
         },

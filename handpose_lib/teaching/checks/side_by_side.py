@@ -35,8 +35,7 @@ def convolution_cost(student: Student, generator: torch.Generator) -> None:
             mistakes={
                 name: torch.tensor(values, dtype=torch.float64)
                 for name, values in {
-                    "the bias belongs to the parameters, one number for each channel that"
-                    " comes out": (
+                    "the bias belongs to the parameters, one number for each output channel": (
                         weights,
                         weights * side**dimensions,
                     ),
@@ -86,27 +85,28 @@ def on_front(student: Student, generator: torch.Generator) -> None:
     shaped(result, expected.shape, "the front")
     holds(
         result.dtype == torch.bool,
-        "the answer is not of truth values",
+        "the result is not boolean",
         "a comparison gives a boolean tensor",
     )
     others = ~torch.eye(len(cost), dtype=torch.bool)
     equal(
         result,
         expected,
-        "on_front does not find those that nobody beats",
+        "on_front does not find the networks that no other one beats",
         hint="compare every network with every other one, in both numbers",
         mistakes={
-            "that is who is beaten: turn it round": ~expected,
+            "those are the networks that are beaten: take the others": ~expected,
             "two that are equal in both do not beat each other: one of the two must be better": (
                 ~(no_worse & others).any(0)
             ),
             "a network that is as cheap and better, or as good and cheaper, beats as well": (
                 ~((cost[:, None] < cost) & (error[:, None] < error)).any(0)
             ),
-            "that is the best error alone: who is cheaper may stand beside it": (
+            "that is the best error alone: a cheaper network is on the front as well": (
                 error == error.min()
             ),
-            "that is the cheapest alone: who is better may stand beside it": cost == cost.min(),
+            "that is the cheapest alone: a better network is on the front as well": cost
+            == cost.min(),
             "no worse in one of the two is not enough: it has to be no worse in both": ~better.any(
                 0
             ),
@@ -146,7 +146,7 @@ def differences(student: Student, generator: torch.Generator) -> None:
         holds(
             "view" not in result and "split" not in result,
             "a fact that only one side has is not known to both",
-            "look at names that stand in both",
+            "compare the names that are in both",
         )
         holds(
             "cube" not in result and "choice" not in result,

@@ -108,7 +108,7 @@ def _hint(found, step, size, frames, orders):
     if found == [orders[0][(first + k) % frames] for k in range(size)]:
         return "that is always the order of epoch 0: place p belongs to epoch p // frames"
     if found == [orders[first // frames][(first + k) % frames] for k in range(size)]:
-        return "a batch may span two epochs: ask for the order of each place by itself"
+        return "a batch may span two epochs: find the epoch of each position separately"
     per_epoch = frames // size
     if (
         found

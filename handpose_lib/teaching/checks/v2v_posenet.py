@@ -123,7 +123,7 @@ def frames_per_second(student: Student, generator: torch.Generator) -> None:
             "the voxels are the same for all networks: prepare them once": rate(
                 networks * (prepare + forward + read_out)
             ),
-            "each network has likelihoods of its own: read all of them out": rate(
+            "each network has its own likelihoods: all of them must be decoded": rate(
                 prepare + networks * forward + read_out
             ),
             "that is one network: the others take their time as well": rate(
@@ -141,7 +141,7 @@ def frames_per_second(student: Student, generator: torch.Generator) -> None:
 
 @exercise("palm_pitch", chapter="v2v_posenet")
 def palm_pitch(student: Student, generator: torch.Generator) -> None:
-    """palm_pitch(wrist (N, 3), knuckle (N, 3)) -> (N,) rad: how far the knuckle is tipped towards
+    """palm_pitch(wrist (N, 3), knuckle (N, 3)) -> (N,) rad: how far the knuckle is tilted towards
     the camera.
     """
     wrist = uniform(generator, (9, 3), -60, 60) + torch.tensor(
@@ -155,7 +155,7 @@ def palm_pitch(student: Student, generator: torch.Generator) -> None:
         student(wrist, wrist + way),
         expected,
         "the pitch is not the angle between the palm and the image plane",
-        hint="its sine is what the knuckle is nearer than the wrist, over their distance",
+        hint="its sine is the depth of the wrist minus that of the knuckle, over their distance",
         mistakes={
             "towards the camera is a smaller z, and counts as positive": -expected,
             "the result is in radians": expected.rad2deg(),

@@ -30,11 +30,11 @@ RIGHT = [
 
 WRONG = [
     ("directions", lambda p, j, t: directions(p, j, t, sign=-1), "from the joint to the point"),
-    ("directions", lambda p, j, t: directions(p, j, t, limited=False), "know nothing"),
+    ("directions", lambda p, j, t: directions(p, j, t, limited=False), "farther than theta is 0"),
     (
         "directions",
         lambda p, j, t: (j - p) * ((j - p).norm(dim=1, keepdim=True) <= t),
-        "other map's business",
+        "belongs to the other map",
     ),
     (
         "directions",
@@ -58,7 +58,11 @@ WRONG = [
         "weights of the votes",
     ),
     ("mean_shift_step", lambda p, x, w, s: (w[:, None] * x).sum(0) / w.sum(), "kernel is missing"),
-    ("mean_shift_step", lambda p, x, w, s: mean_shift_step(p, x, w, s, scale=1), "2 below"),
+    (
+        "mean_shift_step",
+        lambda p, x, w, s: mean_shift_step(p, x, w, s, scale=1),
+        "2 in the denominator",
+    ),
     ("mean_shift_step", lambda p, x, w, s: mean_shift_step(p, x, w, s**0.5), "square sigma"),
     (
         "mean_shift_step",

@@ -53,7 +53,7 @@ WRONG = [
     ("voting_weights", lambda x: x.exp(), "divide by the sum"),
     ("voting_weights", lambda x: x.flatten(2).softmax(-1), "shape"),
     ("skeleton_graph", lambda n, b: balanced(adjacency(n, b, loops=False)), "add the identity"),
-    ("skeleton_graph", lambda n, b: balanced(adjacency(n, b, both=False)), "joins both ways"),
+    ("skeleton_graph", lambda n, b: balanced(adjacency(n, b, both=False)), "both directions"),
     ("skeleton_graph", lambda n, b: adjacency(n, b), "normalise"),
     (
         "skeleton_graph",
@@ -71,7 +71,7 @@ WRONG = [
     (
         "vote",
         lambda w, p, o: vote(torch.full_like(w, 1 / w[0, 0].numel()), p, o),
-        "weigh the pixels",
+        "a plain mean",
     ),
     (
         "huber",

@@ -38,7 +38,7 @@ WRONG = [
     (
         "mixing_error",
         lambda x, c, o: (x[..., :2] * c[:2] / o[:2]).norm(dim=-1),
-        "where the joint lands",
+        "the new position",
     ),
     (
         "mixing_error",
@@ -54,7 +54,7 @@ WRONG = [
     ("without_joint", lambda m, p, j: (m - p[j]) / (len(p) - 1), "multiply it before"),
     ("without_joint", lambda m, p, j: p[j], "do not keep it alone"),
     ("without_joint", lambda m, p, j: p, "shape"),
-    ("sequence_mean", lambda e, s: e.mean(), "a long sequence has more say"),
+    ("sequence_mean", lambda e, s: e.mean(), "a long sequence has more weight"),
     ("sequence_mean", lambda e, s: means(e, s).sum() / s.max(), "not by the largest number"),
     ("sequence_mean", lambda e, s: means(e, s).sum() / (s.max() + 1), "no sequences"),
     ("sequence_mean", lambda e, s: means(e, s).median(), "median"),

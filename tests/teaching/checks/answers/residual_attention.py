@@ -57,7 +57,7 @@ WRONG = [
     (
         "attend",
         lambda t, m: (1 + m.flatten(2).softmax(-1).reshape(m.shape)) * t,
-        "nothing competes",
+        "are independent",
     ),
     ("principal_poses", lambda p, d: p.mean(0), "two tensors"),
     ("principal_poses", lambda p, d: (p.mean(1), eigen(p, d)[1]), "one number per coordinate"),

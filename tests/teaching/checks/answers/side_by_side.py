@@ -83,7 +83,7 @@ WRONG = [
         "count each pair once",
     ),
     ("convolution_cost", lambda *given: cost(*given)[1], "return the parameters, then"),
-    ("on_front", lambda c, e: ~front(c, e), "turn it round"),
+    ("on_front", lambda c, e: ~front(c, e), "take the others"),
     (
         "on_front",
         lambda c, e: ~(((c[:, None] <= c) & (e[:, None] <= e)).fill_diagonal_(False)).any(0),
@@ -97,7 +97,7 @@ WRONG = [
     (
         "differences",
         lambda a, b: sorted(n for n in {*a, *b} if a.get(n) != b.get(n)),
-        "names that stand in both",
+        "names that are in both",
     ),
     (
         "differences",

@@ -114,7 +114,7 @@ WRONG = [
     ),
     ("two_losses", lambda f, t: tuple(value.sqrt() for value in two_losses(f, t)), "no root"),
     ("frames_per_second", lambda p, f, r, n: 1000 / (n * (p + f + r)), "prepare them once"),
-    ("frames_per_second", lambda p, f, r, n: 1000 / (p + n * f + r), "read all of them out"),
+    ("frames_per_second", lambda p, f, r, n: 1000 / (p + n * f + r), "must be decoded"),
     ("frames_per_second", lambda p, f, r, n: 1000 / (p + f + r), "one network"),
     ("frames_per_second", lambda p, f, r, n: 1 / (p + n * (f + r)), "milliseconds"),
     ("frames_per_second", lambda p, f, r, n: (p + n * (f + r)) / 1000, "inverse"),
