@@ -331,7 +331,7 @@ def runs(found: Iterable[records.Record], title: str = "What to expect") -> Tabl
         return Table(f"{title}: no run is recorded yet", [], [])
     source = _source(next(iter(groups.values()))[0])
     error = Column(f"error on {source}, mm", source)
-    knn, pose = Column("of 5-NN", source), Column("of the mean pose", source)
+    knn, pose = Column("error / 5-NN", source), Column("error / mean pose", source)
     hardware, took = Column("hardware"), Column("minutes")
     for (profile, variant, name), group in groups.items():
         row = f"{profile}, {variant}" + (f", {name}" if len({k[2] for k in groups}) > 1 else "")

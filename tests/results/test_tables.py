@@ -228,8 +228,8 @@ def test_what_to_expect_of_a_training():
     assert table.value("laptop, paper", table.ours) == 6.0
     assert table.value("laptop, paper", "minutes") == 5.0
     assert (
-        table.value("smoke, small", "of 5-NN") == 0.5
-        and table.value("smoke, small", "of the mean pose") == 0.2
+        table.value("smoke, small", "error / 5-NN") == 0.5
+        and table.value("smoke, small", "error / mean pose") == 0.2
     )
     assert "a processor, 2 threads" in table.markdown()
     assert "no run" in tables.runs([]).markdown()
