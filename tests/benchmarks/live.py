@@ -4,17 +4,19 @@
 
 Opens the built page in the headless Chromium of the tests, without a GPU, and moves a slider for
 each network. Prints a table and the same as JSON: milliseconds from the event of the slider to the
-new skeleton and error on the page, of which the network alone, as median and fastest of the moves.
-A busy machine slows the median, hardly the fastest.
+new skeleton and error on the page, of which the network alone. The numbers are the median of the
+moves, the time within which 95 % of them are answered, and the fastest. A busy machine slows median
+and 95 %, hardly the fastest.
 
-Stated, on two idle cores: at most 50 ms for the networks that see images.
+Stated, on two idle cores: a median of at most 50 ms for the networks that see images.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import torch
 from playwright.sync_api import Page
@@ -22,7 +24,7 @@ from playwright.sync_api import Page
 from handpose_lib import evaluation, paths
 from pipeline.site import browser
 
-STATED_MS, MOVES = 50, 30
+STATED_MS, MOVES = 50, 60
 PLACE = Path("html") / "book" / "training" / "live_hand.html"
 
 
@@ -75,22 +77,29 @@ def measured(page: Page, name: str) -> dict[str, float]:
         [name, MOVES],
     )
     whole, alone = zip(*moves, strict=True)
+    return {**spread(whole), **{f"network_{name}": ms for name, ms in spread(alone).items()}}
+
+
+def spread(times: Sequence[float]) -> dict[str, float]:
+    """Return the median, the time that 95 % of the times do not exceed, and the fastest."""
     return {
-        "median": median(whole),
-        "fastest": min(whole),
-        "network_median": median(alone),
-        "network_fastest": min(alone),
+        "median": median(times),
+        "percentile_95": quantiles(times, n=20, method="inclusive")[-1],
+        "fastest": min(times),
     }
 
 
 def table(found: dict, kinds: dict[str, str]) -> str:
     """Return the times as lines of text."""
-    lines = [f"{'network':20} {'input':8} {'ms':>6} {'fastest':>8} {'alone':>6} {'fastest':>8}"]
+    columns = {"median": "median", "percentile_95": "95 %", "fastest": "fastest"}
+    whole, alone = ("slider to skeleton, ms", "network alone, ms")
+    lines = [
+        f"{'':29} {whole:>26} {alone:>26}",
+        f"{'network':20} {'input':8} " + " ".join(f"{word:>8}" for word in 2 * [*columns.values()]),
+    ]
     for title, each in found["ms"].items():
-        lines.append(
-            f"{title:20} {kinds[title]:8} {each['median']:6.0f} {each['fastest']:8.0f}"
-            f" {each['network_median']:6.0f} {each['network_fastest']:8.0f}"
-        )
+        times = [each[prefix + name] for prefix in ("", "network_") for name in columns]
+        lines.append(f"{title:20} {kinds[title]:8} " + " ".join(f"{ms:8.0f}" for ms in times))
     return "\n".join(lines)
 
 
