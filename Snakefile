@@ -161,7 +161,7 @@ wildcard_constraints:
     dataset="[a-z0-9]+",
     variant="[a-z0-9_]+",
     size="smoke|laptop",
-    network="|".join(live.NETWORKS),
+    network="|".join(live.MODELS),
 
 
 rule site:
@@ -225,7 +225,7 @@ def kept_networks(*names):
 
 
 rule live_network:
-    """A network of the live page, as ONNX in a script."""
+    """A network of the live page, or its hand detector, as ONNX in a script."""
     output:
         LIVE / "networks" / "{network}.js",
     params:
@@ -250,7 +250,7 @@ rule pages:
     """The site, from the executed chapters; a warning is an error."""
     input:
         expand(EXECUTED / "{name}.ipynb", name=NOTEBOOKS),
-        expand(LIVE / "networks" / "{network}.js", network=live.NETWORKS),
+        expand(LIVE / "networks" / "{network}.js", network=live.MODELS),
         LIVE / "page",
         PAGES,
         "_config.yml",

@@ -4,7 +4,7 @@
     networks.exported(found)          # bytes of an ONNX model
     networks.described(found)         # what the page has to know about it
 
-A model has two inputs and two outputs, for one crop:
+A model has two inputs and two or three outputs, for one crop:
 
     input     (1, 1, size, size) or (1, 1, size, size, size), float32, as the method's `encode`
               returns it
@@ -12,6 +12,8 @@ A model has two inputs and two outputs, for one crop:
               for a left hand, otherwise +1
     joints    (1, 21, 3), float64: mm in the camera frame, as the method's `decode` returns them
     inside    (1, K, h, w), float32: one map per joint or, of Residual Attention, per module
+    offsets   (1, 21, 4, h, w), float32, of JGR-P2O and DenseReg: from each pixel to each joint, in
+              half sides of the cube along the axes of the view, and the weight of the pixel
 """
 
 import contextlib
@@ -60,20 +62,36 @@ def exported(live: Live) -> bytes:
     """Return the ONNX model of a network, as the module describes it."""
     crops = flat_crop(live.cube)
     example = (live.method.encode(crops).contiguous(), view_of(crops))
+    outputs = ["joints", "inside", *(["offsets"] if INSIDE[live.method.name].offsets else [])]
+    model = onnx(Answer(live.method).eval(), example, ["input", "view"], outputs)
+    return model.SerializeToString()
+
+
+def onnx(
+    module: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    optimize: bool = True,
+    **options: Any,
+) -> Any:
+    """Return the ONNX model of a module, traced with an example. `options`: of the exporter."""
     # The exporter prints its progress and warns of packages that no network here needs.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Answer(live.method).eval(),
+            module,
             example,
             dynamo=True,
-            input_names=["input", "view"],
-            output_names=["joints", "inside"],
+            input_names=inputs,
+            output_names=outputs,
             verbose=False,
+            optimize=optimize,
+            **options,
         )
     assert program is not None, "with `dynamo` the exporter returns a program"
-    return program.model_proto.SerializeToString()
+    return program.model_proto
 
 
 class Answer(nn.Module):
@@ -83,9 +101,12 @@ class Answer(nn.Module):
         super().__init__()
         self.method, self.inside = method, INSIDE[method.name]
 
-    def forward(self, x: torch.Tensor, view: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, view: torch.Tensor) -> tuple[torch.Tensor, ...]:
         y = self.method(x)
-        return self.method.decode(y, seen(view)), self.inside.maps(y[-1], self.method)
+        answer = self.method.decode(y, seen(view)), self.inside.maps(y[-1], self.method)
+        if self.inside.offsets is None:
+            return answer
+        return *answer, self.inside.offsets(y[-1], self.method, view[:, 7].to(x.dtype))
 
 
 def seen(view: torch.Tensor) -> Crops:
@@ -141,12 +162,17 @@ def flat_crop(cube: float, depth: float = 0.0) -> Crops:
 class Inside:
     """Maps of a network: `maps` takes the last stack's output and the method, `text` explains them.
 
-    `per`: 'joint' or 'module', what a map belongs to.
+    per        'joint' or 'module', what a map belongs to
+    offsets    takes the last stack's output, the method and the sides (B,) of the cubes in mm, and
+               returns the output `offsets` of the model; None if the network predicts none
+    arrows     explains the offsets
     """
 
     text: str
     maps: Callable[[Any, Any], torch.Tensor]
     per: str = "joint"
+    offsets: Callable[[Any, Any, torch.Tensor], torch.Tensor] | None = None
+    arrows: str = ""
 
 
 def _masks(output: Any, method: Any) -> torch.Tensor:
@@ -164,9 +190,34 @@ def _masks(output: Any, method: Any) -> torch.Tensor:
     )
 
 
+def _voting(output: Any, _method: Any, _cube: torch.Tensor) -> torch.Tensor:
+    """Return the offsets of JGR-P2O, whose u and v are in sides of the crop."""
+    sides = output.offsets.new_tensor([2.0, 2.0, 1.0])[:, None, None, None]
+    return torch.cat((output.offsets * sides, output.weights[:, None]), 1).transpose(1, 2)
+
+
+def _directed(output: Any, method: Any, cube: torch.Tensor) -> torch.Tensor:
+    """Return the offsets of DenseReg: θ (1 − S) V, in mm before they are scaled."""
+    length = method.config.theta * (1 - output.heat3d)
+    offsets = length[:, :, None] * output.vectors / (cube / 2)[:, None, None, None, None]
+    return torch.cat((offsets, output.heat3d[:, :, None]), 2)
+
+
 INSIDE = {
-    "jgr_p2o": Inside("the weight of each pixel's vote for the joint", lambda y, _: y.weights),
-    "densereg": Inside("the 2D heat map of the joint", lambda y, _: y.heat2d),
+    "jgr_p2o": Inside(
+        "the weight of each pixel's vote for the joint",
+        lambda y, _: y.weights,
+        offsets=_voting,
+        arrows="the offset to the joint that each pixel predicts, the stronger the larger the"
+        " weight of its vote",
+    ),
+    "densereg": Inside(
+        "the 2D heat map of the joint",
+        lambda y, _: y.heat2d,
+        offsets=_directed,
+        arrows="the offset to the joint that each pixel predicts by its direction V and its 3D"
+        " heat map S, the stronger the larger S",
+    ),
     "residual_attention": Inside("the mean mask of an attention module", _masks, "module"),
     "structure_aware_hourglass": Inside(
         "the 3D heat map of the joint, its maximum along the depth", lambda y, _: y.joints.amax(2)
@@ -194,7 +245,8 @@ def described(live: Live) -> dict[str, Any]:
     background, middle, front
                     of an image: values of a pixel without measurement, at the depth of the centre,
                     and at the front face of the cube
-    inside          `per`, a map for each 'joint' or 'module'; `text`, what it is
+    inside          `per`, a map for each 'joint' or 'module'; `text`, what it is; `offsets`, what
+                    the arrows are, empty if the network predicts none
     """
     method = live.method
     empty, middle, front = (
@@ -212,5 +264,9 @@ def described(live: Live) -> dict[str, Any]:
         "kind": "voxels" if voxels else "image",
         "size": empty.shape[-1],
         **({} if voxels else dict(zip(("background", "middle", "front"), values, strict=True))),
-        "inside": {"per": INSIDE[method.name].per, "text": INSIDE[method.name].text},
+        "inside": {
+            "per": INSIDE[method.name].per,
+            "text": INSIDE[method.name].text,
+            "offsets": INSIDE[method.name].arrows,
+        },
     }

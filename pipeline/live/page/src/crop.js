@@ -128,7 +128,7 @@ export const viewInput = ({camera, centre, cube, mirror}) =>
   Float64Array.from([camera.fx, camera.fy, camera.u0, camera.v0, ...centre, cube, mirror]);
 
 /** Round halves to even numbers, as PyTorch does. @param {number} value */
-function roundEven(value) {
+export function roundEven(value) {
   const rounded = Math.round(value);
   return rounded - value === 0.5 && rounded % 2 ? rounded - 1 : rounded;
 }

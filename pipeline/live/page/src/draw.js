@@ -181,6 +181,50 @@ export function insideMap(canvas, inside, which, per) {
   );
 }
 
+/** Opacity of the offset of a pixel without weight. */
+const FAINT = 0.25;
+
+/**
+ * Draw the offsets from the pixels of the hand to a joint over the input of the network, as lines
+ * that end at the predicted place.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("./types.js").Maps} offsets
+ * @param {number} which the joint
+ * @param {Float32Array} seen the input
+ * @param {import("./types.js").Network} network
+ */
+export function offsets(canvas, {data, size}, which, seen, network) {
+  const {width, ratio} = fit(canvas);
+  const on = context(canvas);
+  const [x, y, , weight] = [0, 1, 2, 3].map((k) =>
+    data.subarray((4 * which + k) * size ** 2, (4 * which + k + 1) * size ** 2),
+  );
+  const high = weight.reduce((one, other) => Math.max(one, other), 1e-9);
+  const pixels = network.size;
+  const stride = pixels / size;
+  on.save();
+  on.strokeStyle = on.fillStyle = css(HOT);
+  for (let i = 0; i < size ** 2; i++) {
+    // A pixel X of the maps shows the pixel `stride` X of the input.
+    const [column, row] = [stride * (i % size), stride * Math.floor(i / size)];
+    if (seen[row * pixels + column] === network.background) continue;
+    const share = Math.max(0, weight[i]) / high;
+    const from = [column, row].map((place) => ((place + 0.5) / pixels) * width);
+    const to = [from[0] + (x[i] * width) / 2, from[1] + (y[i] * width) / 2];
+    on.globalAlpha = FAINT + (1 - FAINT) * Math.sqrt(share);
+    on.lineWidth = (0.8 + share) * ratio;
+    on.beginPath();
+    on.moveTo(from[0], from[1]);
+    on.lineTo(to[0], to[1]);
+    on.stroke();
+    on.beginPath();
+    on.arc(to[0], to[1], 1.8 * ratio, 0, 2 * Math.PI);
+    on.fill();
+  }
+  on.restore();
+}
+
 /**
  * Draw a skeleton over the crop.
  *

@@ -1,4 +1,4 @@
-// Depth images of the reader's own: PNG with 16 bits and NumPy arrays, read in the page.
+// Depth images of the reader's own: PNG with 16 bits, TIFF and NumPy arrays, read in the page.
 
 import {decode} from "fast-png";
 
@@ -8,19 +8,25 @@ import {mean} from "./vectors.js";
 /** @typedef {import("./types.js").Camera} Camera */
 /** @typedef {{width: number, height: number, values: ArrayLike<number>, whole: boolean}} Picture */
 
+/** @typedef {(name: string, content: ArrayBuffer) => Promise<Picture>} Reader */
+
 /**
  * Return the numbers of a file, row by row. Errors: one sentence for a file that is no depth image.
  *
  * @param {string} name
  * @param {ArrayBuffer} content
- * @returns {Picture}
+ * @param {() => Promise<Reader>} tiff obtains the reader of TIFF files, a script of its own
+ * @returns {Promise<Picture>}
  */
-export function read(name, content) {
+export async function read(name, content, tiff) {
   const bytes = new Uint8Array(content);
   if (bytes[0] === 0x89 && bytes[1] === 0x50) return png(name, bytes);
   if (bytes[0] === 0x93 && ascii(bytes, 1, 6) === "NUMPY") return npy(name, content);
+  if (["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(ascii(bytes, 0, 4))) {
+    return (await tiff())(name, content);
+  }
   throw new Error(
-    `${name} is neither a PNG nor an NPY file; accepted are depth images in these two formats.`,
+    `${name} is no PNG, TIFF or NPY file; accepted are depth images in these three formats.`,
   );
 }
 
@@ -112,7 +118,7 @@ export function toMillimetres(name, {values, width, height}, unit) {
     );
   }
   const depth = Float32Array.from(values, (value) =>
-    Number.isFinite(value) && value > 0 ? value * unit : 0,
+    Number.isFinite(value) && value > 0 && value !== NOTHING ? value * unit : 0,
   );
   if (!depth.some((z) => z >= NEAR && z <= FAR)) {
     throw new Error(
@@ -122,6 +128,8 @@ export function toMillimetres(name, {values, width, height}, unit) {
   return depth;
 }
 
+/** The largest number of 16 bits, by which some programs say that nothing was measured. */
+const NOTHING = 65535;
 const NEAR = 150;
 const FAR = 1500;
 /** Extent of a hand in mm, from its nearest point on. */

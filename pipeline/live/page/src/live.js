@@ -1,6 +1,7 @@
 // The page: its controls, its pictures, and the loop from a change to the network's answer.
 
 import {input, project, window as cropWindow} from "./crop.js";
+import {find} from "./detector.js";
 import * as draw from "./draw.js";
 import {button, choice, element, identifier, slider} from "./elements.js";
 import {cameraOf, nearestObject, read, toMillimetres} from "./images.js";
@@ -18,8 +19,8 @@ import {length, mean, minus} from "./vectors.js";
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./scene.js").Scene} Scene */
 
-/** @type {{model: Model, networks: Network[]}} */
-const {model, networks} = /** @type {any} */ (globalThis).handLive;
+/** @type {{model: Model, networks: Network[], detector: import("./types.js").Detector}} */
+const {model, networks, detector} = /** @type {any} */ (globalThis).handLive;
 const folder = /** @type {HTMLScriptElement} */ (document.currentScript).src.replace(
   /\/[^/]*$/,
   "",
@@ -32,9 +33,13 @@ let state = fromAddress(location.hash.slice(1), first, model, networks);
 let noise = fields(state.seed, model.camera.width, model.camera.height);
 /** A depth image of the reader's own, instead of the rendered one. @type {Scene | null} */
 let own = null;
-/** How often the cube of such an image moves to the answer, and how often it still will. */
+/**
+ * How often the cube of such an image moves to the answer, how often it still will, and how far at
+ * most, in sides of the cube: an answer farther away may be on something else.
+ */
 const LOOKS = 2;
 let looks = 0;
+let farthest = Infinity;
 /** What the pictures show now. @type {Scene} */
 let shown;
 /** The answer for `shown`, or for the scene before it. @type {Answer | null} */
@@ -42,6 +47,7 @@ let answer = null;
 let turn = {yaw: 0.5, pitch: 0.25};
 let joint = 0;
 let mapShown = false;
+let offsetsShown = false;
 
 const running = new Networks(folder);
 const network = () => /** @type {Network} */ (networks.find(({name}) => name === state.network));
@@ -91,7 +97,9 @@ async function ask() {
     tell(about, performance.now() - from);
     if (own && looks > 0) {
       looks--;
-      own.view.centre = mean(answer.joints);
+      const [next, {centre, cube}] = [mean(answer.joints), own.view];
+      if (length(minus(next, centre)) <= farthest * cube) own.view.centre = next;
+      else looks = 0;
       changed();
     }
   } catch (error) {
@@ -117,6 +125,18 @@ const mapChoice = choice("Inside of the network", [["", "not shown"]], (value) =
   if (value !== "") joint = Number(value);
   changed(false);
 });
+const offsetsChoice = choice(
+  "Drawn of it",
+  [
+    ["", "the map"],
+    ["offsets", "the offsets"],
+  ],
+  (value) => {
+    offsetsShown = value !== "";
+    explainMap();
+    changed(false);
+  },
+);
 const mapText = element("p", {class: "hl-note"});
 
 /** @param {string} name @param {string} label */
@@ -144,11 +164,14 @@ function paint() {
     : `Depth image of a ${state.side < 0 ? "left" : "right"} hand, ${poseList.list.selectedOptions[0]?.text}, at ${state.z} mm. The arrow keys move the hand.`;
   draw.depthImage(canvases.depth, depth, view, cropWindow(view), theme);
   if (joints.length) draw.handles(canvases.depth, model, joints, view.camera);
-  draw.networkInput(canvases.seen, input(depth, view, about), about);
-  const mapped = mapShown && answer && ready() && maps(about).length === answer.inside.count;
-  if (mapped && answer) draw.insideMap(canvases.seen, answer.inside, joint, about.inside.per);
+  const seen = input(depth, view, about);
+  draw.networkInput(canvases.seen, seen, about);
+  const inside =
+    mapShown && ready() && answer && maps(about).length === answer.inside.count ? answer : null;
+  const offsets = offsetsShown && inside ? inside.offsets : null;
+  if (inside && !offsets) draw.insideMap(canvases.seen, inside.inside, joint, about.inside.per);
   const perspective = about.kind === "image";
-  const marked = mapped && about.inside.per === "joint" ? joint : -1;
+  const marked = inside && about.inside.per === "joint" ? joint : -1;
   if (joints.length) {
     const how = {truth: true, selected: -1, perspective};
     draw.cropSkeleton(canvases.seen, model, joints, view, how);
@@ -157,6 +180,7 @@ function paint() {
     const how = {truth: false, selected: marked, perspective};
     draw.cropSkeleton(canvases.seen, model, answer.joints, view, how);
   }
+  if (offsets) draw.offsets(canvases.seen, offsets, joint, seen, about);
   draw.space(canvases.space, model, joints, answer?.joints ?? [], turn, theme);
 }
 
@@ -184,6 +208,7 @@ function tell(about, ms) {
   timing.textContent = `${about.title}: ${Math.round(ms)} ms, of which the network ${Math.round(answer?.ms ?? 0)} ms`;
   bars.forEach(({bar, number}, j) => {
     const mm = found[j];
+    bar.hidden = mm === undefined;
     bar.style.width = mm === undefined ? "0" : `${Math.min(100, mm)}%`;
     number.textContent = mm === undefined ? "" : `${Math.round(mm)}`;
   });
@@ -221,7 +246,13 @@ function listMaps() {
     ...names.map((name, i) => element("option", {value: i}, name)),
   );
   mapChoice.show(mapShown ? String(joint) : "");
-  mapText.textContent = `Red: ${network().inside.text}.`;
+  explainMap();
+}
+
+function explainMap() {
+  const {text, offsets} = network().inside;
+  offsetsChoice.row.hidden = !offsets;
+  mapText.textContent = offsets && offsetsShown ? `Red: ${offsets}.` : `Red: ${text}.`;
 }
 
 // --- controls -----------------------------------------------------------------
@@ -405,15 +436,14 @@ const unitField = element("input", {
 const numbersRow = element("div", {class: "hl-numbers", hidden: true}, ...fields4, unitField);
 const fileField = element("input", {
   type: "file",
-  accept: ".png,.npy",
+  accept: ".png,.tif,.tiff,.npy",
   id: identifier(),
   onchange: () => fileField.files?.[0] && void open(fileField.files[0]),
 });
 const back = button(
   "Back to the rendered hand",
   () => {
-    own = null;
-    back.hidden = true;
+    leave();
     fileField.value = "";
     status("");
     changed();
@@ -421,10 +451,21 @@ const back = button(
   {hidden: true},
 );
 
+/** Counts what replaces the image: the answer of a search that something else replaced is dropped. */
+let openings = 0;
+
+/** Show the rendered hand again. */
+function leave() {
+  openings++;
+  own = null;
+  back.hidden = true;
+}
+
 /** Show a depth image of the reader's own. @param {File} file */
 async function open(file) {
+  const opening = ++openings;
   try {
-    const picture = read(file.name, await file.arrayBuffer());
+    const picture = await read(file.name, await file.arrayBuffer(), () => running.tiff());
     const preset = model.cameras[cameraList.list.value];
     const [fx, fy, u0, v0] = fields4.map((field) => Number.parseFloat(field.value));
     const {width, height} = picture;
@@ -440,17 +481,48 @@ async function open(file) {
     const stated = preset ? (picture.whole ? preset.unit : 1) : Number.parseFloat(unitField.value);
     if (!(stated > 0)) throw new Error("The depth unit must be a number of mm above 0.");
     const depth = toMillimetres(file.name, picture, stated);
-    const centre = nearestObject(depth, camera);
+    status(`${file.name}: looking for the hand…`);
+    const {centre, detected, words} = await located(depth, camera);
+    if (opening !== openings) return;
     own = {depth, joints: [], view: {camera, centre, cube: network().cube, mirror: state.side}};
     looks = LOOKS;
+    farthest = detected ? 0.25 : Infinity;
     back.hidden = false;
-    status(
-      `${file.name}: the cube is at the nearest object, at ${Math.round(centre[2])} mm. If that is no hand, click on the hand in the depth image.`,
-    );
+    root.dataset.found = detected ? "detector" : "nearest";
+    status(`${file.name}: ${words}`);
     changed();
   } catch (error) {
-    status(sentence(error));
+    if (opening === openings) status(sentence(error));
   }
+}
+
+/**
+ * Return where the hand is, whether the detector found it there, and words that say so. Without a
+ * detected hand it is the nearest object.
+ *
+ * @param {Float32Array} depth
+ * @param {import("./types.js").Camera} camera
+ */
+async function located(depth, camera) {
+  let [why, click] = ["", ""];
+  try {
+    const runs = await running.detector();
+    const {centre, probability} = await find(depth, camera, detector, runs);
+    const percent =
+      probability > 0.99 ? "over 99" : (100 * probability).toFixed(probability > 0.1 ? 0 : 1);
+    if (probability >= detector.noHand) {
+      const words = `the hand detector finds the hand at ${Math.round(centre[2])} mm, with a probability of ${percent} %. If that is wrong, click on the hand in the depth image.`;
+      return {centre, detected: true, words};
+    }
+    why = `the hand detector finds no hand, only a place with a probability of ${percent} %`;
+    click = "If there is a hand, click on it in the depth image.";
+  } catch (error) {
+    why = `the hand detector does not work here (${sentence(error).replace(/\.$/, "")})`;
+    click = "If that is no hand, click on the hand in the depth image.";
+  }
+  const centre = nearestObject(depth, camera);
+  const words = `${why}. The cube is at the nearest object, at ${Math.round(centre[2])} mm. ${click}`;
+  return {centre, detected: false, words};
 }
 
 for (const type of ["dragover", "drop"]) {
@@ -480,6 +552,7 @@ canvases.depth.addEventListener("pointerdown", (event) => {
     const {camera, centre} = own.view;
     const z = own.depth[Math.round(v) * camera.width + Math.round(u)] || centre[2];
     looks = LOOKS;
+    farthest = Infinity;
     own.view.centre = [
       ((u - camera.u0) * z) / camera.fx,
       ((v - camera.v0) * z) / camera.fy,
@@ -586,8 +659,7 @@ function visit(number) {
   tourWhy.hidden = true;
   tourBack.hidden = step === 0;
   tourNext.textContent = step === STEPS.length - 1 ? "Finish" : "Next step";
-  own = null;
-  back.hidden = true;
+  leave();
   waits = true;
   set({...first, network: state.network, angles: poseOf(model, pose), ...change});
   tourTitle.focus({preventScroll: true});
@@ -642,8 +714,7 @@ root.replaceChildren(
     button("Start the tour", () => visit(0), {class: "hl-main"}),
     button("Another noise", () => set({seed: state.seed + 1})),
     button("Start again", () => {
-      own = null;
-      back.hidden = true;
+      leave();
       set({...first, network: state.network});
     }),
     button("Share this hand", () => void share()),
@@ -671,9 +742,9 @@ root.replaceChildren(
         element(
           "p",
           {class: "hl-note"},
-          "A PNG with 16 bits or an NPY file, chosen here or dropped on the page. It is read in ",
-          "this page and never leaves your computer. The cube is placed at the nearest object, ",
-          "which should be the hand.",
+          "A PNG or TIFF with 16 bits or more, or an NPY file, chosen here or dropped on the page. ",
+          "It is read in this page and never leaves your computer. The hand detector of the book ",
+          "looks for the hand; where it finds none, the cube is placed at the nearest object.",
         ),
         cameraList.row,
         numbersRow,
@@ -685,7 +756,7 @@ root.replaceChildren(
         ),
       ),
     ),
-    panel("Answer", about, mapChoice.row, mapText, chart),
+    panel("Answer", about, mapChoice.row, offsetsChoice.row, mapText, chart),
   ),
 );
 listMaps();
@@ -705,17 +776,21 @@ addEventListener("hashchange", () => {
 /** Load the runtime, the chosen network, then the others. */
 async function load() {
   const wanted = () => [network(), ...networks].find(({name}) => !running.sessions.has(name));
+  // What the page says about the reader's own image stays.
+  const told = (/** @type {string} */ text) => void (openings || status(text));
   try {
-    status("Loading the runtime (5 MB)…");
+    told("Loading the runtime (5 MB)…");
     await running.start();
     for (let next = wanted(); next; next = wanted()) {
-      status(`Loading network ${running.sessions.size + 1} of ${networks.length}: ${next.title}…`);
+      told(`Loading network ${running.sessions.size + 1} of ${networks.length}: ${next.title}…`);
       await running.load(next);
       changed();
       // Lets the page draw and answer between two networks.
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
-    status("");
+    told("Loading the hand detector…");
+    await running.detector();
+    told("");
     root.dataset.loaded = String(running.sessions.size);
   } catch (error) {
     status(sentence(error));

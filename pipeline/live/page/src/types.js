@@ -1,5 +1,5 @@
 // The types that the modules share. The hand's description comes from pipeline/live/hand_model.py,
-// a network's from pipeline/live/networks.py.
+// a network's from pipeline/live/networks.py, the detector's from pipeline/live/detector.py.
 
 /**
  * @typedef {{fx: number, fy: number, u0: number, v0: number, width: number, height: number}} Camera
@@ -50,11 +50,29 @@
  * @property {number} [background]
  * @property {number} [middle]
  * @property {number} [front]
- * @property {{per: "joint" | "module", text: string}} inside
+ * @property {{per: "joint" | "module", text: string, offsets: string}} inside
+ *
+ * @typedef {{data: Float32Array, count: number, size: number}} Maps count × size × size numbers
+ *
+ * @typedef {object} Detector Constants of the hand detector as `detector.described` returns them.
+ * @property {number} focal
+ * @property {number} near
+ * @property {number} far
+ * @property {number} radius
+ * @property {number} sure
+ * @property {number} agree
+ * @property {number} places
+ * @property {number} cube
+ * @property {number} size
+ * @property {number} views
+ * @property {number} aside
+ * @property {number} passes
+ * @property {number} noHand
  *
  * @typedef {object} Answer
  * @property {number[][]} joints (21, 3) mm in the camera frame
- * @property {{data: Float32Array, count: number, size: number}} inside maps of size × size numbers
+ * @property {Maps} inside
+ * @property {Maps | null} offsets four maps for each joint; null if the network predicts none
  * @property {number} ms time of the network alone
  */
 
