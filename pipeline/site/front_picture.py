@@ -54,7 +54,7 @@ def main() -> None:
     n = int(better[spread[better].argmax()])
 
     figures.style()
-    figure = plt.figure(figsize=(12, 3.3))
+    figure = plt.figure(figsize=(9, 2.8))  # a page shows it 768 pixels wide: text stays readable
     panels = [
         figure.add_subplot(1, 4, 1 + k, **({"projection": "3d"} if k == 3 else {}))
         for k in range(4)
@@ -73,14 +73,17 @@ def main() -> None:
         predicted[n],
         joints_of,
         axes=panels[3],
-        title="in millimetres",
+        title="joints in space",
         view=(12, -62),
         size=2,
     )
     space = panels[3]
     assert isinstance(space, Axes3D)
-    for axis in (space.xaxis, space.yaxis, space.zaxis):
-        axis.set_major_locator(MaxNLocator(3))
+    # The panel is too small for the numbers of three axes.
+    space.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    space.zaxis.set_major_locator(MaxNLocator(3))
+    space.tick_params(labelsize=11)
+    space.zaxis.labelpad = 12
     figure.savefig(TARGET, dpi=110, bbox_inches="tight", pil_kwargs={"optimize": True})
     print(
         f"{TARGET.name}: {record.key}, synthetic frame {CANDIDATES[n]}, mean joint error"

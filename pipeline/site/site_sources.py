@@ -143,7 +143,7 @@ def minutes(found: list[records.Record]) -> str:
     runs = [r for r in found if r["kind"] == "training" and r["profile"] == "laptop"]
     if not runs:
         return "No training with profile `laptop` is recorded."
-    return f"The recorded ones with profile `laptop` took {tables.minutes(runs).text} minutes."
+    return f"Those recorded with profile `laptop` took {tables.minutes(runs).text} minutes."
 
 
 def installed(package: str, name: str) -> Path:
