@@ -14,7 +14,10 @@ agree, and predicts the joints in the cube of the best one, averaged over severa
 Source: DenseReg, Section 4.3; DeepPrior++, Section 3. The depth map and the candidates are ours.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import pi
 from typing import Any, cast
@@ -66,20 +69,11 @@ ASTRAY, LOST = (30.0, 12.0), 75.0
 cubes, used in turn; distance in mm from which a cube counts as one without a hand.
 """
 
-CLUTTERED = replace(
-    synth.WIDE,
-    distance=(300.0, 700.0),
-    wall=0.4,
-    person=0.35,
-    table=0.35,
-    held=0.15,
-    near=0.25,
-    beside=0.2,
-)
-"""Hands of every kind; seven of eight frames show something else as well: behind, below, in front
-of or touching the hand.
+CLUTTERED = replace(synth.FIELD, second=0.0)
+"""The world of the network for real depth images, without the other hand of the person, so that one
+hand is meant.
 """
-THINGS = ("wall", "person", "table", "held", "near", "beside")
+THINGS = ("wall", "person", "tabletop", "box", "held", "near", "beside")
 """Objects that a cluttered frame may show besides a hand: fields of `synth.Distribution`."""
 SUBJECTS, HELD_OUT, OTHERS = (*range(8), *range(9, 64)), (8,), tuple(range(200, 216))
 """Persons of the training; the held-out person of the test; further held-out persons, because one
@@ -87,6 +81,15 @@ person may be easier or harder than others.
 """
 WITHIN = 30.0
 """Distance in mm from the mean of the joints up to which a hand counts as found."""
+NO_HAND = 0.5
+"""Probability below which the detector's answer counts as no hand at all."""
+CHUNK = 32
+"""Frames that are rendered at once in training: each half of them is the mirror image of the other.
+"""
+FINE = 4
+"""Every so many chunks, the images of the training have twice as many pixels in a row, as those of
+newer cameras do.
+"""
 
 
 Locator = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -186,6 +189,20 @@ class Detector(nn.Module):
         place, sure = self.look_at(crops)
         centres = _in_front(prepare.from_view(place[:, None], crops))[:, 0]
         return centres.view(*shape, 3), sure.view(shape)
+
+    @torch.no_grad()
+    def odds(
+        self,
+        depth: torch.Tensor,
+        cameras: torch.Tensor,
+        centre: torch.Tensor,
+        cube: float = CUBE,
+    ) -> torch.Tensor:
+        """Return the log odds (B,) that cubes at `centre` (B, 3) mm hold a hand.
+
+        `depth`: (B, H, W) mm; `cameras`: (B, 4); `cube`: side in mm.
+        """
+        return self.look_at(prepare.crop(depth, cameras, centre, cube))[1]
 
     @torch.no_grad()
     def find(self, depth: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
@@ -340,6 +357,7 @@ class Detector(nn.Module):
         joints: torch.Tensor,
         looks: int,
         generator: torch.Generator,
+        empty: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return the loss of the second network as scalars, of `looks` cubes in each image.
 
@@ -347,6 +365,9 @@ class Detector(nn.Module):
         their sum. The first cube is placed on a surface that stands out, the others at the hand
         with the jitter `ASTRAY`; all are rotated at random. Joints are predicted because a network
         that can tell the fingers apart predicts their mean better.
+
+        `empty` (B, H, W) mm: the same scenes without the hands. One cube in each of them, at a
+        surface that stands out or where the hand was, holds no hand.
         """
         frames = len(joints)
         joints, cameras = joints.repeat(looks, 1, 1), cameras.repeat(looks, 1)
@@ -357,12 +378,20 @@ class Detector(nn.Module):
         ).repeat_interleave(frames)[:, None]
         at = mean + (astray * torch.randn(mean.shape, generator=generator)).to(mean)
         at[:frames] = _standing_out(depth[:frames], cameras[:frames], generator)
+        away = (at - mean).norm(dim=1)
+        near, hand = away < 1.5 * LOST, (away < LOST).to(mean)
+        if empty is not None:
+            out = _standing_out(empty, cameras[:frames], generator)
+            out[::2] = at[frames : 2 * frames : 2] if looks > 1 else mean[:frames:2]
+            at, mean = torch.cat((at, out)), torch.cat((mean, mean[:frames]))
+            depth, joints = torch.cat((depth, empty)), torch.cat((joints, joints[:frames]))
+            cameras = torch.cat((cameras, cameras[:frames]))
+            near = torch.cat((near, torch.zeros_like(near[:frames])))
+            hand = torch.cat((hand, torch.zeros_like(hand[:frames])))
         crops = prepare.augment(
             prepare.crop(depth, cameras, _in_front(at), CUBE), generator, translation=0.0
         )
         said, sure = self.look_for_joints(crops)
-        away = (at - mean).norm(dim=1)
-        near, hand = away < 1.5 * LOST, (away < LOST).to(sure)
 
         def apart(said: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
             # (B, N, 3) in half cube sides → a scalar, in 10 mm
@@ -399,6 +428,40 @@ def image(depth: torch.Tensor) -> torch.Tensor:
 # --- Training -----------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Depth images (B, H, W) mm, cameras (B, 4), joints (B, J, 3) mm, and for the second look the
+    scenes without the hands.
+    """
+
+    depth: torch.Tensor
+    cameras: torch.Tensor
+    joints: torch.Tensor
+    empty: torch.Tensor | None
+
+    def rows(self, rows: slice) -> _Batch:
+        return self._each(lambda value: value[rows])
+
+    def to(self, device: torch.device) -> _Batch:
+        return self._each(lambda value: value.to(device))
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> _Batch:
+        return _Batch(
+            change(self.depth),
+            change(self.cameras),
+            change(self.joints),
+            None if self.empty is None else change(self.empty),
+        )
+
+    def mirrored(self) -> _Batch:
+        """Return the images that a camera sees in a mirror: left hands become right ones."""
+        cameras, joints = self.cameras.clone(), self.joints.clone()
+        cameras[:, 2] = self.depth.shape[-1] - 1 - cameras[:, 2]
+        joints[..., 0] = -joints[..., 0]
+        empty = None if self.empty is None else self.empty.flip(-1)
+        return _Batch(self.depth.flip(-1), cameras, joints, empty)
+
+
 def train(
     detector: Detector,
     frames: int = 20_000,
@@ -410,15 +473,15 @@ def train(
     device: torch.device | str = "auto",
     progress: bool = True,
 ) -> list[dict]:
-    """Train the first network in place on synthetic frames, each used once.
+    """Train the first network in place on synthetic frames, each used once and once mirrored.
+
+    `frames` counts both.
 
     Returns the curve of the loss in about fifty entries.
     """
 
-    def loss(
-        step: int, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        return detector.loss(depth, cameras, joints)
+    def loss(step: int, batch: _Batch) -> dict[str, torch.Tensor]:
+        return detector.loss(batch.depth, batch.cameras, batch.joints)
 
     detector.train()
     return _train(
@@ -443,11 +506,10 @@ def train_look(
     The two trainings do not depend on each other. Returns the curve of the loss, as `train` does.
     """
 
-    def loss(
-        step: int, depth: torch.Tensor, cameras: torch.Tensor, joints: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    def loss(step: int, batch: _Batch) -> dict[str, torch.Tensor]:
+        generator = training.generator(seed, "second look", step)
         return detector.look_loss(
-            depth, cameras, joints, looks, training.generator(seed, "second look", step)
+            batch.depth, batch.cameras, batch.joints, looks, generator, batch.empty
         )
 
     detector.look.train()
@@ -458,7 +520,7 @@ def train_look(
 
 def _train(
     detector: Detector,
-    loss: Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]],
+    loss: Callable[[int, _Batch], dict[str, torch.Tensor]],
     frames: int,
     purpose: str,
     seed: int,
@@ -471,23 +533,34 @@ def _train(
     device = evaluation.find_device(device)
     detector.to(device)
     steps = max(2, frames // batch)
+    second = purpose == "second look"
+    each = max(1, CHUNK // (2 * batch))  # batches in a chunk, and as many of mirror images
 
-    def render(step: int) -> synth.Rendered:
-        return synth.frames(
-            range(step * batch, (step + 1) * batch),
+    def render(chunk: int) -> list[_Batch]:
+        given = synth.frames(
+            range(chunk * each * batch, (chunk + 1) * each * batch),
             seed=training.mix(seed, purpose, 0) % (1 << 31),
+            setup="sr305" if chunk % FINE == FINE - 1 else "msra",
             distribution=distribution,
             subjects=SUBJECTS,
         )
+        whole = _Batch(
+            given.depth,
+            as_cameras(given.camera, given.depth),
+            given.joints,
+            without_hands(given) if second else None,
+        )
+        parts = [whole.rows(slice(k, k + batch)) for k in range(0, each * batch, batch)]
+        return [*parts, *(part.mirrored() for part in parts)]
 
-    def of_batch(step: int, given: synth.Rendered) -> dict[str, torch.Tensor]:
-        depth, joints = given.depth.to(device), given.joints.to(device)
-        return loss(step, depth, as_cameras(given.camera, depth), joints)
+    def batches() -> Iterator[_Batch]:
+        chunks = in_background(render, range(-(-steps // (2 * each))))
+        yield from itertools.islice(itertools.chain.from_iterable(chunks), steps)
 
     curve = learn(
-        detector.look if purpose == "second look" else detector,
-        in_background(render, range(steps)),
-        of_batch,
+        detector.look if second else detector,
+        batches(),
+        lambda step, batch: loss(step, batch.to(device)),
         steps=steps,
         rate=rate,
         name=purpose,
@@ -498,6 +571,62 @@ def _train(
 
 
 # --- Evaluation ---------------------------------------------------------------
+
+
+@torch.no_grad()
+def presence(
+    detector: Detector,
+    frames: int = 512,
+    *,
+    seed: int = 4,
+    distribution: synth.Distribution | str = CLUTTERED,
+    subjects: Iterable[int] = OTHERS,
+    setup: str = "msra",
+    batch: int = 32,
+) -> dict[str, torch.Tensor]:
+    """Return the probabilities (frames,) that the detector gives its own answers.
+
+    'hand' for frames of held-out persons, 'none' for the same scenes without the hands.
+    """
+    found: dict[str, list[torch.Tensor]] = {"hand": [], "none": []}
+    for start in range(0, frames, batch):
+        given = synth.frames(
+            range(start, min(start + batch, frames)),
+            seed=seed,
+            setup=setup,
+            distribution=distribution,
+            subjects=subjects,
+        )
+        for name, depth in (("hand", given.depth), ("none", without_hands(given))):
+            cameras = as_cameras(given.camera, depth)
+            found[name].append(detector.odds(depth, cameras, detector(depth, cameras)).sigmoid())
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def without_hands(rendered: synth.Rendered) -> torch.Tensor:
+    """Return the depth images (B, H, W) mm of the same scenes without hand and forearm.
+
+    Sleeves and what the hand holds remain.
+
+    Along each row the depth runs straight from the surface on the left of the hand to the one on
+    its right; where one of them is missing, the other one is continued.
+    """
+    depth, width = rendered.depth, rendered.depth.shape[-1]
+    pixels = 2 * (width // 64) + 1  # the hand and the frayed edge around it
+    seen = (rendered.hand_depth > 0).to(depth)[:, None]
+    for along in ((pixels, 1), (1, pixels)):
+        seen = F.max_pool2d(seen, along, stride=1, padding=(along[0] // 2, along[1] // 2))
+    hand = seen[:, 0] > 0
+    column = torch.arange(width, device=depth.device).expand_as(depth)
+    left = column.masked_fill(hand, -1).cummax(-1).values
+    right = column.masked_fill(hand, width).flip(-1).cummin(-1).values.flip(-1)
+    first = depth.gather(-1, left.clamp_min(0)).masked_fill(left < 0, 0)
+    last = depth.gather(-1, right.clamp_max(width - 1)).masked_fill(right >= width, 0)
+    share = (column - left) / (right - left).clamp_min(1)
+    between = torch.where(
+        (first > 0) & (last > 0), first + share * (last - first), torch.maximum(first, last)
+    )
+    return torch.where(hand, between, depth)
 
 
 @torch.no_grad()

@@ -29,11 +29,12 @@ NETWORKS = {
 def load(kind: str, folder: Path | str | None = None) -> Any:
     """Return the trained network of a kind from a folder (None: the book's), in evaluation mode.
 
-    Errors: `DataError` if it is missing, damaged or of another architecture.
+    Errors: `DataError` if it is missing, changed, damaged or of another architecture.
     """
     network, config = NETWORKS[one_of("network that finds hands", kind, NETWORKS)]
     source = paths.existing(paths.records() / kind) if folder is None else Path(folder)
     record = records.load(source, kind)
+    records.verify(record)
     try:
         found = network(config(**record["config"]))
         found.load_state_dict(read_tensors(source / "weights.safetensors"))

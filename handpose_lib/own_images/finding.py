@@ -31,10 +31,8 @@ counts.
 """
 AROUND = 150.0
 """Radius in mm around a point of the reader within which the hand's centre is looked for."""
-NO_HAND, SURE = 0.05, 0.95
-"""Probability below which the detector's find counts as no hand at all, and the one from which a
-further hand counts. On cluttered rendered frames that show a hand it is hardly ever below `SURE`.
-"""
+SURE = 0.95
+"""The detector's probability from which a further hand counts."""
 SCALES = tuple(2 ** (step / 2) for step in range(-4, 5))
 """Sides of the cubes that are tried to see how large a hand is, relative to the detector's own."""
 TENFOLD = math.log(10)
@@ -74,7 +72,7 @@ def hands(frame: DepthFrame, settings: Settings, detector: hand_detector.Detecto
     """
     in_range(frame)
     found = [_found(frame, _first(frame, settings, detector), detector)]
-    if settings.find == "detector" and found[0].probability < NO_HAND:
+    if settings.find == "detector" and found[0].probability < hand_detector.NO_HAND:
         raise HandPoseError(
             f"image {frame.id}: the detector finds no hand, and takes the likeliest place for one"
             f" with a probability of {found[0].probability:.1%}; if there is one, give a point of"
@@ -219,8 +217,8 @@ def _odds(
     frame: DepthFrame, centre: torch.Tensor, cube: float, detector: hand_detector.Detector
 ) -> torch.Tensor:
     """Return the log odds () that a cube holds a hand."""
-    crops = prepare.crop(frame.depth[None], frame.camera, centre[None], cube)
-    return detector.look_at(crops)[1][0]
+    cameras = frame.camera.intrinsics(frame.depth)[None]
+    return detector.odds(frame.depth[None], cameras, centre[None], cube)[0]
 
 
 def _measured(frame: DepthFrame) -> torch.Tensor:

@@ -155,6 +155,8 @@ def held_out(detector: hand_detector.Detector, frames: int) -> dict[str, Any]:
               other persons
     shares    share of frames, by distance in mm
     scenes    rate of the detector by the other object in view, on `scene_frames` frames each
+    presence  share of frames with a hand, and of the same scenes without it, in which the detector
+              gives its answer at least each probability
     """
     locators = {"detector": detector, "first look": detector.find, "mass": None, "outline": None}
     apart, others = (
@@ -175,6 +177,13 @@ def held_out(detector: hand_detector.Detector, frames: int) -> dict[str, Any]:
         )["detector"]
         for thing in (None, *hand_detector.THINGS)
     }
+    probability = hand_detector.presence(detector, max(1, frames // 2))
+    presence = {
+        f"{least:g}": {
+            name: (values >= least).double().mean().item() for name, values in probability.items()
+        }
+        for least in sorted({0.01, 0.05, 0.2, 0.9, hand_detector.NO_HAND})
+    }
     return {
         "frames": frames,
         "within_mm": hand_detector.WITHIN,
@@ -183,6 +192,7 @@ def held_out(detector: hand_detector.Detector, frames: int) -> dict[str, Any]:
         "shares": {str(mm): share for mm, share in shares.items()},
         "scenes": scenes,
         "scene_frames": scene_frames,
+        "presence": presence,
     }
 
 

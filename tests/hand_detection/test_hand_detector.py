@@ -300,9 +300,55 @@ def test_a_perfect_way_is_always_right():
 
 
 def test_a_scene_has_what_it_is_asked_for():
-    scene = hand_detector.only("table", "held")
-    assert [getattr(scene, thing) for thing in hand_detector.THINGS] == [0, 0, 1, 1, 0, 0]
+    scene = hand_detector.only("tabletop", "held")
+    assert [getattr(scene, thing) for thing in hand_detector.THINGS] == [0, 0, 1, 0, 1, 0, 0]
     assert scene.distance == hand_detector.CLUTTERED.distance
+
+
+def test_a_scene_without_its_hand_has_the_same_rest():
+    """Before a wall nothing stands out any more where the hand was; elsewhere nothing changes."""
+    wall = synth.Distribution(
+        **{**vars(synth.MSRA_LIKE), "wall": 1.0, "sensors": {"ideal": 1.0}, "behind": (200, 300)}
+    )
+    rendered = synth.frames(range(6), seed=3, distribution=wall)
+    empty = hand_detector.without_hands(rendered)
+    hand = rendered.hand_depth > 0
+    around = torch.nn.functional.max_pool2d(hand.float()[:, None], 21, 1, 10)[:, 0] > 0
+    assert torch.equal(empty[~around], rendered.depth[~around])
+    behind = empty - rendered.hand_depth
+    assert (behind[hand & (empty > 0)] > 100).double().mean() > 0.95
+
+
+def test_mirrored_batches_show_the_same_scene_to_a_camera_in_a_mirror():
+    rendered = frames(3)
+    cameras = rendered.camera.intrinsics().expand(3, 4)
+    batch = hand_detector._Batch(rendered.depth, cameras, rendered.joints, rendered.depth)
+    mirrored = batch.mirrored()
+    uv, there = (xyz_to_uvd(one.joints, one.cameras)[..., :2] for one in (batch, mirrored))
+    width = rendered.depth.shape[-1]
+    torch.testing.assert_close(there[..., 0], width - 1 - uv[..., 0], atol=1e-3, rtol=0)
+    torch.testing.assert_close(there[..., 1], uv[..., 1], atol=1e-3, rtol=0)
+    assert torch.equal(mirrored.depth.flip(-1), rendered.depth)
+    assert mirrored.empty is not None and torch.equal(mirrored.empty.flip(-1), rendered.depth)
+
+
+@torch.no_grad()
+def test_presence_tells_scenes_with_a_hand_from_those_without(monkeypatch):
+    """A detector that measures how far its answer is from a hand separates both."""
+    detector = Detector(TINY).eval()
+    given = synth.frames(
+        range(4),
+        seed=4,
+        distribution=hand_detector.CLUTTERED,
+        subjects=hand_detector.OTHERS,
+    )
+
+    def odds(depth, cameras, centre, cube=hand_detector.CUBE):
+        return torch.where((depth == given.depth).flatten(1).all(1), 5.0, -5.0)
+
+    monkeypatch.setattr(detector, "odds", odds)
+    found = hand_detector.presence(detector, 4)
+    assert (found["hand"] > 0.99).all() and (found["none"] < 0.01).all()
 
 
 def test_bad_input():
