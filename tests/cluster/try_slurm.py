@@ -1,7 +1,7 @@
 """Try the README's line for a cluster on a real Slurm: two small computers on this one.
 
     sudo apt-get install slurm-wlm munge
-    .venv/bin/pip install -c constraints.txt -e ".[cluster]"
+    .venv/bin/python -m pipeline.environment cluster
     sudo .venv/bin/python tests/cluster/try_slurm.py            # half an hour on two cores
 
 A controller and two `slurmd` start with settings of their own in a temporary folder and are taken
@@ -30,7 +30,7 @@ from handpose_lib.results import records
 from pipeline.experiments import train_queue
 
 PROJECT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo", "scontrol")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
 NODES = ("first", "second")
 RUNS = 12
 SETTINGS = """
@@ -106,14 +106,17 @@ def trial(folder: Path, computers: dict[str, subprocess.Popen], count: int) -> i
         env=environment(folder),
     )
     killed = False
-    while submitting.poll() is None:
-        time.sleep(2)
-        if not killed and len(found(kept)) >= count // 4 and busy(folder, NODES[1]):
-            print(f"{len(found(kept))} records are there: {NODES[1]} is killed", flush=True)
-            kill(computers[NODES[1]])
-            killed = True
-            time.sleep(60)
-            computers[NODES[1]] = slurmd(folder, NODES[1])
+    try:
+        while submitting.poll() is None:
+            time.sleep(2)
+            if not killed and len(found(kept)) >= count // 4 and busy(folder, NODES[1]):
+                print(f"{len(found(kept))} records are there: {NODES[1]} is killed", flush=True)
+                kill(computers[NODES[1]])
+                killed = True
+                time.sleep(60)
+                computers[NODES[1]] = slurmd(folder, NODES[1])
+    finally:
+        kill(submitting)
     minutes = (time.monotonic() - start) / 60
     there, wanted = found(kept), sorted(job.key for job in jobs)
     twice = trained_twice(wanted)
@@ -165,6 +168,7 @@ def cluster(folder: Path, cores: int) -> Iterator[dict[str, subprocess.Popen]]:
     (folder / "state").mkdir()
     folder.chmod(0o755)
     (folder / "slurm.conf").write_text(settings(folder, cores), encoding="utf-8")
+    srun(folder)
     shutil.rmtree(PROJECT / "_build" / "logs", ignore_errors=True)
     started: list[subprocess.Popen] = []
     computers: dict[str, subprocess.Popen] = {}
@@ -197,6 +201,20 @@ def settings(folder: Path, cores: int) -> str:
         nodes=nodes,
         names=",".join(NODES),
     )
+
+
+def srun(folder: Path) -> None:
+    """Write a `srun` that finds the settings: the executor takes SLURM_CONF from its jobs.
+
+    A real cluster has its settings in /etc/slurm, which the trial leaves alone.
+    """
+    script = folder / "bin" / "srun"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {program("srun")} "$@"\n',
+        encoding="utf-8",
+    )
+    script.chmod(0o755)
 
 
 def munged(folder: Path) -> subprocess.Popen:
@@ -235,6 +253,8 @@ def daemon(folder: Path, name: str, *arguments: str) -> subprocess.Popen:
 
 def kill(process: subprocess.Popen) -> None:
     """End a program and everything that it has started, as a power cut does."""
+    if process.poll() is not None:
+        return
     with contextlib.suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)
         for one in [psutil.Process(process.pid), *family]:
@@ -270,7 +290,9 @@ def environment(folder: Path) -> dict[str, str]:
         **os.environ,
         "SLURM_CONF": str(folder / "slurm.conf"),
         "PYTHONPATH": str(PROJECT),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join(
+            [str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
     }
 
 

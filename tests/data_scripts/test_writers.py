@@ -58,6 +58,7 @@ def at_once(out, seeds, force=False):
     return results
 
 
+@pytest.mark.race
 def test_four_makers_of_one_set_render_it_once(tmp_path):
     assert sorted(at_once(tmp_path / "set", [0] * 4)) == [False, False, False, True]
     make_synthetic.make(tmp_path / "other", wanted())
@@ -65,6 +66,7 @@ def test_four_makers_of_one_set_render_it_once(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "set"]
 
 
+@pytest.mark.race
 def test_four_makers_that_replace_each_others_set_leave_a_whole_one(tmp_path):
     assert at_once(tmp_path / "set", [1, 2, 3, 4], force=True) == [True] * 4
     seed = json.loads((tmp_path / "set" / "synthetic.json").read_text())["seed"]
@@ -177,6 +179,7 @@ def obtain(target, server):
     downloads.obtain(f"{server}/file.bin", target, f"sha256:{SHA256}", 10**7, 0.01, False)
 
 
+@pytest.mark.race
 @pytest.mark.parametrize("download", [fetch, obtain])
 def test_four_downloaders_of_one_file_ask_the_server_once(tmp_path, server, download):
     target = tmp_path / "set" / "file.bin"

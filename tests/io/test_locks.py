@@ -29,6 +29,7 @@ def hold_and_die(path, begun):
         time.sleep(60)
 
 
+@pytest.mark.race
 def test_four_processes_and_their_threads_never_write_at_once(tmp_path):
     """The lock file is removed each time, and no two ever hold two of them."""
     path = tmp_path / "number"

@@ -393,6 +393,7 @@ def save_often(root, error):
         save(root, record(error=error + seed), predicted=joints() + error + seed, weights=network)
 
 
+@pytest.mark.race
 def test_four_writers_of_one_record_leave_one_whole_record(tmp_path):
     """Whoever comes last: predictions, weights and the record are of the same writer."""
     context = multiprocessing.get_context("fork")

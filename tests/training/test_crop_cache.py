@@ -311,6 +311,7 @@ def pack_in_process(root, path, ready, done):
     done.put((cache.made, cache.batch(0, 8).depth.sum().item()))
 
 
+@pytest.mark.race
 def test_four_that_pack_at_once_make_one_whole_cache(tmp_path, root, data):
     processes = multiprocessing.get_context("forkserver")
     ready, done = processes.Barrier(4), processes.Queue()

@@ -4,9 +4,11 @@ An attack gets no point and stops nobody; nothing outside is read or written; no
 the batch; and an honest submission beside them gets what it deserves.
 """
 
+import contextlib
 import csv
 import io
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -725,6 +727,47 @@ def test_an_answer_that_ends_the_grader_twice_is_not_judged_again(tmp_path):
     outcome = notes.known("guilty")
     assert outcome is not None and outcome.status == "not graded" and "2 times" in outcome.line
     notes.close()
+
+
+def grade_at_once(command, ready, done):
+    ready.wait(60)
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        status = grade.main(command)
+    done.put((status, said.getvalue()))
+
+
+@pytest.mark.race
+def test_four_graders_of_one_folder_grade_it_once(handout, tmp_path, monkeypatch):
+    """Whoever comes too late says so in one line, and changes nothing."""
+    need_walls()
+    small_class(handout, tmp_path / "in", ["ada"])
+    verdicts = tmp_path / "verdicts"
+    verdicts.touch()
+
+    def judge(self, name, cells):
+        with verdicts.open("ab") as file:
+            file.write(b"x")
+        return answer_process.Outcome("right", f"✔ {name}")
+
+    monkeypatch.setattr(answer_process.Judge, "__call__", judge)
+    command = [str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--chapters", CHAPTER]
+    processes = multiprocessing.get_context("fork")
+    ready, done = processes.Barrier(4), processes.Queue()
+    graders = [
+        processes.Process(target=grade_at_once, args=(command, ready, done)) for _ in range(4)
+    ]
+    for grader in graders:
+        grader.start()
+    found = sorted(done.get(timeout=300) for _ in graders)
+    for grader in graders:
+        grader.join()
+    assert [status for status, _ in found] == [0, 1, 1, 1]
+    for _, said in found[1:]:
+        assert said.count("\n") == 1 and ("another process" in said or "not empty" in said)
+    assert len(verdicts.read_bytes()) == 5  # the answers of one student
+    (row,) = csv.DictReader((tmp_path / "out" / "grades.csv").open(encoding="utf-8"))
+    assert float(row["points"]) == 5
 
 
 def test_two_graders_of_one_folder(handout, tmp_path, monkeypatch, capsys):

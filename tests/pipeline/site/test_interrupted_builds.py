@@ -1,6 +1,8 @@
 """Builds that are killed, and builds beside others: real small ones, in a folder of their own."""
 
+import atexit
 import json
+import multiprocessing
 import os
 import platform
 import shutil
@@ -122,6 +124,41 @@ def held(folder):
         text=True,
     )
     return done.returncode, done.stderr
+
+
+def build_at_once(folder, ready, done, over):
+    ready.wait(60)
+    try:
+        build_lock.hold(folder)
+    except SystemExit as refused:
+        done.put(str(refused))
+        return
+    done.put("")
+    over.wait(60)
+    atexit._run_exitfuncs()  # a forked process of multiprocessing leaves them out
+
+
+@pytest.mark.race
+def test_of_four_builds_that_start_at_once_one_runs(tmp_path):
+    """The others name it, or say that it has only just started."""
+    context = multiprocessing.get_context("fork")
+    ready, done, over = context.Barrier(4), context.Queue(), context.Event()
+    builds = [
+        context.Process(target=build_at_once, args=(tmp_path, ready, done, over)) for _ in range(4)
+    ]
+    for one in builds:
+        one.start()
+    said = sorted(done.get(timeout=60) for _ in builds)
+    running = build_lock.read(tmp_path / "build.lock.json")["process"]
+    over.set()
+    for one in builds:
+        one.join()
+    assert [one.exitcode for one in builds] == [0] * 4 and said[0] == "" and "" not in said[1:]
+    assert running in [one.pid for one in builds]
+    for text in said[1:]:
+        assert "another build is running here" in text and "\n" not in text
+        assert f"process {running} on" in text or "only just started" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["build.lock"]
 
 
 def left_by(folder, host, silent_s=0.0):
