@@ -102,7 +102,7 @@ def held(temporary: Path) -> dict:
     process = psutil.Process()
     return {
         "memory_mib": process.memory_full_info().uss / 2**20,
-        "descriptors": process.num_fds() if hasattr(process, "num_fds") else process.num_handles(),
+        "descriptors": process.num_handles() if sys.platform == "win32" else process.num_fds(),
         "threads": process.num_threads(),
         "processes": len(process.children(recursive=True)),
         "files": sum(1 for _ in temporary.rglob("*")),

@@ -61,7 +61,8 @@ def test_what_was_made_is_read_in_order(tmp_path):
     assert worlds.load(tmp_path) == {}
     made = (worlds.Training("objects"), worlds.Training())
     for error, training in enumerate(made, start=20):
-        worlds.save(training, network.create(**worlds.CONFIG), {}, [], {"all": error}, tmp_path)
+        fresh = network.create(training.method, **worlds.CONFIG)
+        worlds.save(training, fresh, {}, [], {"all": error}, tmp_path)
     found = worlds.load(tmp_path)
     assert list(found) == ["field", "without objects"]
     assert found["field"]["held_out"] == {"all": 21}
