@@ -2,26 +2,11 @@
 
 import re
 
-import nbformat
 import pytest
 
-from handpose_lib import paths
+from tests.support.pages import BOOK, PAGES, name, prose
 
-BOOK = paths.project() / "book"
-PAGES = sorted(
-    path
-    for pattern in ("*.ipynb", "*.md")
-    for path in BOOK.rglob(pattern)
-    if not {"records", ".ipynb_checkpoints"} & set(path.relative_to(BOOK).parts)
-)
 LINK = re.compile(r"\{term\}`(?:[^`<>]*<([^>`]+)>|([^`<>]+))`")
-
-
-def prose(path):
-    if path.suffix == ".md":
-        return path.read_text(encoding="utf-8")
-    cells = nbformat.read(path, as_version=4).cells
-    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
 def linked(text):
@@ -41,7 +26,7 @@ def test_terms_are_in_order_and_each_is_defined_once():
     assert terms and terms == sorted(set(terms))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(BOOK).as_posix())
+@pytest.mark.parametrize("path", PAGES, ids=name)
 def test_linked_terms_are_defined(path):
     missing = linked(prose(path)) - set(defined())
     assert not missing, f"not in the glossary of book/notation.ipynb: {sorted(missing)}"
