@@ -12,8 +12,9 @@ from typing import Any
 from handpose_lib import paths
 from handpose_lib.camera import xyz_to_uvd
 from handpose_lib.io import storage
-from handpose_lib.own_images import answers
-from handpose_lib.own_images.answers import Answer, Hand
+from handpose_lib.own_images import answers, predictions
+from handpose_lib.own_images.answers import Answer
+from handpose_lib.own_images.predictions import Hand
 
 COLUMNS = (
     "image",
@@ -38,7 +39,7 @@ def rows(answer: Answer) -> list[tuple]:
         (answer.frame.id, number, hand.side, name, *pixel, *point, doubt)
         for number, hand in enumerate(answer.hands, start=1)
         for name, pixel, point, doubt in zip(
-            answers.skeleton().joints, *_values(answer, hand), strict=True
+            predictions.skeleton().joints, *_values(answer, hand), strict=True
         )
     ]
 
@@ -69,7 +70,7 @@ def json_value(answer: Answer) -> dict[str, Any]:
                 "joints": [
                     {"joint": name, "uv_px": pixel, "xyz_mm": point, "disagreement_mm": doubt}
                     for name, pixel, point, doubt in zip(
-                        answers.skeleton().joints, pixels, points, doubts, strict=True
+                        predictions.skeleton().joints, pixels, points, doubts, strict=True
                     )
                 ],
             }
@@ -77,7 +78,7 @@ def json_value(answer: Answer) -> dict[str, Any]:
     return {
         "image": answer.frame.id,
         "camera": vars(answer.frame.camera),
-        "network": answers.network().record.key,
+        "network": predictions.network().record.key,
         "trust": answers.trust(),
         "remarks": list(answer.remarks),
         "hands": hands,

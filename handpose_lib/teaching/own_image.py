@@ -18,8 +18,9 @@ from matplotlib.patches import Rectangle
 
 from handpose_lib.camera import depth_to_points, xyz_to_uvd
 from handpose_lib.frames import DepthFrame
-from handpose_lib.own_images import answers
-from handpose_lib.own_images.answers import Answer, Hand
+from handpose_lib.own_images import predictions
+from handpose_lib.own_images.answers import Answer
+from handpose_lib.own_images.predictions import Hand
 from handpose_lib.teaching import figures
 from handpose_lib.teaching.widgets import pages
 
@@ -44,7 +45,7 @@ def overlay(answer: Answer) -> Figure:
     for number, (hand, axes) in enumerate(zip(answer.hands, enlarged), start=1):
         middle, half = _window(answer, hand)
         for one in (whole, axes):
-            figures.bones(_pixels(answer, hand), answers.skeleton(), one)
+            figures.bones(_pixels(answer, hand), predictions.skeleton(), one)
         whole.add_patch(
             Rectangle(
                 (middle[0] - half, middle[1] - half),
@@ -75,14 +76,14 @@ def space(answer: Answer, number: int = 0) -> Any:
     hand = answer.hands[number]
     points = depth_to_points(answer.frame.depth[None], answer.frame.camera)[0]
     near = (answer.frame.depth > 0) & (
-        (points - hand.found.centre).abs().amax(-1) <= answers.cube() / 2
+        (points - hand.found.centre).abs().amax(-1) <= predictions.cube() / 2
     )
     shown = points[near]
     shown = shown[:: -(-len(shown) // POINTS)]
     return pages.space(
         shown,
         hand.joints,
-        answers.skeleton(),
+        predictions.skeleton(),
         title=f"{answer.frame.id}, hand {number + 1}",
         alt="measured points of the hand and the predicted skeleton; drag to turn them",
     )
@@ -141,6 +142,6 @@ def _window(answer: Answer, hand: Hand) -> tuple[tuple[float, float], float]:
     """Return middle and half side in pixels of a window around the cube and the skeleton."""
     camera, centre = answer.frame.camera, hand.found.centre
     middle = xyz_to_uvd(centre, camera)[:2]
-    reach = camera.fx * answers.cube() / 2 / centre[2]
+    reach = camera.fx * predictions.cube() / 2 / centre[2]
     half = torch.maximum(reach, 1.05 * (_pixels(answer, hand) - middle).abs().max())
     return (middle[0].item(), middle[1].item()), half.item()

@@ -37,7 +37,7 @@ LIBRARY = {
     "located": ("hand_detector", "centre_refiner"),
     "network": ("real_hands",),
     "worlds": ("real_hands",),
-    "answers": ("hand_detector", "real_hands", "transfer"),
+    "predictions": ("hand_detector", "real_hands"),
 }
 
 Facts = dict[str, Any]

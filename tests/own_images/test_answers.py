@@ -12,8 +12,7 @@ from handpose_lib import __main__ as command
 from handpose_lib import synth
 from handpose_lib.camera import depth_to_points, xyz_to_uvd
 from handpose_lib.errors import HandPoseError
-from handpose_lib.evaluation import label_free
-from handpose_lib.own_images import answers, finding, report, settings
+from handpose_lib.own_images import answers, finding, predictions, reliability, report, settings
 from handpose_lib.real_hands import fitting
 from handpose_lib.teaching import own_image
 
@@ -36,23 +35,23 @@ def test_every_way_finds_a_free_hand(rendered, way):
     frame = rendered.frame(1)
     u, v = xyz_to_uvd(frame.centre, frame.camera)[:2].tolist()
     stated = {"point": (u, v)} if way == "point" else {"find": way}
-    (found,) = finding.hands(frame, settings.check(stated), answers.detector())
+    (found,) = finding.hands(frame, settings.check(stated), predictions.detector())
     # so near that the network's cube holds the hand
-    assert (found.centre - rendered.joints[1].mean(0)).norm() < answers.cube() / 4
+    assert (found.centre - rendered.joints[1].mean(0)).norm() < predictions.cube() / 4
     assert found.probability > 0.9
 
 
 def test_a_point_chooses_among_several_hands(rendered):
     first, second = rendered.frame(1), rendered.frame(2)
     two = replace(first, depth=_beside(first, second))
-    both = finding.hands(two, settings.check({"hands": 2}), answers.detector())
+    both = finding.hands(two, settings.check({"hands": 2}), predictions.detector())
     assert len(both) == 2 and (both[0].centre - both[1].centre).norm() > finding.APART
     points = depth_to_points(two.depth[None], two.camera)[0]
     for one in both:
         near = ((two.depth > 0) & ((points - one.centre).norm(dim=-1) < 60)).nonzero()
         row, column = near[len(near) // 2].tolist()
         (pointed,) = finding.hands(
-            two, settings.check({"point": (column, row)}), answers.detector()
+            two, settings.check({"point": (column, row)}), predictions.detector()
         )
         assert (pointed.centre - one.centre).norm() < finding.APART
 
@@ -78,7 +77,7 @@ def test_the_size_of_a_hand_follows_the_unit(rendered):
     frame = rendered.frame(1)
     scale = [
         finding.scale_of(
-            replace(frame, depth=unit * frame.depth), unit * frame.centre, answers.detector()
+            replace(frame, depth=unit * frame.depth), unit * frame.centre, predictions.detector()
         )
         for unit in (0.5, 1.0, 2.0)
     ]
@@ -113,7 +112,7 @@ def test_a_wall_without_a_hand_is_refused(rendered):
     frame = rendered.frame(1)
     wall = replace(frame, depth=torch.full_like(frame.depth, 900.0), id="wall")
     with pytest.raises(HandPoseError, match=r"image wall: the detector finds no hand.*point"):
-        finding.hands(wall, settings.check({}), answers.detector())
+        finding.hands(wall, settings.check({}), predictions.detector())
 
 
 @pytest.mark.parametrize("point", [(500, 20), (1, 1)])
@@ -122,7 +121,7 @@ def test_a_point_beside_every_hand_is_refused(rendered, point):
     frame = replace(frame, depth=frame.depth.clone())
     frame.depth[:9, :9] = 0
     with pytest.raises(HandPoseError, match="parameter point: given"):
-        finding.hands(frame, settings.check({"point": point}), answers.detector())
+        finding.hands(frame, settings.check({"point": point}), predictions.detector())
 
 
 # --- answers --------------------------------------------------------------------
@@ -131,7 +130,7 @@ def test_a_point_beside_every_hand_is_refused(rendered, point):
 def test_the_answer_is_the_mean_of_turned_views_or_the_hand_fitted_there(answer, rendered):
     (hand,) = answer.hands
     mean = hand.views.mean(0)
-    kept, remaining = answers.fitted(mean, rendered.frame(0), hand.side)
+    kept, remaining = predictions.fitted(mean, rendered.frame(0), hand.side)
     assert torch.equal(hand.joints, kept)
     assert torch.equal(kept, mean) == (remaining > fitting.ACCEPTED_MM)
     assert hand.measures["disagreement_mm"] == pytest.approx(hand.doubt.mean().item())
@@ -146,7 +145,9 @@ def test_the_hand_whose_views_agree_is_taken(rendered):
     centre = frame.centre * torch.tensor([-1.0, 1, 1])
     mirrored = replace(frame, depth=frame.depth.flip(1), camera=camera, centre=centre)
     doubt = {
-        (name, side): answers.disagreement(answers.look(one, one.centre, side)).mean().item()
+        (name, side): predictions.disagreement(predictions.look(one, one.centre, side))
+        .mean()
+        .item()
         for name, one in (("as it is", frame), ("mirrored", mirrored))
         for side in ("right", "left")
     }
@@ -155,47 +156,47 @@ def test_the_hand_whose_views_agree_is_taken(rendered):
     assert doubt["as it is", "right"] < doubt["as it is", "left"]
 
 
-def test_true_joints_hardly_ever_get_a_remark(rendered):
-    measured = [
-        label_free.measures(
-            rendered.joints[[n]],
-            [rendered.frame(n)],
-            rendered.centre[[n]],
-            answers.cube(),
-            answers.skeleton(),
-        )
-        for n in range(len(rendered))
-    ]
-    low, high = answers.usual()["median_to_surface_mm"]
-    assert low == 0 < high
-    assert all(one["on_hand"].item() >= answers.usual()["on_hand"][0] for one in measured)
-
-
-def test_wrong_joints_get_remarks(answer):
+def test_wrong_joints_are_unusual(answer):
     hand = answer.hands[0]
     moved = hand.joints - torch.tensor([120.0, 0.0, 60.0])
-    measures = answers.measure(moved, answer.frame, hand.found.centre)
-    usual = answers.usual()
-    assert measures["on_hand"] < usual["on_hand"][0] and measures["covered"] < usual["covered"][0]
-    assert measures["median_to_surface_mm"] > usual["median_to_surface_mm"][1]
+    measures = hand.measures | predictions.measure(moved, answer.frame, hand.found.centre)
+    told = reliability.unusual(measures)
+    assert {"on_hand", "median_to_surface_mm", "in_front"} <= set(told)
+    assert set(told) > set(reliability.unusual(hand.measures))
+
+
+def test_every_unusual_measure_has_a_sentence_of_its_own(answer):
+    (hand,) = answer.hands
+    names = (*reliability.WORSE, "scale", "remaining_mm", "at_border")
+    bad = dict.fromkeys(reliability.WORSE, 1e3) | {"scale": 2.0, "at_border": 1.0}
+    bad |= {name: 0.0 for name, worse in reliability.WORSE.items() if worse == "below"}
+    bad["remaining_mm"] = fitting.ACCEPTED_MM + 1
+    assert set(reliability.unusual(bad)) == set(names)
+    wrong = replace(hand, measures=hand.measures | bad)
+    says = answers.sentences(wrong, 1000.0)
+    assert len(set(says)) == len(names) and all(text.endswith(".") for text in says)
+    assert "2.0 times too large" in " ".join(says)
 
 
 def test_what_is_said_about_trust_comes_from_the_records():
-    known = answers.network().record["held_out"]
+    known = predictions.network().record["held_out"]
     assert f"{known['all']['mean_mm']:.1f} mm" in answers.trust()
     assert f"{known['real']['with_fits']['mean_mm']:.1f} mm" in answers.trust()
+    rate = reliability.rates()
+    assert f"{rate.quiet_off:.0%} of these are off" in answers.trust()
+    assert f"{rate.false:.0%} get an answer without a remark" in answers.trust()
     assert "not been measured" in answers.trust() and "Do not use" in answers.trust()
 
 
 def test_the_fitted_hand_is_the_answer_where_little_remains(answer):
     (hand,) = answer.hands
     plain = hand.views.mean(0)
-    joints, remaining = answers.fitted(plain, answer.frame, hand.side)
+    joints, remaining = predictions.fitted(plain, answer.frame, hand.side)
     assert torch.equal(joints, hand.joints) and remaining == hand.measures["remaining_mm"]
     assert torch.equal(joints, plain) == (remaining > fitting.ACCEPTED_MM)
     # Far from every point nothing can be explained: the joints stay as they are.
     lost = plain + torch.tensor([0.0, 0.0, 150.0])
-    kept, remaining = answers.fitted(lost, answer.frame, hand.side)
+    kept, remaining = predictions.fitted(lost, answer.frame, hand.side)
     assert torch.equal(kept, lost) and remaining > fitting.ACCEPTED_MM
 
 
@@ -204,7 +205,7 @@ def test_tables_agree_with_the_joints(answer, tmp_path):
     table, _ = report.write([answer], tmp_path / "new")
     assert table.read_text(encoding="utf-8") == report.csv([answer])
     rows = list(csv.DictReader(report.csv([answer]).splitlines()))
-    assert [row["joint"] for row in rows] == list(answers.skeleton().joints)
+    assert [row["joint"] for row in rows] == list(predictions.skeleton().joints)
     xyz = torch.tensor([[float(row[f"{axis}_mm"]) for axis in "xyz"] for row in rows])
     assert (xyz - hand.joints).abs().max() < 0.01
     value = report.json_value(answer)

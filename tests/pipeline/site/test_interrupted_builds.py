@@ -62,6 +62,8 @@ def build(root):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # where the tests run under nohup, it would be ignored here as well
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
 
 

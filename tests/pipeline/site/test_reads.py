@@ -111,7 +111,7 @@ def test_what_the_library_reads_counts(tmp_path, root):
     run = "from handpose_lib.runs import Run\nRun('densereg')"
     assert {"centre_refiner", "hand_detector"} <= read(tmp_path, root, run)
     own = "from handpose_lib.own_images import answers\nanswers.trust()"
-    kinds = {"hand_detector", "real_hands", "transfer"}
+    kinds = {"hand_detector", "real_hands"}
     assert read(tmp_path, root, own) == kinds
 
 
