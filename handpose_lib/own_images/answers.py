@@ -152,7 +152,7 @@ def trust() -> str:
         f" {rate.quiet:.0%} of the answers have no remark, and {rate.quiet_off:.0%} of these are"
         f" off by more than {reliability.OFF_MM:.0f} mm; of the answers with a remark,"
         f" {rate.others_off:.0%} are. In {rate.empty} images without a hand, the detector finds"
-        f" none in {rate.refused:.0%}, and {rate.false:.0%} get an answer without a remark."
+        f" none in {rate.refused:.0%}, and {rate.false} get an answer without a remark."
     )
     return (
         f"{said} Its error among other things in real images has not been measured. Do not use the"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from scipy.special import betaincinv
 
 from handpose_lib import paths
 from handpose_lib.own_images import finding
@@ -56,7 +57,9 @@ class Rates:
     quiet        share of the answers that have no unusual measure
     quiet_off    share of these that are off by more than `OFF_MM`; others_off: of the others
     empty        number of images without a hand, refused: share in which the detector finds none,
-                 false: share that gets an answer without an unusual measure
+                 false: number that get an answer without an unusual measure
+    false_most   upper end of the one-sided interval of 95 % of the share of false answers (Clopper
+                 and Pearson)
     """
 
     images: int
@@ -66,7 +69,8 @@ class Rates:
     others_off: float
     empty: int
     refused: float
-    false: float
+    false: int
+    false_most: float
 
 
 def folder() -> Path:
@@ -146,7 +150,8 @@ def rates_of(found: Mapping[str, Mapping], usual: Mapping[str, Limits]) -> Rates
         others_off=_share(off[~quiet]),
         empty=empty,
         refused=none["refused"] / empty,
-        false=int(quiet_none.sum()) / empty,
+        false=(false := int(quiet_none.sum())),
+        false_most=float(betaincinv(false + 1, empty - false, 0.95)) if false < empty else 1.0,
     )
 
 

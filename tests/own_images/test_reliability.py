@@ -62,11 +62,15 @@ def test_rates_are_shares_of_what_they_say():
     found = reliability.rates_of({"with_hand": hands, "without_hand": none}, USUAL)
     assert (found.images, found.missed, found.quiet) == (6, 0.25, pytest.approx(4 / 6))
     assert (found.quiet_off, found.others_off) == (0.25, 0.5)
-    assert (found.empty, found.refused, found.false) == (10, 0.7, 0.1)
+    assert (found.empty, found.refused, found.false) == (10, 0.7, 1)
+    # among ten draws, a share as large as this gives at most one with a probability of 5 %
+    share = found.false_most
+    assert (1 - share) ** 10 + 10 * share * (1 - share) ** 9 == pytest.approx(0.05)
 
 
 def test_remarks_tell_answers_that_are_off_from_others():
     """In the record of the book: limits from one half of the persons, rates from the other."""
     found = reliability.rates()
     assert found.quiet_off < found.others_off
-    assert found.false < 1 - found.refused
+    assert found.false < (1 - found.refused) * found.empty
+    assert found.false / found.empty < found.false_most < 1
