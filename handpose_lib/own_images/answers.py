@@ -1,9 +1,12 @@
 """The answer to a depth image: the joints of every hand, and what speaks against them.
 
-answer = answers.answer(frame, settings)
-answer.hands[0].joints            # (21, 3) mm in the camera frame
-answer.hands[0].says              # sentences on this hand
-answers.trust()                   # what is known about such answers, from the records
+    answer = answers.answer(frame, settings)
+    answer.hands[0].joints            # (21, 3) mm in the camera frame
+    answer.hands[0].says              # sentences on this hand
+    answers.trust()                   # what is known about such answers, from the records
+
+`predictions` computes them, `reliability` says which of their measures are unusual, and this module
+says it in words.
 """
 
 from dataclasses import dataclass, replace

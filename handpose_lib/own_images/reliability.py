@@ -141,6 +141,7 @@ def rates_of(found: Mapping[str, Mapping], usual: Mapping[str, Limits]) -> Rates
         for group in (hands, none)
     )
     off = torch.tensor(hands["error_mm"]) > OFF_MM
+    false = int(quiet_none.sum())
     images, empty = len(quiet) + hands["refused"], len(quiet_none) + none["refused"]
     return Rates(
         images=len(quiet),
@@ -150,9 +151,27 @@ def rates_of(found: Mapping[str, Mapping], usual: Mapping[str, Limits]) -> Rates
         others_off=_share(off[~quiet]),
         empty=empty,
         refused=none["refused"] / empty,
-        false=(false := int(quiet_none.sum())),
+        false=false,
         false_most=float(betaincinv(false + 1, empty - false, 0.95)) if false < empty else 1.0,
     )
+
+
+def flagged() -> dict[str, tuple[float, float]]:
+    """Return how often each measure is unusual: in good answers, and in images without a hand.
+
+    Measure → two shares of the answers from which the rates come, the largest differences first.
+    """
+    found = load()["held_out"]["rates"]
+    good = [row for row in _rows(found["with_hand"]) if row["error_mm"] <= GOOD_MM]
+    told = [[unusual(row) for row in rows] for rows in (good, _rows(found["without_hand"]))]
+    shares = {
+        name: (
+            sum(name in names for names in told[0]) / len(told[0]),
+            sum(name in names for names in told[1]) / len(told[1]),
+        )
+        for name in (*WORSE, "scale", "remaining_mm", "at_border")
+    }
+    return dict(sorted(shares.items(), key=lambda item: item[1][0] - item[1][1]))
 
 
 def _rows(group: Mapping) -> list[dict[str, float]]:

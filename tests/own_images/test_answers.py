@@ -156,12 +156,20 @@ def test_the_hand_whose_views_agree_is_taken(rendered):
     assert doubt["as it is", "right"] < doubt["as it is", "left"]
 
 
+def test_true_joints_are_not_unusual(rendered):
+    for n in range(len(rendered)):
+        measures = predictions.measure(rendered.joints[n], rendered.frame(n), rendered.centre[n])
+        for name in ("on_hand", "covered", "median_to_surface_mm", "in_front"):
+            low, high = reliability.limits()[name]
+            assert low <= measures[name] <= high, f"frame {n}: {name}"
+
+
 def test_wrong_joints_are_unusual(answer):
     hand = answer.hands[0]
     moved = hand.joints - torch.tensor([120.0, 0.0, 60.0])
     measures = hand.measures | predictions.measure(moved, answer.frame, hand.found.centre)
     told = reliability.unusual(measures)
-    assert {"on_hand", "median_to_surface_mm"} <= set(told)
+    assert {"on_hand", "covered", "median_to_surface_mm"} <= set(told)
     assert set(told) > set(reliability.unusual(hand.measures))
 
 

@@ -74,3 +74,13 @@ def test_remarks_tell_answers_that_are_off_from_others():
     assert found.quiet_off < found.others_off
     assert found.false < (1 - found.refused) * found.empty
     assert found.false / found.empty < found.false_most < 1
+
+
+def test_the_share_of_each_measure_agrees_with_the_rates():
+    shares, found = reliability.flagged(), reliability.rates()
+    assert {*reliability.WORSE} < set(shares)
+    # good answers to other persons break a limit hardly more often than those that it comes from
+    assert all(shares[name][0] <= 3 * reliability.TAIL for name in reliability.WORSE)
+    # one measure alone leaves more of the answers without a hand than all of them together
+    answered = (1 - found.refused) * found.empty
+    assert all((1 - none) * answered > found.false for _, none in shares.values())
